@@ -1,0 +1,68 @@
+"""Addresses and prefixes, with the bounds that DESIGN.md sets on them."""
+
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_network,
+)
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+ADDRESSES_PER_GATEWAY = 256
+ADDRESSES_PER_ROUTER = 4096
+SHORTEST_SOURCE = {4: 8, 6: 16}
+
+_MAPPED = IPv6Network("::ffff:0:0/96")
+_NOT_UNICAST = (
+    IPv4Network("0.0.0.0/8"),
+    IPv4Network("127.0.0.0/8"),
+    IPv4Network("224.0.0.0/4"),
+    IPv4Network("240.0.0.0/4"),
+    IPv6Network("::/127"),
+    IPv6Network("ff00::/8"),
+)
+
+
+def _overlaps(a: Network, b: Network) -> bool:
+    return a.version == b.version and a.overlaps(b)  # type: ignore[arg-type]
+
+
+def _parse(text: str) -> Network:
+    if "%" in text:
+        raise ValueError("an address here has no zone: leave out what follows %")
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError("not an IPv4 or IPv6 address or prefix") from None
+    if "/" in text and not text.rpartition("/")[2].isdigit():
+        raise ValueError("a prefix length is a decimal number, not a mask")
+    if str(network.network_address) != str(ip_network(text.partition("/")[0]).network_address):
+        raise ValueError(f"host bits are set: did you mean {network}?")
+    if _overlaps(network, _MAPPED):
+        raise ValueError("IPv4-mapped IPv6 addresses are not seen on a wire: write the IPv4 one")
+    return network
+
+
+def parse_gateway_block(text: str) -> Network:
+    """A gateway's address, or a block of at most 256. Raises ValueError with the rule."""
+    network = _parse(text)
+    if network.num_addresses > ADDRESSES_PER_GATEWAY:
+        raise ValueError("a gateway is at most 256 addresses: IPv4 /24, IPv6 /120")
+    if any(_overlaps(network, other) for other in _NOT_UNICAST):
+        raise ValueError("a gateway's address is a unicast address of the operator's own")
+    return network
+
+
+def parse_source(text: str) -> Network:
+    """A prefix that tunnel packets come from. Raises ValueError with the rule."""
+    network = _parse(text)
+    shortest = SHORTEST_SOURCE[network.version]
+    if network.prefixlen < shortest:
+        raise ValueError(
+            f"an IPv{network.version} source is /{shortest} to /{network.max_prefixlen}: "
+            "whoever wants wider leaves the gateway in monitor"
+        )
+    return network
