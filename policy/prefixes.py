@@ -27,7 +27,7 @@ _NOT_UNICAST = (
 
 
 def _overlaps(a: Network, b: Network) -> bool:
-    return a.version == b.version and a.overlaps(b)  # type: ignore[arg-type]
+    return a.version == b.version and a.overlaps(b)
 
 
 def _parse(text: str) -> Network:

@@ -1,0 +1,306 @@
+"""policy.yaml: gateways and peers as people write them, checked as a whole."""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from policy.errors import PolicyError, Problem
+from policy.prefixes import (
+    ADDRESSES_PER_GATEWAY,
+    ADDRESSES_PER_ROUTER,
+    Address,
+    Network,
+    parse_gateway_block,
+    parse_source,
+)
+from policy.services import SERVICES_PER_ADDRESS, Service, parse_service
+from policy.window import Window
+
+T = TypeVar("T")
+
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+_MAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+")
+SOURCES_PER_PEER = 4096
+
+
+def _text_to(parse: Callable[[str], T]) -> Callable[[object], T]:
+    """A validator that takes text alone: ipaddress would take integers too."""
+
+    def validate(value: object) -> T:
+        if not isinstance(value, str):
+            raise ValueError("must be text: quote it")
+        return parse(value)
+
+    return validate
+
+
+def _one_address_or_prefix(network: Network) -> str:
+    """As people write it: a host without its length."""
+    whole = network.prefixlen == network.max_prefixlen
+    return str(network.network_address if whole else network)
+
+
+def _printable(text: str) -> str:
+    if any(unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in text):
+        raise ValueError("control and invisible formatting characters are not allowed")
+    return text
+
+
+def _mail(text: str) -> str:
+    if not _MAIL.fullmatch(text):
+        raise ValueError("must be a mail address, as in netops@example.net")
+    return text
+
+
+def _moment(value: object) -> object:
+    """YAML gives datetimes, JSON text; numbers would be taken as seconds since 1970."""
+    if not isinstance(value, str | datetime):
+        raise ValueError("must be a time with its zone, as in 2026-12-01T00:00:00Z")
+    return value
+
+
+def _unique(values: Iterable[T]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys(values))
+
+
+Block = Annotated[
+    Network,
+    BeforeValidator(_text_to(parse_gateway_block)),
+    PlainSerializer(_one_address_or_prefix, return_type=str),
+    WithJsonSchema({"type": "string", "examples": ["198.51.100.1", "2001:db8::/120"]}),
+]
+Source = Annotated[
+    Network,
+    BeforeValidator(_text_to(parse_source)),
+    PlainSerializer(_one_address_or_prefix, return_type=str),
+    WithJsonSchema({"type": "string", "examples": ["203.0.113.7", "2001:db8:7::/48"]}),
+]
+ServiceText = Annotated[
+    str,
+    AfterValidator(lambda text: (parse_service(text), text)[1]),
+    Field(examples=["wireguard", "udp/4433", "proto/97"]),
+]
+Moment = Annotated[
+    AwareDatetime,
+    BeforeValidator(_moment),
+    AfterValidator(lambda moment: moment.astimezone(UTC)),
+    Field(examples=["2026-12-01T00:00:00Z"]),
+]
+Name = Annotated[str, Field(pattern=_NAME, examples=["hub"])]
+Text = Annotated[
+    str, Field(min_length=1, max_length=500), AfterValidator(_printable), Field(examples=["Netops"])
+]
+Contact = Annotated[
+    str,
+    Field(max_length=254, examples=["netops@example.net"]),
+    AfterValidator(_printable),
+    AfterValidator(_mail),
+]
+
+
+class Document(BaseModel):
+    """Unknown fields are refused, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=False)
+
+
+def _refusal(field: str, value: object, rule: str) -> PydanticCustomError:
+    """A rule between fields, tied to the one that breaks it."""
+    context = {"field": field, "value": str(value), "rule": rule}
+    return PydanticCustomError("rule", "{rule}", context)
+
+
+def _check_order(start: datetime | None, end: datetime | None, field: str) -> None:
+    if start is not None and end is not None and end <= start:
+        raise _refusal(field, end.isoformat(), "the window ends before it starts")
+
+
+class GatewaySpec(Document):
+    """Addresses that the operator runs, what they offer, and whether strangers are dropped."""
+
+    name: Name
+    addresses: Annotated[tuple[Block, ...], Field(min_length=1, max_length=256)]
+    services: Annotated[tuple[ServiceText, ...], Field(min_length=1, max_length=64)]
+    mode: Literal["monitor", "enforce"] = "monitor"
+    enforce_from: Moment | None = None
+    enforce_until: Moment | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_order(self.enforce_from, self.enforce_until, "enforce_until")
+        if self.mode == "monitor" and (self.enforce_from or self.enforce_until):
+            rule = "enforce_from and enforce_until need mode: enforce"
+            raise _refusal("mode", self.mode, rule)
+        count = sum(block.num_addresses for block in _unique(self.addresses))
+        if count > ADDRESSES_PER_GATEWAY:
+            rule = f"a gateway is at most {ADDRESSES_PER_GATEWAY} addresses"
+            raise _refusal("addresses", f"{count} addresses", rule)
+        return self
+
+    @property
+    def offered(self) -> tuple[Service, ...]:
+        """The services, presets spelled out, each once."""
+        return _unique(s for text in self.services for s in parse_service(text))
+
+    @property
+    def hosts(self) -> tuple[Address, ...]:
+        """Every single address, each once."""
+        return _unique(address for block in self.addresses for address in block)
+
+    @property
+    def enforcement(self) -> Window | None:
+        """When the gateway drops; None in monitor mode."""
+        return Window(self.enforce_from, self.enforce_until) if self.mode == "enforce" else None
+
+
+class PeerSpec(Document):
+    """One registration at one gateway."""
+
+    name: Name
+    gateway: Name
+    owner: Text
+    contact: Contact
+    purpose: Text
+    sources: Annotated[tuple[Source, ...], Field(min_length=1, max_length=SOURCES_PER_PEER)]
+    valid_from: Moment | None = None
+    valid_until: Moment | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_order(self.valid_from, self.valid_until, "valid_until")
+        return self
+
+    @property
+    def validity(self) -> Window:
+        return Window(self.valid_from, self.valid_until)
+
+
+class Policy(Document):
+    """All gateways and all approved peers."""
+
+    gateways: tuple[GatewaySpec, ...] = ()
+    peers: tuple[PeerSpec, ...] = ()
+
+
+def gateway_problems(gateways: Sequence[GatewaySpec]) -> tuple[Problem, ...]:
+    """What is wrong between gateways: names, claims, and the bounds per address and router."""
+    problems: list[Problem] = []
+    names: set[str] = set()
+    claims: dict[tuple[Address, Service], str] = {}
+    offered: dict[Address, int] = defaultdict(int)
+    for index, gateway in enumerate(gateways):
+        where = f"gateways[{index}]"
+        if gateway.name in names:
+            problems.append(Problem(f"{where}.name", gateway.name, "two gateways have this name"))
+        names.add(gateway.name)
+        for host in gateway.hosts:
+            for service in gateway.offered:
+                holder = claims.setdefault((host, service), gateway.name)
+                if holder != gateway.name:
+                    problems.append(
+                        Problem(
+                            f"{where}.services",
+                            f"{service} at {host}",
+                            f"gateway {holder} has this (address, service) already",
+                        )
+                    )
+            before = offered[host]
+            offered[host] += len(gateway.offered)
+            if before <= SERVICES_PER_ADDRESS < offered[host]:
+                problems.append(
+                    Problem(
+                        f"{where}.services",
+                        f"{offered[host]} at {host}",
+                        f"an address has at most {SERVICES_PER_ADDRESS} services",
+                    )
+                )
+    if len(offered) > ADDRESSES_PER_ROUTER:
+        problems.append(
+            Problem(
+                "gateways",
+                f"{len(offered)} addresses",
+                f"a router carries at most {ADDRESSES_PER_ROUTER} gateway addresses",
+            )
+        )
+    return tuple(problems)
+
+
+def _peer_problems(policy: Policy) -> Iterable[Problem]:
+    gateways = {gateway.name for gateway in policy.gateways}
+    seen: set[tuple[str, str]] = set()
+    for index, peer in enumerate(policy.peers):
+        if peer.gateway not in gateways:
+            rule = f"no gateway has this name; there are: {', '.join(sorted(gateways)) or 'none'}"
+            yield Problem(f"peers[{index}].gateway", peer.gateway, rule)
+        if (peer.gateway, peer.name) in seen:
+            rule = f"gateway {peer.gateway} has two peers of this name"
+            yield Problem(f"peers[{index}].name", peer.name, rule)
+        seen.add((peer.gateway, peer.name))
+
+
+def problems_of(error: ValidationError) -> tuple[Problem, ...]:
+    """pydantic's errors in our words: field, value, rule."""
+    details = error.errors(include_url=False)
+    # A list whose items were refused is said to be too short as well: that is noise.
+    refused = {detail["loc"][:-1] for detail in details}
+    return tuple(
+        _problem(detail)
+        for detail in details
+        if not (detail["type"] == "too_short" and detail["loc"] in refused)
+    )
+
+
+def _field(loc: Iterable[int | str]) -> str:
+    field = ""
+    for part in loc:
+        field += f"[{part}]" if isinstance(part, int) else f".{part}" if field else part
+    return field
+
+
+_RULES = {
+    "extra_forbidden": "unknown field",
+    "missing": "missing",
+    "too_short": "must hold at least one",
+    "timezone_aware": "must carry its zone, as in 2026-12-01T00:00:00Z",
+}
+
+
+def _problem(detail: ErrorDetails) -> Problem:
+    kind, value = detail["type"], detail["input"]
+    if kind == "rule":
+        context = detail["ctx"]
+        return Problem(_field((*detail["loc"], context["field"])), context["value"], detail["msg"])
+    rule = _RULES.get(kind, detail["msg"].removeprefix("Value error, "))
+    if kind == "string_pattern_mismatch":
+        rule = "a name is 1 to 63 letters, digits, dots, dashes or underscores"
+    plain = isinstance(value, str | int | float | datetime) and kind != "missing"
+    return Problem(_field(detail["loc"]), str(value)[:200] if plain else "", rule)
+
+
+def check_policy(data: object) -> Policy:
+    """The policy that parsed YAML or JSON holds. Raises PolicyError with every problem."""
+    try:
+        policy = Policy.model_validate({} if data is None else data)
+    except ValidationError as error:
+        raise PolicyError(problems_of(error)) from None
+    problems = gateway_problems(policy.gateways) + tuple(_peer_problems(policy))
+    if problems:
+        raise PolicyError(problems)
+    return policy

@@ -1,0 +1,61 @@
+"""Reads policy files: YAML without its traps."""
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from policy.document import Policy, check_policy
+from policy.errors import PolicyError, Problem
+
+try:
+    _Base: Any = yaml.CSafeLoader
+except AttributeError:  # a PyYAML without libyaml: the same, slower
+    _Base = yaml.SafeLoader
+
+
+class _Loader(_Base):  # type: ignore[misc]  # which base it is, is known at run time only
+    """Plain data alone; a key said twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys: set[Hashable] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in keys:
+                raise _refusal(f"{key!r} stands twice", key_node)
+            keys.add(key)
+        mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
+def _refusal(what: str, where: yaml.Node | yaml.Event) -> yaml.YAMLError:
+    return yaml.MarkedYAMLError(problem=what, problem_mark=where.start_mark)
+
+
+def parse_policy(text: str) -> Policy:
+    """The policy in `text`. Raises PolicyError with every problem."""
+    try:
+        for event in yaml.parse(text, Loader=_Base):
+            if isinstance(event, yaml.AliasEvent):  # a few of them can grow without bound
+                raise _refusal("aliases are not allowed in a policy", event)
+        data = yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        what = str(getattr(error, "problem", None) or error).splitlines()[0]
+        raise PolicyError((Problem(where, "", f"not a YAML document: {what}"),)) from None
+    if data is not None and not isinstance(data, dict):
+        raise PolicyError((Problem("", "", "a policy is a mapping of `gateways` and `peers`"),))
+    return check_policy(data)
+
+
+def load_policy(path: Path) -> Policy:
+    """The policy in a file. Raises PolicyError, also where the file cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise PolicyError((Problem(str(path), "", error.strerror or str(error)),)) from None
+    except UnicodeDecodeError:
+        raise PolicyError((Problem(str(path), "", "not a text file in UTF-8"),)) from None
+    return parse_policy(text)
