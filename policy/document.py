@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import (
@@ -290,7 +290,7 @@ def _problem(detail: ErrorDetails) -> Problem:
     rule = _RULES.get(kind, detail["msg"].removeprefix("Value error, "))
     if kind == "string_pattern_mismatch":
         rule = "a name is 1 to 63 letters, digits, dots, dashes or underscores"
-    plain = isinstance(value, str | int | float | datetime) and kind != "missing"
+    plain = isinstance(value, str | int | float | date) and kind != "missing"
     return Problem(_field(detail["loc"]), str(value)[:200] if plain else "", rule)
 
 

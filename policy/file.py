@@ -23,14 +23,14 @@ class _Loader(_Base):  # type: ignore[misc]  # which base it is, is known at run
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in keys:
-                raise _refusal(f"{key!r} stands twice", key_node)
+                raise _refusal(f"{key!r} stands twice", key_node.start_mark)
             keys.add(key)
         mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
         return mapping
 
 
-def _refusal(what: str, where: yaml.Node | yaml.Event) -> yaml.YAMLError:
-    return yaml.MarkedYAMLError(problem=what, problem_mark=where.start_mark)
+def _refusal(what: str, mark: Any) -> yaml.YAMLError:  # noqa: ANN401  # C's and Python's Mark
+    return yaml.MarkedYAMLError(problem=what, problem_mark=mark)
 
 
 def parse_policy(text: str) -> Policy:
@@ -38,7 +38,7 @@ def parse_policy(text: str) -> Policy:
     try:
         for event in yaml.parse(text, Loader=_Base):
             if isinstance(event, yaml.AliasEvent):  # a few of them can grow without bound
-                raise _refusal("aliases are not allowed in a policy", event)
+                raise _refusal("aliases are not allowed in a policy", event.start_mark)
         data = yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
