@@ -76,6 +76,13 @@ def _moment(value: object) -> object:
     return value
 
 
+def _utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("this time is out of range in UTC") from None
+
+
 def _unique(values: Iterable[T]) -> tuple[T, ...]:
     return tuple(dict.fromkeys(values))
 
@@ -100,7 +107,7 @@ ServiceText = Annotated[
 Moment = Annotated[
     AwareDatetime,
     BeforeValidator(_moment),
-    AfterValidator(lambda moment: moment.astimezone(UTC)),
+    AfterValidator(_utc),
     Field(examples=["2026-12-01T00:00:00Z"]),
 ]
 Name = Annotated[str, Field(pattern=_NAME, examples=["hub"])]
@@ -257,7 +264,11 @@ def _peer_problems(policy: Policy) -> Iterable[Problem]:
 
 def problems_of(error: ValidationError) -> tuple[Problem, ...]:
     """pydantic's errors in our words: field, value, rule."""
-    details = error.errors(include_url=False)
+    return problems_in(error.errors(include_url=False))
+
+
+def problems_in(details: Sequence[ErrorDetails]) -> tuple[Problem, ...]:
+    """The same of details that a framework has gathered."""
     # A list whose items were refused is said to be too short as well: that is noise.
     refused = {detail["loc"][:-1] for detail in details}
     return tuple(
@@ -300,7 +311,11 @@ def check_policy(data: object) -> Policy:
         policy = Policy.model_validate({} if data is None else data)
     except ValidationError as error:
         raise PolicyError(problems_of(error)) from None
-    problems = gateway_problems(policy.gateways) + tuple(_peer_problems(policy))
-    if problems:
+    if problems := policy_problems(policy):
         raise PolicyError(problems)
     return policy
+
+
+def policy_problems(policy: Policy) -> tuple[Problem, ...]:
+    """What is wrong between the parts of a policy whose parts are right by themselves."""
+    return gateway_problems(policy.gateways) + tuple(_peer_problems(policy))
