@@ -1,0 +1,17 @@
+"""What every test may count on; where the machine lacks it, tests fail and say so."""
+
+import os
+import shutil
+
+import pytest
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """One line that says what to do, in place of a hundred failures that do not."""
+    if session.config.option.collectonly:
+        return
+    missing = [name for name in ("clang", "wg", "openvpn") if shutil.which(name) is None]
+    if missing:
+        raise pytest.UsageError(f"{', '.join(missing)} not found: run `make setup` first")
+    if os.geteuid() != 0:
+        raise pytest.UsageError("the tests load BPF programs and make namespaces: run them as root")
