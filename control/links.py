@@ -1,0 +1,265 @@
+"""Interfaces and the XDP program on them. This module alone imports pyroute2.
+
+Verbs are idempotent and leave somebody else's program alone: a first attach happens
+only where nothing is attached, a replacement only where the program expected is.
+"""
+
+import array
+import errno
+import fcntl
+import logging
+import os
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from pyroute2 import AsyncIPRoute, IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from control.errors import LinkError
+
+log = logging.getLogger(__name__)
+
+Attach = Literal["native", "generic"]
+
+# linux/if_link.h
+UPDATE_IF_NOEXIST = 1 << 0
+REPLACE = 1 << 4
+MODE_FLAG: dict[str, int] = {"generic": 1 << 1, "native": 1 << 2, "offload": 1 << 3}
+MODE_PROGRAM = {
+    "native": "IFLA_XDP_DRV_PROG_ID",
+    "generic": "IFLA_XDP_SKB_PROG_ID",
+    "offload": "IFLA_XDP_HW_PROG_ID",
+}
+DETACH = -1
+RTMGRP_LINK = 1
+
+SIOCETHTOOL = 0x8946
+ETHTOOL_GDRVINFO = 0x03
+
+# Somebody else was quicker between reading and writing: read again.
+RACES = (errno.EBUSY, errno.EEXIST, errno.ENOENT)
+ATTEMPTS = 3
+
+Netlink = Any  # pyroute2's IPRoute, which has no types
+
+
+class Programs(Protocol):
+    """What is known of loaded programs; control.dataplane has these functions."""
+
+    def is_ours(self, program: int) -> bool: ...
+
+    def name(self, program: int) -> str: ...
+
+    def open(self, program: int) -> int:
+        """A file descriptor that the caller closes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """What sits on an interface: `programs` are ids by attach, nearly always one or none."""
+
+    interface: str
+    index: int
+    programs: tuple[tuple[str, int], ...]
+
+    def program(self, attach: str) -> int | None:
+        return dict(self.programs).get(attach)
+
+    def __str__(self) -> str:
+        return ", ".join(f"program {p} ({attach})" for attach, p in self.programs) or "no program"
+
+
+def attachment(name: str) -> Attachment:
+    """What is attached to the interface now. Raises LinkError where it is missing."""
+    with IPRoute() as netlink:
+        return _read(netlink, name)
+
+
+def ensure_attached(name: str, program_fd: int, attach: Attach, programs: Programs) -> Attachment:
+    """The program sits on the interface as asked for, read back.
+
+    Another program of ours there is replaced in one step. Raises LinkError: interface
+    missing, somebody else's program, or attach refused (what was there is there still).
+    """
+    wanted = program_id(program_fd)
+    with IPRoute() as netlink:
+        for _ in range(ATTEMPTS):
+            found = _read(netlink, name)
+            if found.programs == ((attach, wanted),):
+                return found
+            _refuse_foreign(found, programs)
+            try:
+                _attach(netlink, found, program_fd, attach, programs)
+            except NetlinkError as error:
+                if error.code in RACES:
+                    continue
+                raise _refused(name, attach, error.code) from None
+            now = _read(netlink, name)
+            if now.programs == ((attach, wanted),):
+                log.info("%s: program %d attached, %s (was: %s)", name, wanted, attach, found)
+                return now
+    raise LinkError(
+        f"{name}: the program could not be attached: {_read_again(name)} is there, and changes; "
+        "find out what else attaches XDP programs to it"
+    )
+
+
+def ensure_detached(name: str, programs: Programs) -> bool:
+    """No program of ours sits on the interface; whether one did. Others are left alone."""
+    with IPRoute() as netlink:
+        for _ in range(ATTEMPTS):
+            found = _read(netlink, name)
+            ours = [(attach, p) for attach, p in found.programs if programs.is_ours(p)]
+            if not ours:
+                return False
+            try:
+                for attach, program in ours:
+                    with _opened(programs, program) as fd:
+                        _set(netlink, found.index, DETACH, MODE_FLAG[attach] | REPLACE, fd)
+            except NetlinkError as error:
+                if error.code not in RACES:
+                    raise LinkError(
+                        f"{name}: {found} cannot be detached: {os.strerror(error.code)}"
+                    ) from None
+                continue
+            if not any(programs.is_ours(p) for _, p in _read(netlink, name).programs):
+                log.info("%s: detached %s", name, found)
+                return True
+    raise LinkError(f"{name}: {_read_again(name)} could not be detached: something attaches it")
+
+
+def _attach(
+    netlink: Netlink, found: Attachment, fd: int, attach: Attach, programs: Programs
+) -> None:
+    if not found.programs:
+        _set(netlink, found.index, fd, MODE_FLAG[attach] | UPDATE_IF_NOEXIST)
+        return
+    (mode, old), *more = found.programs
+    with _opened(programs, old) as expected:
+        if mode == attach and not more:
+            _set(netlink, found.index, fd, MODE_FLAG[attach] | REPLACE, expected)
+            return
+        # The kernel takes native and generic only one after the other; packets pass meanwhile.
+        _set(netlink, found.index, DETACH, MODE_FLAG[mode] | REPLACE, expected)
+        if more:
+            raise NetlinkError(errno.EEXIST)
+        try:
+            _set(netlink, found.index, fd, MODE_FLAG[attach] | UPDATE_IF_NOEXIST)
+        except NetlinkError:
+            _set(netlink, found.index, expected, MODE_FLAG[mode] | UPDATE_IF_NOEXIST)
+            raise
+
+
+def _set(netlink: Netlink, index: int, fd: int, flags: int, expected: int | None = None) -> None:
+    # Not link("set", xdp_fd=…, …): pyroute2 drops flags and expected fd there.
+    attrs = [("IFLA_XDP_FD", fd), ("IFLA_XDP_FLAGS", flags)]
+    if expected is not None:
+        attrs.append(("IFLA_XDP_EXPECTED_FD", expected))
+    netlink.link("set", index=index, xdp={"attrs": attrs})
+
+
+def _read(netlink: Netlink, name: str) -> Attachment:
+    try:
+        (link,) = netlink.link("get", ifname=name)
+    except NetlinkError as error:
+        if error.code in (errno.ENODEV, errno.ERANGE):
+            raise LinkError(
+                f"{name}: there is no such interface; see `ip link` and the setting `interfaces`"
+            ) from None
+        raise LinkError(f"{name}: cannot be read: {os.strerror(error.code)}") from None
+    xdp = link.get_attr("IFLA_XDP")
+    found = {mode: xdp.get_attr(attribute) for mode, attribute in MODE_PROGRAM.items()}
+    return Attachment(
+        name, int(link["index"]), tuple((mode, int(p)) for mode, p in found.items() if p)
+    )
+
+
+def _read_again(name: str) -> str:
+    try:
+        return str(attachment(name))
+    except LinkError as error:
+        return error.message
+
+
+def _refuse_foreign(found: Attachment, programs: Programs) -> None:
+    for attach, program in found.programs:
+        if not programs.is_ours(program):
+            raise LinkError(
+                f"{found.interface}: somebody else's XDP program sits there: id {program}, "
+                f"name {programs.name(program) or '(none)'}, {attach}; peergate does not replace "
+                "it: take it off, or leave this interface out of `interfaces`"
+            )
+
+
+def _refused(name: str, attach: Attach, number: int) -> LinkError:
+    why = f"{errno.errorcode.get(number, str(number))}, {os.strerror(number)}"
+    if attach == "native" and number in (errno.EPERM, errno.EACCES):
+        return LinkError(f"{name}: attach refused ({why}): run the agent as root")
+    if attach == "native":
+        mend = (
+            'set attach = "generic" (slower), or use a NIC whose driver has native XDP'
+            if number == errno.EOPNOTSUPP
+            else 'see `dmesg` for the reason (MTU, queues, offloads), or set attach = "generic"'
+        )
+        return LinkError(f"{name}: driver {driver(name)} refuses native attach ({why}): {mend}")
+    return LinkError(f"{name}: generic attach refused ({why})")
+
+
+@contextmanager
+def _opened(programs: Programs, program: int) -> Iterator[int]:
+    fd = programs.open(program)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def program_id(fd: int) -> int:
+    """The kernel's id of the program behind a file descriptor."""
+    for line in Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines():
+        key, _, value = line.partition(":")
+        if key == "prog_id":
+            return int(value)
+    raise LinkError(f"file descriptor {fd} is no BPF program")
+
+
+def driver(name: str) -> str:
+    """What drives the interface, as ethtool says it (sysfs shows another namespace's links)."""
+    info = array.array("B", struct.pack("I", ETHTOOL_GDRVINFO) + bytes(192))
+    request = struct.pack("16sP16x", name.encode(), info.buffer_info()[0])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        try:
+            fcntl.ioctl(any_socket, SIOCETHTOOL, request)
+        except OSError:
+            return "(unknown)"
+    return info.tobytes()[4:36].partition(b"\0")[0].decode(errors="replace") or "(unknown)"
+
+
+async def follow(interfaces: frozenset[str], changed: Callable[[], None]) -> None:
+    """Call `changed` whenever one of the interfaces may have; never returns.
+
+    A flood of events overflows the socket: what was lost is unknown, so that counts as a change.
+    """
+    async with AsyncIPRoute() as netlink:
+        await netlink.bind(groups=RTMGRP_LINK)
+        async for name in _events(netlink):
+            if name is None or name in interfaces:
+                changed()
+
+
+async def _events(netlink: Netlink) -> AsyncIterator[str | None]:
+    """Names of links that came, went or changed; None where events were lost."""
+    while True:
+        try:
+            # get() ends after each datagram.
+            async for message in netlink.get():
+                yield message.get_attr("IFLA_IFNAME")
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            yield None

@@ -1,0 +1,35 @@
+"""One agent at a time."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from control.errors import SettingsError
+
+NAME = "lock"
+
+
+@contextmanager
+def only_agent(state_dir: Path) -> Iterator[None]:
+    """Hold the state directory's lock; the kernel lets go of it when the process ends.
+
+    Raises SettingsError with the other agent's process id.
+    """
+    path = state_dir / NAME
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = path.read_text().strip() or "unknown"
+            raise SettingsError(
+                f"{path}: another agent runs on this state directory: process {holder}; "
+                "stop it first"
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        os.close(descriptor)

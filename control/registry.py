@@ -1,0 +1,136 @@
+"""HTTP client of the registry: snapshots, changes, reports. Errors are RegistryError, one line."""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+from control.allowlist import Changes, parse_changes, parse_snapshot
+from control.errors import RegistryError
+from control.model import Allowlist
+from control.settings import Settings
+from policy.errors import PolicyError
+
+# The registry holds a request for changes at most this long; ours may take a little longer.
+WAIT_SECONDS = 30
+TIMEOUT = httpx.Timeout(15.0, read=60.0)
+WAITING = httpx.Timeout(15.0, read=WAIT_SECONDS + 15.0)
+
+
+class SnapshotRequired(RegistryError):  # noqa: N818  # a state of affairs, not a failure
+    """The changes asked for are no longer kept: fetch a snapshot."""
+
+
+class RevisionAhead(RegistryError):  # noqa: N818  # a state of affairs, not a failure
+    """We are above the registry's head: it was restored and must hear of our revision."""
+
+
+class RegistryClient:
+    """One registry, one router's token. The token file is read for every request."""
+
+    def __init__(self, url: str, token_file: Path | None, ca_file: Path | None = None) -> None:
+        self._token_file = token_file
+        self._url = url
+        try:
+            verify = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
+        except (OSError, ssl.SSLError) as error:
+            raise RegistryError(f"{ca_file}: no certificates to trust: {error}") from None
+        self._http = httpx.AsyncClient(
+            base_url=url, verify=verify, timeout=TIMEOUT, trust_env=False
+        )
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        if settings.registry_url is None:
+            raise RegistryError("registry_url is not set: set it, or give --policy FILE")
+        return cls(settings.registry_url, settings.token_file, settings.ca_file)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._http.aclose()
+
+    async def snapshot(self) -> Allowlist:
+        """The whole allowlist."""
+        response = await self._request("GET", "/v1/allowlist")
+        try:
+            return await asyncio.to_thread(parse_snapshot, response.content)
+        except PolicyError as error:
+            raise self._unusable("snapshot", error) from None
+
+    async def changes(self, after: int) -> Changes:
+        """What came after a revision; waits for it, and is empty where nothing came."""
+        response = await self._request(
+            "GET",
+            "/v1/allowlist/changes",
+            params={"after": after, "wait": WAIT_SECONDS},
+            timeout=WAITING,
+        )
+        try:
+            return await asyncio.to_thread(parse_changes, response.content)
+        except PolicyError as error:
+            raise self._unusable("answer for changes", error) from None
+
+    async def report(self, router: str, report: Mapping[str, object]) -> None:
+        await self._request("PUT", f"/v1/routers/{quote(router, safe='')}/report", json=report)
+
+    async def _request(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401  # httpx has no type for these
+        try:
+            response = await self._http.request(method, path, headers=self._headers(), **options)
+        except httpx.TimeoutException:
+            raise RegistryError(f"registry {self._url}: no answer in time") from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise RegistryError(
+                f"registry {self._url}: not reached: {error or type(error).__name__}"
+            ) from None
+        if response.status_code == 410:
+            raise SnapshotRequired(f"registry {self._url}: these changes are no longer kept")
+        if response.status_code == 409:
+            raise RevisionAhead(f"registry {self._url}: is behind this router's revision")
+        if not response.is_success:
+            raise RegistryError(f"registry {self._url}: {method} {path}: {_problem(response)}")
+        return response
+
+    def _headers(self) -> dict[str, str]:
+        if self._token_file is None:
+            return {}
+        try:
+            token = self._token_file.read_text().strip()
+        except OSError as error:
+            raise RegistryError(
+                f"{self._token_file}: the token cannot be read: {error.strerror}"
+            ) from None
+        if not token.isascii() or not token.isprintable() or not token or " " in token:
+            raise RegistryError(f"{self._token_file}: holds no token: one line, as the API gave it")
+        return {"Authorization": f"Bearer {token}"}
+
+    def _unusable(self, what: str, error: PolicyError) -> RegistryError:
+        more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
+        return RegistryError(
+            f"registry {self._url}: its {what} is refused: {error.problems[0]}{more}"
+        )
+
+
+def _problem(response: httpx.Response) -> str:
+    """What a refusal says (RFC 9457), with what to do about the token."""
+    text = f"{response.status_code} {response.reason_phrase}"
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if isinstance(body, dict) and isinstance(detail := body.get("detail"), str):
+        text += f": {detail}"
+    if response.status_code in (401, 403):
+        text += "; `token_file` must hold a token of the role agent"
+    return text

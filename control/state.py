@@ -1,0 +1,142 @@
+"""What an agent remembers on disk between runs: small files in its state directory.
+
+Every write is atomic: a reader sees the old file or the new one, also after a power cut.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from control.errors import SnapshotError
+
+REGISTRY = "registry.json"
+POLICY_FILE = "policy-file.json"
+ACCEPTED_REMOVAL = "accepted-removal.json"
+CLOCK = "clock.json"
+FILLED = "filled.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The registry that this router follows, and the highest revision of it applied here."""
+
+    registry: str
+    revision: int
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write, flush to the disk, rename, flush the directory. Raises SnapshotError."""
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except OSError as error:
+        raise SnapshotError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def prepare(state_dir: Path) -> None:
+    """The state directory is there, for root alone. Raises SnapshotError."""
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SnapshotError(
+            f"{state_dir}: cannot be made: {error.strerror}; see the setting `state_dir`"
+        ) from None
+
+
+def _read(path: Path) -> dict[str, object]:
+    """The file's object; empty where there is none, or none that is whole."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _write(path: Path, content: dict[str, object]) -> None:
+    write_atomically(path, json.dumps(content).encode() + b"\n")
+
+
+def known_registry(state_dir: Path) -> Known | None:
+    """The registry accepted here; None before the first contact."""
+    content = _read(state_dir / REGISTRY)
+    registry, revision = content.get("registry"), content.get("revision")
+    if isinstance(registry, str) and isinstance(revision, int):
+        return Known(registry, revision)
+    return None
+
+
+def remember_registry(state_dir: Path, known: Known) -> None:
+    _write(state_dir / REGISTRY, {"registry": known.registry, "revision": known.revision})
+
+
+def accept_registry(state_dir: Path, registry: str) -> None:
+    """From now on this router follows the registry of that id, at whatever revision it is."""
+    prepare(state_dir)
+    remember_registry(state_dir, Known(registry, 0))
+
+
+def accept_removal(state_dir: Path, revision: int) -> None:
+    """Let the change held at `revision` through; the running agent sees it within a second."""
+    prepare(state_dir)
+    _write(state_dir / ACCEPTED_REMOVAL, {"revision": revision})
+
+
+def accepted_removal(state_dir: Path) -> int | None:
+    """The revision last accepted, until it is used up."""
+    revision = _read(state_dir / ACCEPTED_REMOVAL).get("revision")
+    return revision if isinstance(revision, int) else None
+
+
+def use_up_removal(state_dir: Path) -> None:
+    (state_dir / ACCEPTED_REMOVAL).unlink(missing_ok=True)
+
+
+def policy_file_revision(state_dir: Path, digest: str) -> int:
+    """A number for a policy file's content: the last one's for the same content, else the next."""
+    path = state_dir / POLICY_FILE
+    content = _read(path)
+    last = content.get("revision")
+    revision = last if isinstance(last, int) else 0
+    if content.get("sha256") == digest and revision:
+        return revision
+    _write(path, {"sha256": digest, "revision": revision + 1})
+    return revision + 1
+
+
+def saved_time(state_dir: Path) -> int:
+    """The last time saved, ns since 1970; 0 where none is."""
+    now = _read(state_dir / CLOCK).get("now_ns")
+    return now if isinstance(now, int) and now > 0 else 0
+
+
+def save_time(state_dir: Path, now: int) -> None:
+    _write(state_dir / CLOCK, {"now_ns": now})
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def is_filled(state_dir: Path, pin_dir: Path) -> bool:
+    """Whether the maps pinned there have held a whole allowlist since this boot."""
+    content = _read(state_dir / FILLED)
+    return content == {"pin_dir": str(pin_dir), "boot": _boot()}
+
+
+def mark_filled(state_dir: Path, pin_dir: Path) -> None:
+    _write(state_dir / FILLED, {"pin_dir": str(pin_dir), "boot": _boot()})
+
+
+def forget_filled(state_dir: Path) -> None:
+    (state_dir / FILLED).unlink(missing_ok=True)
