@@ -1,0 +1,1 @@
+/* Empty: bcc includes it and uses nothing of it here. */

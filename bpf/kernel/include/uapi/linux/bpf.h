@@ -1,0 +1,1 @@
+/* Empty: bcc force-includes its own copy of it under another name. */
