@@ -208,6 +208,6 @@ def test_gateways_do_not_see_each_others_peers() -> None:
 
 def test_the_same_prefix_of_both_families_is_apart() -> None:
     """192.0.2.0/24 and the IPv6 prefix of the same bits are not each other's."""
-    mapped = str(IPv6Address(int(IPv4Address("192.0.2.0")))) + "/120"
-    registered = (peer(1, "192.0.2.0/24", 0, 1), peer(2, mapped))
-    assert entry_of("192.0.2.0/24", at(0), *registered).valid_until == at(1)
+    same_bits = f"{IPv6Address(int(IPv4Address('192.0.2.0')))}/120"
+    registered = (peer(1, "192.0.2.0/24"), peer(2, same_bits, 0, 1))
+    assert entry_of(same_bits, at(0), *registered).valid_until == at(1)
