@@ -7,8 +7,8 @@
  * A parser returns success or failure and fills typed fields. Failure before the
  * destination address is known is the verdict `other`, after it `malformed`.
  *
- * Byte 1,024 is counted from the frame's first byte: a header that has to be read
- * and does not end at or before it cannot be judged.
+ * Byte 1,024 is counted from the IP header's first byte, so that framing changes no
+ * verdict: a header that has to be read and does not end by then cannot be judged.
  */
 #ifndef PEERGATE_PARSE_H
 #define PEERGATE_PARSE_H
@@ -62,9 +62,9 @@ struct pg_ports {
 	__be16 destination;
 };
 
-/* How far a frame is read. Offsets count from its first byte. */
+/* How far is read. Offsets count from `start`: the frame's first byte, then the IP header's. */
 struct pg_cursor {
-	const __u8 *frame;
+	const __u8 *start;
 	const __u8 *frame_end;
 	__u64 at;  /* the next byte */
 	__u64 end; /* where the packet ends by its own account; may lie beyond the frame */
@@ -85,10 +85,10 @@ struct pg_upper {
 	__u32 gateway; /* whose service it is, or PG_NO_GATEWAY */
 };
 
-static __always_inline void pg_cursor_start(struct pg_cursor *cursor, const void *frame,
+static __always_inline void pg_cursor_start(struct pg_cursor *cursor, const void *start,
 					    const void *frame_end)
 {
-	cursor->frame = frame;
+	cursor->start = start;
 	cursor->frame_end = frame_end;
 	cursor->at = 0;
 	cursor->end = ~0ULL;
@@ -101,7 +101,7 @@ static __always_inline const void *pg_peek(const struct pg_cursor *cursor, __u64
 
 	if (cursor->at > PG_HEADERS_END - size || cursor->at + size > cursor->end)
 		return NULL;
-	bytes = cursor->frame + cursor->at;
+	bytes = cursor->start + cursor->at;
 	if (bytes + size > cursor->frame_end)
 		return NULL;
 	return bytes;
@@ -121,7 +121,7 @@ static __always_inline _Bool pg_skip(struct pg_cursor *cursor, __u64 size)
 	cursor->at += size;
 	if (cursor->at > PG_HEADERS_END || cursor->at > cursor->end)
 		return 0;
-	return cursor->frame + cursor->at <= cursor->frame_end;
+	return cursor->start + cursor->at <= cursor->frame_end;
 }
 
 /* PPP's protocol may be compressed to its second byte, which is odd; the first is even. */
@@ -151,7 +151,7 @@ static __always_inline _Bool pg_parse_pppoe(struct pg_cursor *cursor, __be16 *et
 	return 1;
 }
 
-/* The framing; leaves the cursor at the IP header. */
+/* The framing; leaves the cursor after it. */
 static __always_inline _Bool pg_parse_framing(struct pg_cursor *cursor, __be16 *ethertype)
 {
 	const struct ethhdr *ethernet = pg_take(cursor, sizeof(*ethernet));
@@ -206,6 +206,7 @@ static __always_inline _Bool pg_parse_addresses(struct pg_cursor *cursor, struct
 
 	if (!pg_parse_framing(cursor, &ethertype))
 		return 0;
+	pg_cursor_start(cursor, cursor->start + cursor->at, cursor->frame_end);
 	if (ethertype == __cpu_to_be16(ETH_P_IP)) {
 		ipv4 = pg_peek(cursor, sizeof(*ipv4));
 		if (!ipv4)

@@ -139,13 +139,15 @@ static __always_inline void pg_judge_service(const struct pg_packet *packet,
 
 /*
  * A later fragment may belong to any service at the address: one registration at any
- * of its gateways is enough. The entry shown is that of the gateway that decided it.
+ * of its gateways is enough, else one that has ended. The entry is that of the lowest
+ * gateway number with this verdict and an entry.
  */
 static __always_inline void pg_judge_shared(const struct pg_packet *packet,
 					    const struct pg_target *target,
 					    struct pg_decision *decision, struct pg_now *now)
 {
-	__u32 decided_by = target->gateways[0];
+	__u32 decided_by = PG_NO_GATEWAY;
+	const struct pg_entry *entry;
 	__u8 verdict;
 	int i;
 
@@ -153,15 +155,19 @@ static __always_inline void pg_judge_shared(const struct pg_packet *packet,
 	for (i = 0; i < PG_SERVICES_MAX; i++) {
 		if (i >= target->gateway_count)
 			break;
-		verdict = pg_judge_entry(pg_find_source(target->gateways[i], &packet->source), now);
-		if (verdict == PG_UNREGISTERED)
+		entry = pg_find_source(target->gateways[i], &packet->source);
+		if (!entry)
 			continue;
-		decision->verdict = verdict;
-		decided_by = target->gateways[i];
+		verdict = pg_judge_entry(entry, now);
+		if (decided_by == PG_NO_GATEWAY || verdict < decision->verdict) {
+			decided_by = target->gateways[i];
+			decision->verdict = verdict;
+		}
 		if (verdict == PG_REGISTERED)
 			break;
 	}
-	decision->entry = pg_find_source(decided_by, &packet->source);
+	if (decided_by != PG_NO_GATEWAY)
+		decision->entry = pg_find_source(decided_by, &packet->source);
 }
 
 static __always_inline void pg_decide(struct xdp_md *ctx, struct pg_now *now,
