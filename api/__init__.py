@@ -1,0 +1,1 @@
+"""The registry service: who may reach which gateway, and since which revision."""

@@ -1,0 +1,91 @@
+"""The application, made from its settings."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import Depends, FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from api.database import open_store
+from api.errors import ApiError
+from api.limits import BodyLimit
+from api.openapi import describe, refuse_unknown_queries
+from api.problems import add_handlers
+from api.registry.core import Clock, Registry, utc_now
+from api.registry.upkeep import upkeep
+from api.routes import allowlist, gateways, health, peers, policy, routers, tokens
+from api.settings import Settings
+from api.watch import Watch
+
+_log = logging.getLogger("peergate.api")
+
+
+def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
+    """`app.state.watch.close()` lets go of waiting requests, so that a server can stop."""
+    watch = Watch()
+    store = open_store(settings)
+    registry = Registry(
+        store,
+        clock=clock,
+        ended_kept=settings.ended_kept,
+        kept_revisions=settings.kept_revisions,
+        announce=watch.announce,
+    )
+    app = FastAPI(
+        title="peergate registry",
+        version="1",
+        summary="Only registered peers reach your tunnel gateways",
+        # Both pages would load scripts from third parties.
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan(settings, registry, watch),
+        dependencies=[Depends(refuse_unknown_queries)],
+    )
+    app.state.settings = settings
+    app.state.registry = registry
+    app.state.watch = watch
+    app.add_middleware(BodyLimit, limit=settings.max_body)
+    add_handlers(app)
+    for part in (health, gateways, peers, policy, allowlist, routers, tokens):
+        app.include_router(part.router)
+    describe(app)
+    return app
+
+
+def _lifespan(
+    settings: Settings, registry: Registry, watch: Watch
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    def keep_up() -> None:
+        upkeep(registry, settings.replay_kept)
+
+    def look() -> None:
+        watch.announce(registry.revision())
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        watch.open()
+        running = (
+            asyncio.create_task(_again_and_again(keep_up, settings.upkeep_seconds)),
+            # Another process may write to the same database.
+            asyncio.create_task(_again_and_again(look, settings.poll_seconds)),
+        )
+        yield
+        watch.close()
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running)
+        registry.store.close()
+
+    return lifespan
+
+
+async def _again_and_again(work: Callable[[], None], seconds: float) -> None:
+    while True:
+        try:
+            await run_in_threadpool(work)
+        except ApiError as error:
+            _log.warning("%s; trying again in %g s", error, seconds)
+        await asyncio.sleep(seconds)

@@ -1,0 +1,53 @@
+"""Who is calling: the bearer token of a request, and what its role allows."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from api.problems import UnauthorizedError
+from api.registry import tokens
+from api.registry.core import Registry
+from api.registry.permissions import Caller, Permission
+
+_bearer = HTTPBearer(
+    auto_error=False,
+    scheme_name="token",
+    bearerFormat="pg_ID_SECRET",
+    description="A token of the role that the route needs: `POST /v1/tokens`.",
+)
+
+
+def registry_of(request: Request) -> Registry:
+    registry: Registry = request.app.state.registry
+    return registry
+
+
+RegistryOf = Annotated[Registry, Depends(registry_of)]
+
+
+def caller_of(
+    registry: RegistryOf,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> Caller:
+    if credentials is None:
+        raise UnauthorizedError("send a token: `Authorization: Bearer pg_...`")
+    with registry.read() as read:
+        caller = tokens.authenticate(read, credentials.credentials)
+    if caller is None:
+        raise UnauthorizedError("this token is unknown, revoked or expired", "invalid-token")
+    return caller
+
+
+CallerOf = Annotated[Caller, Depends(caller_of)]
+
+
+def needs(*permissions: Permission) -> Callable[[Caller], Caller]:
+    """A dependency that lets through whoever has any of these permissions."""
+
+    def check(caller: CallerOf) -> Caller:
+        caller.require(*permissions)
+        return caller
+
+    return check

@@ -1,0 +1,51 @@
+"""What can go wrong below HTTP. The application gives each class its status."""
+
+from policy.errors import Problem
+
+
+class ApiError(Exception):
+    """Anything that the registry service refuses or cannot do.
+
+    `kind` is a stable word for programs, in the problem's type.
+    """
+
+    def __init__(self, message: str, kind: str = "", problems: tuple[Problem, ...] = ()) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.problems = problems
+
+
+class SettingsError(ApiError):
+    """The service cannot start or be set up like this; the message says what to do."""
+
+
+class UnavailableError(ApiError):
+    """The database does not answer."""
+
+
+class NotFoundError(ApiError):
+    """There is no such thing."""
+
+
+class ConflictError(ApiError):
+    """Right by itself, but it does not fit what is registered."""
+
+
+class RefusedError(ApiError):
+    """Wrong by itself; `problems` says where."""
+
+
+class ForbiddenError(ApiError):
+    """The caller's role does not allow it."""
+
+
+class StaleError(ApiError):
+    """The caller has seen another version than the one in force."""
+
+
+class VersionMissingError(ApiError):
+    """The caller does not say which version the change is meant for."""
+
+
+class GoneError(ApiError):
+    """Changes from so far back are not kept."""

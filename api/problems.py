@@ -1,0 +1,128 @@
+"""Every error as application/problem+json (RFC 9457), and the status of each error class."""
+
+import json
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic_core import ErrorDetails
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from api.errors import (
+    ApiError,
+    ConflictError,
+    ForbiddenError,
+    GoneError,
+    NotFoundError,
+    RefusedError,
+    StaleError,
+    UnavailableError,
+    VersionMissingError,
+)
+from api.openapi import MEDIA_TYPE, methods_at
+from policy.document import problems_in
+from policy.errors import Problem
+
+STATUS: dict[type[ApiError], HTTPStatus] = {
+    ForbiddenError: HTTPStatus.FORBIDDEN,
+    NotFoundError: HTTPStatus.NOT_FOUND,
+    ConflictError: HTTPStatus.CONFLICT,
+    GoneError: HTTPStatus.GONE,
+    StaleError: HTTPStatus.PRECONDITION_FAILED,
+    RefusedError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    VersionMissingError: HTTPStatus.PRECONDITION_REQUIRED,
+    UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+class UnauthorizedError(ApiError):
+    """No token, or none that is ours."""
+
+
+def problem(
+    status: HTTPStatus,
+    detail: str,
+    kind: str = "",
+    problems: Sequence[Problem] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    slug = kind or status.phrase.lower().replace(" ", "-")
+    content = {
+        "type": f"/problems/{slug}",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": detail,
+        "errors": [{"field": p.field, "value": p.value, "rule": p.rule} for p in problems],
+    }
+    # Escaped: what is refused may hold what UTF-8 cannot.
+    body = json.dumps(content, ensure_ascii=True)
+    return Response(body, status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def add_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(ApiError, _api_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unforeseen)
+
+
+def _api_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    headers = {}
+    if isinstance(error, UnauthorizedError):
+        status = HTTPStatus.UNAUTHORIZED
+        headers["WWW-Authenticate"] = 'Bearer realm="peergate"'
+        if error.kind:
+            headers["WWW-Authenticate"] += ', error="invalid_token"'
+    else:
+        status = STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = "5"
+    return problem(status, str(error), error.kind, error.problems, headers)
+
+
+def _invalid(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    problems = problems_in([_detail(detail) for detail in error.errors()])
+    return problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "the request is refused, nothing changed", "", problems
+    )
+
+
+def _detail(detail: Any) -> ErrorDetails:  # noqa: ANN401  # the framework has no type for it
+    """A framework's error in pydantic's form: the field without the part of the request."""
+    loc = detail["loc"]
+    if detail["type"] == "json_invalid":
+        rule = f"not JSON: {detail['ctx']['error']} at character {loc[-1]}"
+        return ErrorDetails(type="json_invalid", loc=("body",), msg=rule, input=None)
+    if len(loc) > 1 and loc[0] in ("body", "query", "path", "header"):
+        loc = loc[1:]
+    return ErrorDetails(
+        type=detail["type"],
+        loc=loc,
+        msg=detail["msg"],
+        input=detail["input"],
+        ctx=detail.get("ctx", {}),
+    )
+
+
+def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        # The framework names the methods of one route alone.
+        allowed = ", ".join(methods_at(request.app, request.url.path))
+        rule = f"{request.method} is not for this path; it takes {allowed}"
+        return problem(status, rule, headers={"Allow": allowed})
+    if status is HTTPStatus.NOT_FOUND:
+        return problem(status, f"there is nothing at {request.url.path}")
+    return problem(status, str(error.detail), headers=error.headers)
+
+
+def _unforeseen(_request: Request, _error: Exception) -> Response:
+    return problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR, "this is a defect of peergate: its log says more"
+    )

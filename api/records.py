@@ -1,0 +1,120 @@
+"""What the registry holds, as values."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from policy.document import GatewaySpec
+
+# A piece of JSON that the registry keeps and hands on without looking into it.
+Json = Any
+
+
+class Role(StrEnum):
+    VIEWER = "viewer"
+    REGISTRAR = "registrar"
+    APPROVER = "approver"
+    AGENT = "agent"
+    ADMIN = "admin"
+
+
+class State(StrEnum):
+    """A peer's state: the first four are kept, the last two follow from the time."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    REVOKED = "revoked"
+    ACTIVE = "active"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """`version` grows with every change of this gateway."""
+
+    id: int
+    spec: GatewaySpec
+    version: int
+    created: datetime
+    changed: datetime
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One registration. `sources` are canonical text; `listed` says: in the allowlist."""
+
+    id: int
+    gateway: str
+    name: str
+    owner: str
+    contact: str
+    purpose: str
+    sources: tuple[str, ...]
+    valid_from: datetime | None
+    valid_until: datetime | None
+    state: State
+    listed: bool
+    version: int
+    created: datetime
+    created_by: str
+    decided: datetime | None
+    decided_by: str | None
+    reason: str | None
+
+    def shown(self, now: datetime) -> State:
+        """The state as people see it: one approved for later is still `approved`."""
+        if self.state is not State.APPROVED:
+            return self.state
+        if self.valid_until is not None and self.valid_until <= now:
+            return State.EXPIRED
+        if self.valid_from is not None and now < self.valid_from:
+            return State.APPROVED
+        return State.ACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A bearer token without its secret."""
+
+    id: int
+    name: str
+    role: Role
+    created: datetime
+    created_by: str
+    expires: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The latest that a router said of itself."""
+
+    router: str
+    revision: int
+    received: datetime
+    content: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where the registry stands. Changes are kept for revisions above `floor`."""
+
+    registry: str
+    revision: int
+    floor: int
+    policy_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What a request with an idempotency key was answered; no body where it held a secret."""
+
+    digest: str
+    status: int
+    body: str | None
+    headers: dict[str, str]

@@ -1,0 +1,88 @@
+"""Gateways: added, changed, removed; two never claim the same (address, service)."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from pydantic import ValidationError
+
+from api.errors import ConflictError, NotFoundError, RefusedError
+from api.records import Gateway
+from api.registry.core import Expected, Read, Write
+from api.store import gateways, peers
+from policy.document import GatewaySpec, gateway_problems, problems_of
+from policy.errors import Problem
+from policy.services import warning
+
+
+def get(state: Read | Write, name: str) -> Gateway:
+    gateway = gateways.find(state.connection, name)
+    if gateway is None:
+        raise NotFoundError(f"there is no gateway {name!r}")
+    return gateway
+
+
+def page(read: Read, after: str, limit: int) -> tuple[Gateway, ...]:
+    return gateways.page(read.connection, after, limit)
+
+
+def warnings(*specs: GatewaySpec) -> tuple[str, ...]:
+    """What an operator should know of these gateways' services, each once."""
+    found = (
+        f"{spec.name}: {service}: {text}"
+        for spec in specs
+        for service in spec.offered
+        if (text := warning(service)) is not None
+    )
+    return tuple(dict.fromkeys(found))
+
+
+def create(write: Write, spec: GatewaySpec) -> Gateway:
+    if gateways.find(write.connection, spec.name) is not None:
+        taken = Problem("name", spec.name, "a gateway has this name already")
+        raise ConflictError("the name is taken", "name-taken", (taken,))
+    _check_against_others(write, spec)
+    gateways.add(write.connection, spec, write.now)
+    write.touch_gateway(spec.name)
+    return get(write, spec.name)
+
+
+def change(write: Write, name: str, expected: Expected, fields: Mapping[str, object]) -> Gateway:
+    """`fields` holds what changes, in the words of the policy document."""
+    before = get(write, name)
+    expected.check(before.version, f"gateway {name!r}")
+    try:
+        spec = GatewaySpec.model_validate(before.spec.model_dump(mode="json") | dict(fields))
+    except ValidationError as error:
+        raise RefusedError("the gateway would be wrong", "", problems_of(error)) from None
+    if spec != before.spec:
+        _check_against_others(write, spec)
+        gateways.change(write.connection, before, spec, write.now)
+        write.touch_gateway(name)
+    return get(write, name)
+
+
+def remove(write: Write, name: str, expected: Expected) -> None:
+    gateway = get(write, name)
+    expected.check(gateway.version, f"gateway {name!r}")
+    live = peers.count_live_at(write.connection, gateway)
+    if live:
+        raise ConflictError(
+            f"gateway {name!r} has {live} peers that are pending or approved: "
+            "reject or revoke them first",
+            "gateway-in-use",
+        )
+    gateways.remove(write.connection, gateway, write.now)
+    write.touch_gateway(name)
+
+
+def _check_against_others(write: Write, spec: GatewaySpec) -> None:
+    others = [other.spec for other in gateways.every(write.connection) if other.name != spec.name]
+    problems = gateway_problems([*others, spec])
+    if problems:
+        # The new one is last, so what is wrong stands at its index.
+        own = f"gateways[{len(others)}]."
+        raise ConflictError(
+            "the gateway does not go with the others",
+            "gateways-clash",
+            tuple(replace(p, field=p.field.removeprefix(own)) for p in problems),
+        )

@@ -1,0 +1,199 @@
+"""Peers and their life: pending, then approved or rejected; approved, then revoked."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from api.errors import ConflictError, NotFoundError, RefusedError
+from api.records import Gateway, Peer, State
+from api.registry.core import Expected, Read, Write
+from api.registry.permissions import Caller, Permission
+from api.store import gateways, peers
+from policy.document import PeerSpec, problems_of
+from policy.errors import Problem
+
+
+def get(state: Read | Write, number: int) -> Peer:
+    peer = peers.find(state.connection, number)
+    if peer is None:
+        raise NotFoundError(f"there is no peer {number}")
+    return peer
+
+
+def page(
+    read: Read, gateway: str | None, state: State | None, after: int, limit: int
+) -> tuple[Peer, ...]:
+    return peers.page(
+        read.connection, gateway=gateway, state=state, now=read.now, after=after, limit=limit
+    )
+
+
+def content(peer: Peer) -> dict[str, object]:
+    """The peer in the words of the policy document, as JSON has them."""
+    return {
+        "name": peer.name,
+        "gateway": peer.gateway,
+        "owner": peer.owner,
+        "contact": peer.contact,
+        "purpose": peer.purpose,
+        "sources": list(peer.sources),
+        "valid_from": rfc3339(peer.valid_from),
+        "valid_until": rfc3339(peer.valid_until),
+    }
+
+
+def rfc3339(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
+
+
+def filled(peer: Peer, spec: PeerSpec) -> Peer:
+    """The peer with the content of `spec`; its gateway stays."""
+    return replace(
+        peer,
+        name=spec.name,
+        owner=spec.owner,
+        contact=spec.contact,
+        purpose=spec.purpose,
+        sources=tuple(spec.model_dump(mode="json", include={"sources"})["sources"]),
+        valid_from=spec.valid_from,
+        valid_until=spec.valid_until,
+    )
+
+
+def request(write: Write, wanted: PeerSpec) -> Peer:
+    """A new registration, pending."""
+    return add(write, wanted, State.PENDING)
+
+
+def add(write: Write, wanted: PeerSpec, state: State) -> Peer:
+    gateway = _gateway(write, wanted.gateway)
+    _check_name_free(write, wanted.gateway, wanted.name)
+    decided = state is not State.PENDING
+    blank = Peer(
+        id=0,
+        gateway=gateway.name,
+        name="",
+        owner="",
+        contact="",
+        purpose="",
+        sources=(),
+        valid_from=None,
+        valid_until=None,
+        state=state,
+        listed=state is State.APPROVED and write.lists(wanted.valid_until),
+        version=1,
+        created=write.now,
+        created_by=write.author,
+        decided=write.now if decided else None,
+        decided_by=write.author if decided else None,
+        reason=None,
+    )
+    number = peers.add(write.connection, filled(blank, wanted), gateway)
+    peer = get(write, number)
+    _note(write, None, peer)
+    return peer
+
+
+def edit(
+    write: Write, number: int, expected: Expected, fields: Mapping[str, object], caller: Caller
+) -> Peer:
+    """A pending one by whoever may ask, an approved one by whoever may decide."""
+    before = get(write, number)
+    pending = before.state is State.PENDING
+    caller.require(Permission.REQUEST if pending else Permission.DECIDE)
+    expected.check(before.version, f"peer {number}")
+    _check_state(before, "edited", State.PENDING, State.APPROVED)
+    try:
+        wanted = PeerSpec.model_validate(content(before) | dict(fields))
+    except ValidationError as error:
+        raise RefusedError("the peer would be wrong", "", problems_of(error)) from None
+    if wanted.name != before.name:
+        _check_name_free(write, before.gateway, wanted.name)
+    return save(write, before, filled(before, wanted))
+
+
+def approve(write: Write, number: int, expected: Expected) -> Peer:
+    before = _decidable(write, number, expected, "approved", State.PENDING)
+    return save(write, before, decided(write, before, State.APPROVED, None))
+
+
+def reject(write: Write, number: int, expected: Expected, reason: str | None) -> Peer:
+    before = _decidable(write, number, expected, "rejected", State.PENDING)
+    return save(write, before, decided(write, before, State.REJECTED, reason))
+
+
+def revoke(write: Write, number: int, expected: Expected, reason: str | None) -> Peer:
+    before = _decidable(write, number, expected, "revoked", State.APPROVED)
+    return save(write, before, decided(write, before, State.REVOKED, reason))
+
+
+def renew(write: Write, number: int, expected: Expected, until: datetime | None) -> Peer:
+    """A new end, or none; also for one that has expired."""
+    before = _decidable(write, number, expected, "renewed", State.APPROVED)
+    if until is not None:
+        rule = ""
+        if until <= write.now:
+            rule = "this is in the past: to end a peer now, revoke it"
+        elif before.valid_from is not None and until <= before.valid_from:
+            rule = "the window ends before it starts"
+        if rule:
+            problem = Problem("valid_until", until.isoformat(), rule)
+            raise RefusedError("the peer cannot be renewed like this", "", (problem,))
+    return save(write, before, replace(before, valid_until=until))
+
+
+def save(write: Write, before: Peer, after: Peer) -> Peer:
+    """Writes what changed, if anything did, and what follows for the allowlist."""
+    listed = after.state is State.APPROVED and write.lists(after.valid_until)
+    after = replace(after, listed=listed)
+    if after == before:
+        return before
+    after = replace(after, version=before.version + 1)
+    peers.save(write.connection, after)
+    _note(write, before, after)
+    return after
+
+
+def _note(write: Write, before: Peer | None, after: Peer) -> None:
+    if after.listed or (before is not None and before.listed):
+        write.touch_peer(after.id)
+    if State.APPROVED in (after.state, before.state if before is not None else None):
+        write.policy_changed = True
+
+
+def decided(write: Write, peer: Peer, state: State, reason: str | None) -> Peer:
+    return replace(peer, state=state, decided=write.now, decided_by=write.author, reason=reason)
+
+
+def _decidable(write: Write, number: int, expected: Expected, verb: str, *states: State) -> Peer:
+    peer = get(write, number)
+    expected.check(peer.version, f"peer {number}")
+    _check_state(peer, verb, *states)
+    return peer
+
+
+def _check_state(peer: Peer, verb: str, *states: State) -> None:
+    if peer.state not in states:
+        wanted = " or ".join(states)
+        raise ConflictError(
+            f"peer {peer.id} is {peer.state}: only one that is {wanted} can be {verb}",
+            "wrong-state",
+        )
+
+
+def _gateway(write: Write, name: str) -> Gateway:
+    gateway = gateways.find(write.connection, name)
+    if gateway is None:
+        missing = Problem("gateway", name, "no gateway has this name")
+        raise ConflictError("the peer's gateway is not there", "no-gateway", (missing,))
+    return gateway
+
+
+def _check_name_free(write: Write, gateway: str, name: str) -> None:
+    holder = peers.find_live(write.connection, gateway, name)
+    if holder is not None:
+        rule = f"peer {holder.id} ({holder.state}) at gateway {gateway} has this name"
+        taken = Problem("name", name, rule)
+        raise ConflictError("the name is taken", "name-taken", (taken,))

@@ -1,0 +1,47 @@
+"""Who may do what: the one place that says it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from api.errors import ForbiddenError
+from api.records import Role
+
+
+class Permission(StrEnum):
+    READ = "read gateways, peers, policy and routers"
+    FOLLOW = "read the allowlist, its changes and the status"
+    REQUEST = "ask for a peer, and edit one that is pending"
+    DECIDE = "approve, reject, revoke and renew peers, and edit approved ones"
+    GATEWAYS = "add, change and remove gateways"
+    POLICY = "apply a policy"
+    REPORT = "report as a router"
+    TOKENS = "make, list and revoke tokens"
+
+
+_READER = frozenset({Permission.READ, Permission.FOLLOW})
+
+MATRIX: dict[Role, frozenset[Permission]] = {
+    Role.VIEWER: _READER,
+    Role.REGISTRAR: _READER | {Permission.REQUEST},
+    Role.APPROVER: _READER | {Permission.DECIDE},
+    Role.AGENT: frozenset({Permission.FOLLOW, Permission.REPORT}),
+    Role.ADMIN: frozenset(Permission),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whoever holds the token that came with a request."""
+
+    token: int
+    name: str
+    role: Role
+
+    def require(self, *permissions: Permission) -> None:
+        """Any one of them is enough."""
+        if MATRIX[self.role].isdisjoint(permissions):
+            may = [role for role in Role if not MATRIX[role].isdisjoint(permissions)]
+            raise ForbiddenError(
+                f"this needs the role {' or '.join(may)}; "
+                f"the token {self.name!r} has the role {self.role}"
+            )

@@ -1,0 +1,172 @@
+"""The whole registry as one document: exported, and made to match one."""
+
+from dataclasses import dataclass
+
+from api.errors import ConflictError, RefusedError
+from api.records import Gateway, Json, Peer, State
+from api.registry import gateways, peers
+from api.registry.core import Expected, Read, Write
+from api.store import gateways as gateway_rows
+from api.store import peers as peer_rows
+from policy.document import GatewaySpec, PeerSpec, Policy, policy_problems
+
+Fields = dict[str, tuple[Json, Json]]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that differs, and what makes it match. `fields` has before and after."""
+
+    kind: str
+    name: str
+    gateway: str
+    action: str
+    fields: Fields
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What the document says against what the registry holds."""
+
+    add_gateways: tuple[GatewaySpec, ...]
+    change_gateways: tuple[tuple[Gateway, GatewaySpec], ...]
+    remove_gateways: tuple[Gateway, ...]
+    add_peers: tuple[PeerSpec, ...]
+    match_peers: tuple[tuple[Peer, PeerSpec], ...]
+    revoke_peers: tuple[Peer, ...]
+
+    @property
+    def differences(self) -> tuple[Difference, ...]:
+        return (
+            *(_gateway("add", spec, _fields({}, _json(spec))) for spec in self.add_gateways),
+            *(
+                _gateway("change", spec, _fields(_json(before.spec), _json(spec)))
+                for before, spec in self.change_gateways
+            ),
+            *(
+                _peer("add", spec.gateway, spec.name, _fields({}, _json(spec)))
+                for spec in self.add_peers
+            ),
+            *(
+                _peer(
+                    "approve" if before.state is State.PENDING else "change",
+                    before.gateway,
+                    before.name,
+                    _fields(peers.content(before), _json(spec)),
+                )
+                for before, spec in self.match_peers
+            ),
+            *(
+                _peer("revoke", peer.gateway, peer.name, _fields(peers.content(peer), {}))
+                for peer in self.revoke_peers
+            ),
+            *(
+                _gateway("remove", gateway.spec, _fields(_json(gateway.spec), {}))
+                for gateway in self.remove_gateways
+            ),
+        )
+
+
+def export(read: Read) -> tuple[Policy, int]:
+    """All gateways and all approved peers, and the version of that."""
+    return (
+        Policy.model_validate(
+            {
+                "gateways": [g.spec for g in gateway_rows.every(read.connection)],
+                "peers": [peers.content(p) for p in peer_rows.approved(read.connection)],
+            }
+        ),
+        read.head.policy_version,
+    )
+
+
+def compare(state: Read | Write, wanted: Policy) -> Comparison:
+    """Pending peers that the document does not name are left alone."""
+    if problems := policy_problems(wanted):
+        raise RefusedError("the policy is refused as a whole", "", problems)
+    held_gateways = {g.name: g for g in gateway_rows.every(state.connection)}
+    held_peers = {(p.gateway, p.name): p for p in peer_rows.live(state.connection)}
+    _check_removable(held_gateways, held_peers, wanted)
+    named_gateways = {spec.name for spec in wanted.gateways}
+    named_peers = {(spec.gateway, spec.name) for spec in wanted.peers}
+    return Comparison(
+        add_gateways=tuple(s for s in wanted.gateways if s.name not in held_gateways),
+        change_gateways=tuple(
+            (held, spec)
+            for spec in wanted.gateways
+            if (held := held_gateways.get(spec.name)) is not None and held.spec != spec
+        ),
+        remove_gateways=tuple(g for n, g in held_gateways.items() if n not in named_gateways),
+        add_peers=tuple(s for s in wanted.peers if (s.gateway, s.name) not in held_peers),
+        match_peers=tuple(
+            (peer, spec)
+            for spec in wanted.peers
+            if (peer := held_peers.get((spec.gateway, spec.name))) is not None
+            and (peer.state is State.PENDING or peers.content(peer) != _json(spec))
+        ),
+        revoke_peers=tuple(
+            peer
+            for key, peer in held_peers.items()
+            if peer.state is State.APPROVED and key not in named_peers
+        ),
+    )
+
+
+def apply(write: Write, wanted: Policy, expected: Expected) -> tuple[Difference, ...]:
+    """Makes the registry match, in this one transaction."""
+    expected.check(write.head.policy_version, "the policy")
+    found = compare(write, wanted)
+    for spec in found.add_gateways:
+        gateway_rows.add(write.connection, spec, write.now)
+        write.touch_gateway(spec.name)
+    for gateway, spec in found.change_gateways:
+        gateway_rows.change(write.connection, gateway, spec, write.now)
+        write.touch_gateway(spec.name)
+    for before in found.revoke_peers:
+        peers.save(write, before, peers.decided(write, before, State.REVOKED, None))
+    for before, content in found.match_peers:
+        after = peers.filled(before, content)
+        if before.state is State.PENDING:
+            after = peers.decided(write, after, State.APPROVED, None)
+        peers.save(write, before, after)
+    for content in found.add_peers:
+        peers.add(write, content, State.APPROVED)
+    for gateway in found.remove_gateways:
+        gateways.remove(write, gateway.name, Expected(any_version=True))
+    return found.differences
+
+
+def _check_removable(
+    held: dict[str, Gateway], held_peers: dict[tuple[str, str], Peer], wanted: Policy
+) -> None:
+    """A pending peer keeps its gateway: somebody waits for an answer."""
+    going = held.keys() - {spec.name for spec in wanted.gateways}
+    waiting = sorted(
+        f"{peer.id} ({peer.name} at {peer.gateway})"
+        for peer in held_peers.values()
+        if peer.gateway in going and peer.state is State.PENDING
+    )
+    if waiting:
+        raise ConflictError(
+            f"the policy removes gateways at which peers are pending: {', '.join(waiting[:10])}. "
+            "Reject them first, or keep the gateway",
+            "gateway-in-use",
+        )
+
+
+def _json(spec: GatewaySpec | PeerSpec) -> dict[str, Json]:
+    return spec.model_dump(mode="json")
+
+
+def _fields(before: dict[str, Json], after: dict[str, Json]) -> Fields:
+    names = dict.fromkeys((*before, *after))
+    pairs = {name: (before.get(name), after.get(name)) for name in names}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _gateway(action: str, spec: GatewaySpec, fields: Fields) -> Difference:
+    return Difference("gateway", spec.name, spec.name, action, fields)
+
+
+def _peer(action: str, gateway: str, name: str, fields: Fields) -> Difference:
+    return Difference("peer", name, gateway, action, fields)

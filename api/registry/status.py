@@ -1,0 +1,22 @@
+"""The registry in a few numbers."""
+
+from dataclasses import dataclass
+
+from api.records import State
+from api.registry.core import Read
+from api.store import gateways, peers, routers
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    gateways: int
+    peers: dict[State, int]
+    routers: int
+
+
+def status(read: Read) -> Status:
+    return Status(
+        gateways=gateways.count(read.connection),
+        peers=peers.count(read.connection, tuple(State), read.now),
+        routers=routers.count(read.connection),
+    )

@@ -1,0 +1,68 @@
+"""Bearer tokens: `pg_ID_SECRET`, of which the database keeps the secret's digest."""
+
+import hashlib
+import hmac
+import re
+import secrets
+from datetime import datetime
+
+from api.errors import ConflictError, NotFoundError, RefusedError
+from api.records import Role, Token
+from api.registry.core import Read, Write
+from api.registry.permissions import Caller
+from api.store import tokens
+from policy.errors import Problem
+
+_TOKEN = re.compile(r"pg_([1-9][0-9]{0,15})_([A-Za-z0-9_-]{43})")
+
+
+def _digest(secret: str) -> str:
+    # 256 random bits cannot be guessed: no slow hash is needed.
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def issue(write: Write, name: str, role: Role, expires: datetime | None) -> tuple[Token, str]:
+    """A new token and its text, which is not kept and cannot be had again."""
+    if expires is not None and expires <= write.now:
+        problem = Problem("expires", expires.isoformat(), "this is in the past")
+        raise RefusedError("such a token would never work", "", (problem,))
+    secret = secrets.token_urlsafe(32)
+    wanted = Token(0, name, role, write.now, write.author, expires)
+    number = tokens.add(write.connection, wanted, _digest(secret))
+    return get(write, number), f"pg_{number}_{secret}"
+
+
+def get(state: Read | Write, number: int) -> Token:
+    found = tokens.find(state.connection, number)
+    if found is None:
+        raise NotFoundError(f"there is no token {number}")
+    return found[0]
+
+
+def page(read: Read, after: int, limit: int) -> tuple[Token, ...]:
+    return tokens.page(read.connection, after, limit)
+
+
+def revoke(write: Write, number: int) -> None:
+    get(write, number)
+    if tokens.lasting_admins(write.connection, write.now) == {number}:
+        raise ConflictError(
+            "this is the last admin token: make another one first", "last-admin-token"
+        )
+    tokens.revoke(write.connection, number, write.now)
+
+
+def authenticate(read: Read, text: str) -> Caller | None:
+    """Whoever holds this token; None where it is not, or no longer, one of ours."""
+    match = _TOKEN.fullmatch(text)
+    if match is None:
+        return None
+    found = tokens.find(read.connection, int(match[1]))
+    if found is None:
+        return None
+    token, digest = found
+    if not hmac.compare_digest(digest, _digest(match[2])):
+        return None
+    if token.expires is not None and token.expires <= read.now:
+        return None
+    return Caller(token.id, token.name, token.role)

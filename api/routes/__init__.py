@@ -1,0 +1,1 @@
+"""HTTP: what comes in is checked, handed to the registry, and answered."""

@@ -1,0 +1,102 @@
+"""What all routes share: answers with an ETag, If-Match, Idempotency-Key, pages."""
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Header, Query, Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from api.auth import CallerOf, RegistryOf
+from api.records import Replay
+from api.registry import replays
+from api.registry.core import Expected, Registry, Write
+from api.registry.permissions import Caller
+from policy.document import Name
+
+_ETAG = re.compile(r'"([0-9]{1,18})"')
+
+PeerNumber = Annotated[int, Query(ge=1, le=4294967295)]
+Limit = Annotated[int, Query(ge=1, le=500, description="at most so many")]
+NameCursor = Annotated[Name | None, Query(description="`next` of the page before")]
+NumberCursor = Annotated[
+    str | None, Query(pattern="^[0-9]{1,10}$", description="`next` of the page before")
+]
+
+
+def answer(content: BaseModel, status: int = 200, version: int | None = None) -> Response:
+    """JSON; with a version, its ETag."""
+    headers = {} if version is None else {"ETag": f'"{version}"'}
+    return Response(content.model_dump_json(), status, headers, "application/json")
+
+
+def expected_of(
+    if_match: Annotated[
+        str | None,
+        Header(description="the ETag that was read; `*` for any", examples=['"1"']),
+    ] = None,
+) -> Expected:
+    if if_match is None:
+        return Expected()
+    tags = [tag.strip() for tag in if_match.split(",")]
+    versions = (match[1] for tag in tags if (match := _ETAG.fullmatch(tag)))
+    return Expected(frozenset(int(version) for version in versions), any_version=tags == ["*"])
+
+
+ExpectedOf = Annotated[Expected, Depends(expected_of)]
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """Carries out a POST, or answers as it did when it first came with the same key."""
+
+    registry: Registry
+    caller: Caller
+    key: str | None
+    path: str
+
+    def __call__(
+        self,
+        cause: str,
+        body: BaseModel | None,
+        work: Callable[[Write], Response],
+        *,
+        secret: bool = False,
+    ) -> Response:
+        text = body.model_dump_json() if body is not None else ""
+        digest = hashlib.sha256(f"{self.path}\n{text}".encode()).hexdigest()
+        with self.registry.write(self.caller.name, cause) as write:
+            if self.key is None:
+                return work(write)
+            if seen := replays.find(write, self.caller, self.key, digest):
+                return Response(seen.body, seen.status, seen.headers)
+            response = work(write)
+            kept = None if secret else bytes(response.body).decode()
+            headers = {
+                name: value for name, value in response.headers.items() if name != "content-length"
+            }
+            replay = Replay(digest, response.status_code, kept, headers)
+            replays.keep(write, self.caller, self.key, replay)
+            return response
+
+
+def once_of(
+    request: Request,
+    registry: RegistryOf,
+    caller: CallerOf,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            pattern="^[!-~]{1,255}$",
+            description="sent again with the same key, a request is carried out once",
+            examples=["2f1f2c1e-6a3c-4a5d-9f0e-1a2b3c4d5e6f"],
+        ),
+    ] = None,
+) -> Once:
+    return Once(registry, caller, idempotency_key, request.url.path)
+
+
+OnceOf = Annotated[Once, Depends(once_of)]

@@ -1,0 +1,76 @@
+"""/v1/gateways"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Depends, Path
+from starlette.responses import Response
+
+from api.auth import CallerOf, RegistryOf, needs
+from api.registry import gateways
+from api.registry.core import Write
+from api.registry.permissions import Permission
+from api.routes.conventions import ExpectedOf, Limit, NameCursor, OnceOf, answer
+from api.routes.examples import GATEWAY, GATEWAY_PATCH
+from api.routes.models import GatewayPage, GatewayPatch, GatewayView
+from policy.document import GatewaySpec, Name
+
+router = APIRouter(prefix="/v1/gateways", tags=["gateways"])
+reads = Depends(needs(Permission.READ))
+writes = Depends(needs(Permission.GATEWAYS))
+GatewayName = Annotated[Name, Path()]
+
+
+@router.get("", dependencies=[reads], response_model=GatewayPage)
+def list_gateways(registry: RegistryOf, cursor: NameCursor = None, limit: Limit = 100) -> Response:
+    """All gateways, by name."""
+    with registry.read() as read:
+        found = gateways.page(read, cursor or "", limit + 1)
+    items = [GatewayView.of(gateway) for gateway in found[:limit]]
+    return answer(GatewayPage(items=items, next=items[-1].name if len(found) > limit else None))
+
+
+@router.post("", dependencies=[writes], response_model=GatewayView, status_code=201)
+def add_gateway(
+    once: OnceOf, body: Annotated[GatewaySpec, Body(openapi_examples=GATEWAY)]
+) -> Response:
+    """A new gateway; it takes part in the allowlist at once."""
+
+    def work(write: Write) -> Response:
+        gateway = gateways.create(write, body)
+        response = answer(GatewayView.of(gateway), 201, gateway.version)
+        response.headers["Location"] = f"/v1/gateways/{gateway.name}"
+        return response
+
+    return once(f"gateway {body.name} added", body, work)
+
+
+@router.get("/{name}", dependencies=[reads], response_model=GatewayView)
+def show_gateway(registry: RegistryOf, name: GatewayName) -> Response:
+    """One gateway."""
+    with registry.read() as read:
+        gateway = gateways.get(read, name)
+    return answer(GatewayView.of(gateway), version=gateway.version)
+
+
+@router.patch("/{name}", dependencies=[writes], response_model=GatewayView)
+def change_gateway(
+    registry: RegistryOf,
+    caller: CallerOf,
+    name: GatewayName,
+    expected: ExpectedOf,
+    body: Annotated[GatewayPatch, Body(openapi_examples=GATEWAY_PATCH)],
+) -> Response:
+    """Changes the fields that are sent; null takes a time away."""
+    fields = body.model_dump(mode="json", exclude_unset=True)
+    with registry.write(caller.name, f"gateway {name} changed") as write:
+        gateway = gateways.change(write, name, expected, fields)
+    return answer(GatewayView.of(gateway), version=gateway.version)
+
+
+@router.delete("/{name}", dependencies=[writes], status_code=204)
+def remove_gateway(
+    registry: RegistryOf, caller: CallerOf, name: GatewayName, expected: ExpectedOf
+) -> None:
+    """Refused while peers are pending or approved there."""
+    with registry.write(caller.name, f"gateway {name} removed") as write:
+        gateways.remove(write, name, expected)

@@ -1,0 +1,279 @@
+"""Bodies and answers that are not part of the policy document."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, Field
+
+from api.records import Gateway, Json, Peer, Report, Role, State, Token
+from api.registry import gateways
+from api.registry.policy import Difference
+from policy.document import (
+    SOURCES_PER_PEER,
+    Block,
+    Contact,
+    Document,
+    GatewaySpec,
+    Moment,
+    Name,
+    PeerSpec,
+    ServiceText,
+    Source,
+    Text,
+)
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+
+
+def _unset() -> Any:  # noqa: ANN401  # stands for a field that was not sent
+    return Field(default=None, json_schema_extra=_without_default)
+
+
+class GatewayPatch(Document):
+    """What changes of a gateway; the rest stays. The name never changes."""
+
+    addresses: Annotated[tuple[Block, ...], Field(min_length=1, max_length=256)] = _unset()
+    services: Annotated[tuple[ServiceText, ...], Field(min_length=1, max_length=64)] = _unset()
+    mode: Literal["monitor", "enforce"] = _unset()
+    enforce_from: Moment | None = _unset()
+    enforce_until: Moment | None = _unset()
+
+
+class PeerPatch(Document):
+    """What changes of a peer; the rest stays. It stays at its gateway."""
+
+    name: Name = _unset()
+    owner: Text = _unset()
+    contact: Contact = _unset()
+    purpose: Text = _unset()
+    sources: Annotated[tuple[Source, ...], Field(min_length=1, max_length=SOURCES_PER_PEER)] = (
+        _unset()
+    )
+    valid_from: Moment | None = _unset()
+    valid_until: Moment | None = _unset()
+
+
+class Decision(Document):
+    reason: Text | None = Field(default=None, examples=["contract ended"])
+
+
+class Renewal(Document):
+    """A new end; null is none."""
+
+    valid_until: Moment | None
+
+
+class NewToken(Document):
+    name: Name = Field(examples=["router-1"])
+    role: Role
+    expires: Moment | None = None
+
+
+class GatewayView(BaseModel):
+    name: str
+    addresses: list[str]
+    services: list[str]
+    mode: Literal["monitor", "enforce"]
+    enforce_from: datetime | None
+    enforce_until: datetime | None
+    created: datetime
+    changed: datetime
+    warnings: list[str] = Field(description="what an operator should know of its services")
+
+    @classmethod
+    def of(cls, gateway: Gateway) -> Self:
+        return cls(
+            **gateway.spec.model_dump(mode="json"),
+            created=gateway.created,
+            changed=gateway.changed,
+            warnings=list(gateways.warnings(gateway.spec)),
+        )
+
+
+class PeerView(BaseModel):
+    id: int
+    name: str
+    gateway: str
+    owner: str
+    contact: str
+    purpose: str
+    sources: list[str]
+    valid_from: datetime | None
+    valid_until: datetime | None
+    state: State = Field(description="an approved peer shows as active, expired, or approved yet")
+    created: datetime
+    created_by: str
+    decided: datetime | None
+    decided_by: str | None
+    reason: str | None
+
+    @classmethod
+    def of(cls, peer: Peer, now: datetime) -> Self:
+        return cls(
+            id=peer.id,
+            name=peer.name,
+            gateway=peer.gateway,
+            owner=peer.owner,
+            contact=peer.contact,
+            purpose=peer.purpose,
+            sources=list(peer.sources),
+            valid_from=peer.valid_from,
+            valid_until=peer.valid_until,
+            state=peer.shown(now),
+            created=peer.created,
+            created_by=peer.created_by,
+            decided=peer.decided,
+            decided_by=peer.decided_by,
+            reason=peer.reason,
+        )
+
+
+class TokenView(BaseModel):
+    id: int
+    name: str
+    role: Role
+    created: datetime
+    created_by: str
+    expires: datetime | None
+
+    @classmethod
+    def of(cls, token: Token) -> Self:
+        return cls(
+            id=token.id,
+            name=token.name,
+            role=token.role,
+            created=token.created,
+            created_by=token.created_by,
+            expires=token.expires,
+        )
+
+
+class IssuedToken(TokenView):
+    token: str = Field(description="shown this once, and not kept")
+
+
+class DifferenceView(BaseModel):
+    kind: Literal["gateway", "peer"]
+    name: str
+    gateway: str
+    action: Literal["add", "change", "remove", "approve", "revoke"]
+    fields: dict[str, tuple[Json, Json]] = Field(description="before and after, of what differs")
+
+    @classmethod
+    def of(cls, found: Difference) -> Self:
+        return cls.model_validate(found, from_attributes=True)
+
+
+class Applied(BaseModel):
+    dry_run: bool
+    revision: int
+    changes: list[DifferenceView]
+    warnings: list[str]
+
+
+class ListedPeer(PeerSpec):
+    id: Annotated[int, Field(ge=1, le=4294967295)]
+
+
+class AllowlistView(BaseModel):
+    registry: str
+    revision: int
+    time: datetime
+    gateways: list[GatewaySpec]
+    peers: list[ListedPeer]
+
+
+class ChangesView(BaseModel):
+    """The newest state of all that changed after `after`; null is gone."""
+
+    registry: str
+    after: int
+    revision: int
+    time: datetime
+    gateways: dict[str, GatewaySpec | None]
+    peers: dict[str, ListedPeer | None]
+
+
+class InterfaceReport(Document):
+    name: Annotated[str, Field(min_length=1, max_length=64, examples=["eth0"])]
+    attach: Literal["native", "generic"]
+    attached: bool
+    program: Annotated[int, Field(ge=0, le=4294967295)] | None = None
+    error: Annotated[str, Field(max_length=2000)] | None = None
+
+
+class Entries(Document):
+    hosts: Annotated[int, Field(ge=0, le=2**63 - 1)]
+    prefixes: Annotated[int, Field(ge=0, le=2**63 - 1)]
+
+
+class Count(Document):
+    packets: Annotated[int, Field(ge=0, le=2**64 - 1)]
+    bytes: Annotated[int, Field(ge=0, le=2**64 - 1)]
+
+
+class RouterReport(Document):
+    """What an agent says of its router. Counters are by gateway; "" is no gateway known."""
+
+    registry: Annotated[str, Field(min_length=1, max_length=64)]
+    revision: Annotated[int, Field(ge=0, le=2**52)]
+    version: Annotated[str, Field(max_length=64, examples=["0.1.0"])]
+    kernel: Annotated[str, Field(max_length=128, examples=["6.18.0"])]
+    time: Moment
+    interfaces: Annotated[tuple[InterfaceReport, ...], Field(max_length=256)]
+    entries: Entries
+    repairs: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
+    held: Annotated[str, Field(max_length=2000)] | None = None
+    counters: dict[str, dict[str, Count]] = Field(default_factory=dict)
+
+
+class RouterView(BaseModel):
+    name: str
+    received: datetime
+    lag: int = Field(description="revisions behind this registry")
+    report: dict[str, Json] = Field(description="as the router sent it")
+
+    @classmethod
+    def of(cls, report: Report, head: int) -> Self:
+        return cls(
+            name=report.router,
+            received=report.received,
+            lag=max(head - report.revision, 0),
+            report=report.content,
+        )
+
+
+class Status(BaseModel):
+    registry: str
+    revision: int
+    time: datetime
+    version: str
+    gateways: int
+    peers: dict[State, int] = Field(description="approved includes active and expired")
+    routers: int
+
+
+class Health(BaseModel):
+    status: Literal["ok"]
+
+
+class GatewayPage(BaseModel):
+    items: list[GatewayView]
+    next: str | None = Field(description="the cursor of the next page")
+
+
+class PeerPage(BaseModel):
+    items: list[PeerView]
+    next: str | None
+
+
+class RouterPage(BaseModel):
+    items: list[RouterView]
+    next: str | None
+
+
+class TokenPage(BaseModel):
+    items: list[TokenView]
+    next: str | None

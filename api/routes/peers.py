@@ -1,0 +1,140 @@
+"""/v1/peers"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Depends, Path, Query
+from starlette.responses import Response
+
+from api.auth import CallerOf, RegistryOf, needs
+from api.records import Peer, State
+from api.registry import peers
+from api.registry.core import Write
+from api.registry.permissions import Permission
+from api.routes.conventions import ExpectedOf, Limit, NumberCursor, OnceOf, answer
+from api.routes.examples import DECISION, PEER, PEER_PATCH, RENEWAL
+from api.routes.models import Decision, PeerPage, PeerPatch, PeerView, Renewal
+from policy.document import Name, PeerSpec
+
+router = APIRouter(prefix="/v1/peers", tags=["peers"])
+reads = Depends(needs(Permission.READ))
+requests = Depends(needs(Permission.REQUEST))
+edits = Depends(needs(Permission.REQUEST, Permission.DECIDE))
+decides = Depends(needs(Permission.DECIDE))
+
+Number = Annotated[int, Path(alias="id", ge=1, le=4294967295)]
+StateFilter = Annotated[
+    State | None, Query(description="approved is everyone approved, active and expired among them")
+]
+
+
+def _view(write: Write, peer: Peer, status: int = 200) -> Response:
+    return answer(PeerView.of(peer, write.now), status, peer.version)
+
+
+@router.get("", dependencies=[reads], response_model=PeerPage)
+def list_peers(
+    registry: RegistryOf,
+    gateway: Annotated[Name | None, Query()] = None,
+    state: StateFilter = None,
+    cursor: NumberCursor = None,
+    limit: Limit = 100,
+) -> Response:
+    """Peers by id, of every state unless one is asked for."""
+    with registry.read() as read:
+        found = peers.page(read, gateway, state, int(cursor or 0), limit + 1)
+    items = [PeerView.of(peer, read.now) for peer in found[:limit]]
+    return answer(PeerPage(items=items, next=str(items[-1].id) if len(found) > limit else None))
+
+
+@router.post("", dependencies=[requests], response_model=PeerView, status_code=201)
+def request_peer(once: OnceOf, body: Annotated[PeerSpec, Body(openapi_examples=PEER)]) -> Response:
+    """Asks for a registration. It is pending, and lets nobody in, until it is approved."""
+
+    def work(write: Write) -> Response:
+        peer = peers.request(write, body)
+        response = _view(write, peer, 201)
+        response.headers["Location"] = f"/v1/peers/{peer.id}"
+        return response
+
+    return once(f"peer {body.name} requested", body, work)
+
+
+@router.get("/{id}", dependencies=[reads], response_model=PeerView)
+def show_peer(registry: RegistryOf, number: Number) -> Response:
+    """One peer."""
+    with registry.read() as read:
+        peer = peers.get(read, number)
+    return answer(PeerView.of(peer, read.now), version=peer.version)
+
+
+@router.patch("/{id}", dependencies=[edits], response_model=PeerView)
+def edit_peer(
+    registry: RegistryOf,
+    caller: CallerOf,
+    number: Number,
+    expected: ExpectedOf,
+    body: Annotated[PeerPatch, Body(openapi_examples=PEER_PATCH)],
+) -> Response:
+    """Changes the fields that are sent. A pending peer: by a registrar; an approved one: by an
+    approver, and at once in force."""
+    fields = body.model_dump(mode="json", exclude_unset=True)
+    with registry.write(caller.name, f"peer {number} edited") as write:
+        peer = peers.edit(write, number, expected, fields, caller)
+    return answer(PeerView.of(peer, write.now), version=peer.version)
+
+
+@router.post("/{id}/approve", dependencies=[decides], response_model=PeerView)
+def approve_peer(once: OnceOf, number: Number, expected: ExpectedOf) -> Response:
+    """Lets a pending peer in, inside its validity."""
+    return once(
+        f"peer {number} approved",
+        None,
+        lambda write: _view(write, peers.approve(write, number, expected)),
+    )
+
+
+@router.post("/{id}/reject", dependencies=[decides], response_model=PeerView)
+def reject_peer(
+    once: OnceOf,
+    number: Number,
+    expected: ExpectedOf,
+    body: Annotated[Decision | None, Body(openapi_examples=DECISION)] = None,
+) -> Response:
+    """Turns a pending peer down."""
+    reason = None if body is None else body.reason
+    return once(
+        f"peer {number} rejected",
+        body,
+        lambda write: _view(write, peers.reject(write, number, expected, reason)),
+    )
+
+
+@router.post("/{id}/revoke", dependencies=[decides], response_model=PeerView)
+def revoke_peer(
+    once: OnceOf,
+    number: Number,
+    expected: ExpectedOf,
+    body: Annotated[Decision | None, Body(openapi_examples=DECISION)] = None,
+) -> Response:
+    """Ends an approved peer now and for good."""
+    reason = None if body is None else body.reason
+    return once(
+        f"peer {number} revoked",
+        body,
+        lambda write: _view(write, peers.revoke(write, number, expected, reason)),
+    )
+
+
+@router.post("/{id}/renew", dependencies=[decides], response_model=PeerView)
+def renew_peer(
+    once: OnceOf,
+    number: Number,
+    expected: ExpectedOf,
+    body: Annotated[Renewal, Body(openapi_examples=RENEWAL)],
+) -> Response:
+    """Gives an approved peer, expired or not, a new end."""
+    return once(
+        f"peer {number} renewed",
+        body,
+        lambda write: _view(write, peers.renew(write, number, expected, body.valid_until)),
+    )

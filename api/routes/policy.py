@@ -1,0 +1,56 @@
+"""/v1/policy"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Depends, Query
+from starlette.responses import Response
+
+from api.auth import CallerOf, RegistryOf, needs
+from api.registry import gateways, policy
+from api.registry.permissions import Permission
+from api.routes.conventions import ExpectedOf, answer
+from api.routes.examples import POLICY
+from api.routes.models import Applied, DifferenceView
+from policy.document import Policy
+
+router = APIRouter(prefix="/v1/policy", tags=["policy"])
+
+
+@router.get("", dependencies=[Depends(needs(Permission.READ))], response_model=Policy)
+def export_policy(registry: RegistryOf) -> Response:
+    """All gateways and all approved peers, as one document that PUT takes back."""
+    with registry.read() as read:
+        document, version = policy.export(read)
+    return answer(document, version=version)
+
+
+@router.put("", dependencies=[Depends(needs(Permission.POLICY))], response_model=Applied)
+def apply_policy(
+    registry: RegistryOf,
+    caller: CallerOf,
+    expected: ExpectedOf,
+    body: Annotated[Policy, Body(openapi_examples=POLICY)],
+    dry_run: Annotated[bool, Query(description="only say what would change")] = False,
+) -> Response:
+    """Makes the registry match the document, whole or not at all, in one revision.
+
+    Approved peers that it does not name are revoked; pending ones are left alone. `If-Match`
+    is needed unless this is a dry run.
+    """
+    if dry_run:
+        with registry.read() as read:
+            found = policy.compare(read, body).differences
+            revision = read.head.revision
+            version = read.head.policy_version
+    else:
+        with registry.write(caller.name, "policy applied") as write:
+            found = policy.apply(write, body, expected)
+        revision = write.head.revision
+        version = write.head.policy_version
+    applied = Applied(
+        dry_run=dry_run,
+        revision=revision,
+        changes=[DifferenceView.of(difference) for difference in found],
+        warnings=list(gateways.warnings(*body.gateways)),
+    )
+    return answer(applied, version=version)

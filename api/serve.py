@@ -1,0 +1,93 @@
+"""Runs the service until it is told to stop."""
+
+import logging
+import signal
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from api.app import create_app
+from api.database import check, open_store
+from api.errors import SettingsError
+from api.settings import Settings
+
+_log = logging.getLogger("peergate.api")
+# What still runs after this many seconds is cut off.
+_GRACE = 10
+
+
+class _Server(uvicorn.Server):
+    """Lets go of waiting requests before it waits for all requests to end."""
+
+    def __init__(self, config: uvicorn.Config, let_go: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._let_go = let_go
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._let_go()
+        await super().shutdown(sockets)
+
+
+def serve(settings: Settings) -> None:
+    """Returns after SIGINT or SIGTERM. Raises SettingsError where it cannot start."""
+    # It would tell of its context whenever the schema is checked.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    store = open_store(settings)
+    try:
+        check(store, settings)
+    finally:
+        store.close()
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=str(settings.tls_key) if settings.tls_key else None,
+    )
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(
+            f"TLS: {settings.tls_cert}, {settings.tls_key}: no usable certificate and key: {error}"
+        ) from error
+    with _listen(settings) as listener:
+        host, port = listener.getsockname()[:2]
+        scheme = "http" if settings.tls_cert is None else "https"
+        shown = f"[{host}]" if ":" in host else host
+        _log.info("registry %s at %s://%s:%d", settings.database_name, scheme, shown, port)
+        server = _Server(config, app.state.watch.close)
+        with _quiet_end():
+            server.run(sockets=[listener])
+
+
+@contextmanager
+def _quiet_end() -> Iterator[None]:
+    """uvicorn raises the signal that ended it once more: here it has done its work."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {s: signal.signal(s, lambda *_: None) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    where = (settings.host, settings.port)
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server(where, family=family, backlog=2048)
+    except OSError as error:
+        raise SettingsError(
+            f"{settings.host}:{settings.port}: cannot listen here ({error.strerror}): is another "
+            "`peergate api serve` running? Choose another place with PEERGATE_LISTEN or --listen"
+        ) from error

@@ -1,0 +1,105 @@
+"""What the registry service is told from outside: one frozen object, read once."""
+
+import os
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Self, TypedDict, Unpack
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from api.errors import SettingsError
+
+DEFAULT_DATABASE = "sqlite:////var/lib/peergate/registry.db"
+
+
+class Overrides(TypedDict, total=False):
+    """What a command line may say; None leaves the environment's word in force."""
+
+    database: str | None
+    listen: str | None
+    tls_cert: Path | None
+    tls_key: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`database_url` is SQLAlchemy's; `port` 0 takes a free one."""
+
+    database_url: str = DEFAULT_DATABASE
+    host: str = "127.0.0.1"
+    port: int = 8470
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    max_body: int = 8 * 1024 * 1024
+    kept_revisions: int = 10_000
+    ended_kept: timedelta = timedelta(days=30)
+    replay_kept: timedelta = timedelta(hours=24)
+    poll_seconds: float = 1.0
+    upkeep_seconds: float = 600.0
+
+    def __post_init__(self) -> None:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise SettingsError("TLS needs both a certificate and its key: give both, or neither")
+
+    @classmethod
+    def from_environment(cls, **overrides: Unpack[Overrides]) -> Self:
+        """PEERGATE_DATABASE_URL, PEERGATE_LISTEN, PEERGATE_TLS_CERT, PEERGATE_TLS_KEY.
+
+        An override wins. `database` may be a URL or a SQLite file's path.
+        """
+        database = overrides.get("database") or os.environ.get("PEERGATE_DATABASE_URL")
+        listen = overrides.get("listen") or os.environ.get("PEERGATE_LISTEN")
+        cert = overrides.get("tls_cert") or os.environ.get("PEERGATE_TLS_CERT")
+        key = overrides.get("tls_key") or os.environ.get("PEERGATE_TLS_KEY")
+        settings = cls(
+            database_url=_database_url(database or DEFAULT_DATABASE),
+            tls_cert=Path(cert) if cert else None,
+            tls_key=Path(key) if key else None,
+        )
+        if listen:
+            host, port = _listen(listen)
+            settings = replace(settings, host=host, port=port)
+        return settings
+
+    @property
+    def database(self) -> URL:
+        return make_url(self.database_url)
+
+    @property
+    def database_file(self) -> Path | None:
+        """The SQLite file; None where the database is a server."""
+        url = self.database
+        if url.get_backend_name() != "sqlite":
+            return None
+        return Path(url.database or "")
+
+    @property
+    def database_name(self) -> str:
+        """For messages: without a password."""
+        file = self.database_file
+        return str(file) if file is not None else self.database.render_as_string()
+
+
+def _database_url(text: str) -> str:
+    if "://" not in text:
+        return f"sqlite:///{Path(text).absolute()}"
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise SettingsError(f"{text}: not a database URL, as in {DEFAULT_DATABASE}") from None
+    if url.get_backend_name() != "sqlite":
+        raise SettingsError(
+            f"{url.render_as_string()}: only SQLite is supported so far, as in {DEFAULT_DATABASE}"
+        )
+    if not url.database or url.database == ":memory:":
+        raise SettingsError(f"{text}: the registry needs a file, as in {DEFAULT_DATABASE}")
+    return text
+
+
+def _listen(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise SettingsError(f"{text}: listen is ADDRESS:PORT, as in 127.0.0.1:8470 or [::1]:8470")
+    return host.removeprefix("[").removesuffix("]"), int(port)

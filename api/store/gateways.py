@@ -1,0 +1,74 @@
+"""Rows of gateways. One that was removed stays, for the peers that name it."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, insert, select, update
+
+from api.records import Gateway
+from api.store.schema import gateways
+from policy.document import GatewaySpec
+
+
+def _gateway(row: Row[Any]) -> Gateway:
+    return Gateway(
+        id=row.id,
+        spec=GatewaySpec.model_validate(row.spec),
+        version=row.version,
+        created=row.created,
+        changed=row.changed,
+    )
+
+
+def _live() -> Select[Any]:
+    return select(gateways).where(gateways.c.removed.is_(None)).order_by(gateways.c.name)
+
+
+def find(connection: Connection, name: str) -> Gateway | None:
+    row = connection.execute(_live().where(gateways.c.name == name)).one_or_none()
+    return None if row is None else _gateway(row)
+
+
+def every(connection: Connection) -> tuple[Gateway, ...]:
+    return tuple(_gateway(row) for row in connection.execute(_live()))
+
+
+def page(connection: Connection, after: str, limit: int) -> tuple[Gateway, ...]:
+    query = _live().where(gateways.c.name > after).limit(limit)
+    return tuple(_gateway(row) for row in connection.execute(query))
+
+
+def named(connection: Connection, names: Iterable[str]) -> Iterator[Gateway]:
+    for name in names:
+        if (gateway := find(connection, name)) is not None:
+            yield gateway
+
+
+def count(connection: Connection) -> int:
+    query = select(func.count()).select_from(gateways).where(gateways.c.removed.is_(None))
+    return connection.execute(query).scalar_one()
+
+
+def add(connection: Connection, spec: GatewaySpec, now: datetime) -> None:
+    connection.execute(
+        insert(gateways).values(
+            name=spec.name,
+            spec=spec.model_dump(mode="json"),
+            version=1,
+            created=now,
+            changed=now,
+        )
+    )
+
+
+def change(connection: Connection, before: Gateway, spec: GatewaySpec, now: datetime) -> None:
+    connection.execute(
+        update(gateways)
+        .where(gateways.c.id == before.id)
+        .values(spec=spec.model_dump(mode="json"), version=before.version + 1, changed=now)
+    )
+
+
+def remove(connection: Connection, gateway: Gateway, now: datetime) -> None:
+    connection.execute(update(gateways).where(gateways.c.id == gateway.id).values(removed=now))

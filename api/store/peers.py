@@ -1,0 +1,178 @@
+"""Rows of peers."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+    update,
+)
+
+from api.records import Gateway, Peer, State
+from api.store.schema import gateways, peers
+
+_LIVE = (State.PENDING.value, State.APPROVED.value)
+_BATCH = 500
+
+
+def _peer(row: Row[Any]) -> Peer:
+    return Peer(
+        id=row.id,
+        gateway=row.gateway,
+        name=row.name,
+        owner=row.owner,
+        contact=row.contact,
+        purpose=row.purpose,
+        sources=tuple(row.sources),
+        valid_from=row.valid_from,
+        valid_until=row.valid_until,
+        state=State(row.state),
+        listed=row.listed,
+        version=row.version,
+        created=row.created,
+        created_by=row.created_by,
+        decided=row.decided,
+        decided_by=row.decided_by,
+        reason=row.reason,
+    )
+
+
+def _all() -> Select[Any]:
+    return (
+        select(peers, gateways.c.name.label("gateway"))
+        .join(gateways, gateways.c.id == peers.c.gateway_id)
+        .order_by(peers.c.id)
+    )
+
+
+def _in_state(state: State, now: datetime) -> ColumnElement[bool]:
+    """`approved` is everyone approved; `active` and `expired` are parts of them."""
+    ended = and_(peers.c.valid_until.is_not(None), peers.c.valid_until <= now)
+    approved = peers.c.state == State.APPROVED.value
+    if state is State.EXPIRED:
+        return and_(approved, ended)
+    if state is State.ACTIVE:
+        begun = or_(peers.c.valid_from.is_(None), peers.c.valid_from <= now)
+        return and_(approved, begun, ~ended)
+    return peers.c.state == state.value
+
+
+def find(connection: Connection, number: int) -> Peer | None:
+    row = connection.execute(_all().where(peers.c.id == number)).one_or_none()
+    return None if row is None else _peer(row)
+
+
+def find_live(connection: Connection, gateway: str, name: str) -> Peer | None:
+    """The one peer of this name that is pending or approved."""
+    query = _all().where(gateways.c.name == gateway, peers.c.name == name, peers.c.state.in_(_LIVE))
+    row = connection.execute(query).one_or_none()
+    return None if row is None else _peer(row)
+
+
+def page(
+    connection: Connection,
+    *,
+    gateway: str | None,
+    state: State | None,
+    now: datetime,
+    after: int,
+    limit: int,
+) -> tuple[Peer, ...]:
+    query = _all().where(
+        peers.c.id > after,
+        true() if gateway is None else gateways.c.name == gateway,
+        true() if state is None else _in_state(state, now),
+    )
+    return tuple(_peer(row) for row in connection.execute(query.limit(limit)))
+
+
+def live(connection: Connection) -> tuple[Peer, ...]:
+    """Everyone pending or approved."""
+    return tuple(_peer(row) for row in connection.execute(_all().where(peers.c.state.in_(_LIVE))))
+
+
+def approved(connection: Connection) -> tuple[Peer, ...]:
+    query = _all().where(peers.c.state == State.APPROVED.value)
+    return tuple(_peer(row) for row in connection.execute(query))
+
+
+def listed(connection: Connection) -> tuple[Peer, ...]:
+    """Everyone in the allowlist."""
+    return tuple(_peer(row) for row in connection.execute(_all().where(peers.c.listed)))
+
+
+def listed_among(connection: Connection, numbers: Iterable[int]) -> Iterator[Peer]:
+    wanted = sorted(numbers)
+    for start in range(0, len(wanted), _BATCH):
+        batch = wanted[start : start + _BATCH]
+        query = _all().where(peers.c.listed, peers.c.id.in_(batch))
+        yield from (_peer(row) for row in connection.execute(query))
+
+
+def ended(connection: Connection, before: datetime) -> tuple[Peer, ...]:
+    """Peers in the allowlist whose validity ended before a moment, or at it."""
+    query = _all().where(peers.c.listed, peers.c.valid_until <= before)
+    return tuple(_peer(row) for row in connection.execute(query))
+
+
+def count_live_at(connection: Connection, gateway: Gateway) -> int:
+    query = (
+        select(func.count())
+        .select_from(peers)
+        .where(peers.c.gateway_id == gateway.id, peers.c.state.in_(_LIVE))
+    )
+    return connection.execute(query).scalar_one()
+
+
+def count(connection: Connection, states: Sequence[State], now: datetime) -> dict[State, int]:
+    return {
+        state: connection.execute(
+            select(func.count()).select_from(peers).where(_in_state(state, now))
+        ).scalar_one()
+        for state in states
+    }
+
+
+def add(connection: Connection, peer: Peer, gateway: Gateway) -> int:
+    """The new peer's id; the one in the record does not count."""
+    result = connection.execute(
+        insert(peers)
+        .values(gateway_id=gateway.id, created=peer.created, created_by=peer.created_by)
+        .values(**_columns(peer))
+        .returning(peers.c.id)
+    )
+    number: int = result.scalar_one()
+    return number
+
+
+def save(connection: Connection, peer: Peer) -> None:
+    connection.execute(update(peers).where(peers.c.id == peer.id).values(**_columns(peer)))
+
+
+def _columns(peer: Peer) -> dict[str, Any]:
+    """What may change over a peer's life."""
+    return {
+        "name": peer.name,
+        "owner": peer.owner,
+        "contact": peer.contact,
+        "purpose": peer.purpose,
+        "sources": list(peer.sources),
+        "valid_from": peer.valid_from,
+        "valid_until": peer.valid_until,
+        "state": peer.state.value,
+        "listed": peer.listed,
+        "version": peer.version,
+        "decided": peer.decided,
+        "decided_by": peer.decided_by,
+        "reason": peer.reason,
+    }

@@ -1,0 +1,172 @@
+"""Tables. A change here needs a migration; a test holds the two equal."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+# SQLite counts up by itself in columns of this very type alone.
+Number = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Utc(TypeDecorator[datetime]):
+    """A moment in UTC. SQLite keeps no zone, so it is given back here."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+registry = Table(
+    "registry",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("uuid", String(36), nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("floor", BigInteger, nullable=False),
+    Column("policy_version", BigInteger, nullable=False),
+    Column("created", Utc, nullable=False),
+    CheckConstraint("id = 1", name="one"),
+)
+
+gateways = Table(
+    "gateways",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("name", String(63), nullable=False),
+    Column("spec", JSON, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created", Utc, nullable=False),
+    Column("changed", Utc, nullable=False),
+    Column("removed", Utc),
+    sqlite_autoincrement=True,
+)
+Index(
+    "ix_gateways_live_name",
+    gateways.c.name,
+    unique=True,
+    sqlite_where=text("removed IS NULL"),
+    postgresql_where=text("removed IS NULL"),
+)
+
+peers = Table(
+    "peers",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("gateway_id", Number, ForeignKey("gateways.id"), nullable=False),
+    Column("name", String(63), nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("contact", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("sources", JSON, nullable=False),
+    Column("valid_from", Utc),
+    Column("valid_until", Utc),
+    Column("state", String(16), nullable=False),
+    Column("listed", Boolean, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created", Utc, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("decided", Utc),
+    Column("decided_by", Text),
+    Column("reason", Text),
+    # The data plane holds ids in 32 bits.
+    CheckConstraint("id BETWEEN 1 AND 4294967295", name="u32"),
+    CheckConstraint("state IN ('pending', 'approved', 'rejected', 'revoked')", name="state"),
+    sqlite_autoincrement=True,
+)
+_LIVE = "state IN ('pending', 'approved')"
+Index(
+    "ix_peers_live_name",
+    peers.c.gateway_id,
+    peers.c.name,
+    unique=True,
+    sqlite_where=text(_LIVE),
+    postgresql_where=text(_LIVE),
+)
+Index("ix_peers_listed_until", peers.c.listed, peers.c.valid_until)
+Index("ix_peers_state", peers.c.state)
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("revision", BigInteger, primary_key=True, autoincrement=False),
+    Column("time", Utc, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("revision", BigInteger, ForeignKey("revisions.revision"), primary_key=True),
+    Column("kind", String(8), primary_key=True),
+    Column("subject", String(63), primary_key=True),
+)
+
+routers = Table(
+    "routers",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("received", Utc, nullable=False),
+    Column("content", JSON, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("name", String(63), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("created", Utc, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("expires", Utc),
+    Column("revoked", Utc),
+    sqlite_autoincrement=True,
+)
+
+replays = Table(
+    "replays",
+    metadata,
+    Column("token_id", Number, ForeignKey("tokens.id"), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("body", Text),
+    Column("headers", JSON, nullable=False),
+    Column("created", Utc, nullable=False),
+)
+Index("ix_replays_created", replays.c.created)

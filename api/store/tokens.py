@@ -1,0 +1,69 @@
+"""Rows of tokens: the digest of each secret, never the secret."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, or_, select, update
+
+from api.records import Role, Token
+from api.store.schema import tokens
+
+
+def _token(row: Row[Any]) -> Token:
+    return Token(
+        id=row.id,
+        name=row.name,
+        role=Role(row.role),
+        created=row.created,
+        created_by=row.created_by,
+        expires=row.expires,
+    )
+
+
+def add(connection: Connection, token: Token, digest: str) -> int:
+    """The new token's id; the one in the record does not count."""
+    result = connection.execute(
+        insert(tokens)
+        .values(
+            name=token.name,
+            role=token.role.value,
+            digest=digest,
+            created=token.created,
+            created_by=token.created_by,
+            expires=token.expires,
+        )
+        .returning(tokens.c.id)
+    )
+    number: int = result.scalar_one()
+    return number
+
+
+def find(connection: Connection, number: int) -> tuple[Token, str] | None:
+    """A token that was not revoked, with its digest."""
+    query = select(tokens).where(tokens.c.id == number, tokens.c.revoked.is_(None))
+    row = connection.execute(query).one_or_none()
+    return None if row is None else (_token(row), row.digest)
+
+
+def page(connection: Connection, after: int, limit: int) -> tuple[Token, ...]:
+    query = (
+        select(tokens)
+        .where(tokens.c.id > after, tokens.c.revoked.is_(None))
+        .order_by(tokens.c.id)
+        .limit(limit)
+    )
+    return tuple(_token(row) for row in connection.execute(query))
+
+
+def lasting_admins(connection: Connection, now: datetime) -> set[int]:
+    """Ids of the admin tokens that work now."""
+    query = select(tokens.c.id).where(
+        tokens.c.role == Role.ADMIN.value,
+        tokens.c.revoked.is_(None),
+        or_(tokens.c.expires.is_(None), tokens.c.expires > now),
+    )
+    return set(connection.execute(query).scalars())
+
+
+def revoke(connection: Connection, number: int, now: datetime) -> None:
+    connection.execute(update(tokens).where(tokens.c.id == number).values(revoked=now))

@@ -1,0 +1,44 @@
+"""Who waits for the next revision, and what wakes them."""
+
+import asyncio
+
+
+class Watch:
+    """Lives on one event loop; `announce` alone may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._news = asyncio.Event()
+        self._revision = 0
+        self._closed = False
+
+    def open(self) -> None:
+        """From now on the running loop is the one whose tasks wait."""
+        self._loop = asyncio.get_running_loop()
+        self._news = asyncio.Event()
+        self._closed = False
+
+    def announce(self, revision: int) -> None:
+        """A revision is safe on disk."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._wake, revision)
+
+    def close(self) -> None:
+        """Nobody waits any more: the service ends."""
+        self._closed = True
+        self._news.set()
+
+    async def wait(self, after: int, seconds: float) -> None:
+        """Until there is a revision above `after`, time is up, or the service ends."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self._revision <= after and not self._closed:
+                    await self._news.wait()
+        except TimeoutError:
+            pass
+
+    def _wake(self, revision: int) -> None:
+        if revision > self._revision:
+            self._revision = revision
+            news, self._news = self._news, asyncio.Event()
+            news.set()
