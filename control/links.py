@@ -80,6 +80,13 @@ def attachment(name: str) -> Attachment:
         return _read(netlink, name)
 
 
+def attachments() -> tuple[Attachment, ...]:
+    """Every interface of this network namespace that has a program."""
+    with IPRoute() as netlink:
+        found = (_attachment(link) for link in netlink.get_links())
+        return tuple(one for one in found if one.programs)
+
+
 def ensure_attached(name: str, program_fd: int, attach: Attach, programs: Programs) -> Attachment:
     """The program sits on the interface as asked for, read back.
 
@@ -92,13 +99,14 @@ def ensure_attached(name: str, program_fd: int, attach: Attach, programs: Progra
             found = _read(netlink, name)
             if found.programs == ((attach, wanted),):
                 return found
-            _refuse_foreign(found, programs)
+            if (error := foreign(found, programs)) is not None:
+                raise error
             try:
                 _attach(netlink, found, program_fd, attach, programs)
-            except NetlinkError as error:
-                if error.code in RACES:
+            except NetlinkError as refusal:
+                if refusal.code in RACES:
                     continue
-                raise _refused(name, attach, error.code) from None
+                raise _refused(name, attach, refusal.code) from None
             now = _read(netlink, name)
             if now.programs == ((attach, wanted),):
                 log.info("%s: program %d attached, %s (was: %s)", name, wanted, attach, found)
@@ -172,11 +180,14 @@ def _read(netlink: Netlink, name: str) -> Attachment:
                 f"{name}: there is no such interface; see `ip link` and the setting `interfaces`"
             ) from None
         raise LinkError(f"{name}: cannot be read: {os.strerror(error.code)}") from None
+    return _attachment(link)
+
+
+def _attachment(link: Any) -> Attachment:  # noqa: ANN401  # pyroute2's message, without types
     xdp = link.get_attr("IFLA_XDP")
-    found = {mode: xdp.get_attr(attribute) for mode, attribute in MODE_PROGRAM.items()}
-    return Attachment(
-        name, int(link["index"]), tuple((mode, int(p)) for mode, p in found.items() if p)
-    )
+    found = {mode: xdp and xdp.get_attr(attribute) for mode, attribute in MODE_PROGRAM.items()}
+    programs = tuple((mode, int(program)) for mode, program in found.items() if program)
+    return Attachment(link.get_attr("IFLA_IFNAME"), int(link["index"]), programs)
 
 
 def _read_again(name: str) -> str:
@@ -186,14 +197,16 @@ def _read_again(name: str) -> str:
         return error.message
 
 
-def _refuse_foreign(found: Attachment, programs: Programs) -> None:
+def foreign(found: Attachment, programs: Programs) -> LinkError | None:
+    """What to say of somebody else's program there, if there is one."""
     for attach, program in found.programs:
         if not programs.is_ours(program):
-            raise LinkError(
+            return LinkError(
                 f"{found.interface}: somebody else's XDP program sits there: id {program}, "
                 f"name {programs.name(program) or '(none)'}, {attach}; peergate does not replace "
                 "it: take it off, or leave this interface out of `interfaces`"
             )
+    return None
 
 
 def _refused(name: str, attach: Attach, number: int) -> LinkError:
@@ -247,6 +260,7 @@ async def follow(interfaces: frozenset[str], changed: Callable[[], None]) -> Non
     """
     async with AsyncIPRoute() as netlink:
         await netlink.bind(groups=RTMGRP_LINK)
+        changed()  # before we listened, for all we know
         async for name in _events(netlink):
             if name is None or name in interfaces:
                 changed()

@@ -5,12 +5,14 @@ Every write is atomic: a reader sees the old file or the new one, also after a p
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from control.errors import SnapshotError
 
 REGISTRY = "registry.json"
+APPLIED = "applied.json"
 POLICY_FILE = "policy-file.json"
 ACCEPTED_REMOVAL = "accepted-removal.json"
 CLOCK = "clock.json"
@@ -23,6 +25,15 @@ class Known:
 
     registry: str
     revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What the maps hold, and why a later revision is held back, if one is."""
+
+    registry: str
+    revision: int
+    held: str | None = None
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -63,8 +74,8 @@ def _read(path: Path) -> dict[str, object]:
     return content if isinstance(content, dict) else {}
 
 
-def _write(path: Path, content: dict[str, object]) -> None:
-    write_atomically(path, json.dumps(content).encode() + b"\n")
+def _write(path: Path, content: Mapping[str, object]) -> None:
+    write_atomically(path, json.dumps(dict(content)).encode() + b"\n")
 
 
 def known_registry(state_dir: Path) -> Known | None:
@@ -84,6 +95,21 @@ def accept_registry(state_dir: Path, registry: str) -> None:
     """From now on this router follows the registry of that id, at whatever revision it is."""
     prepare(state_dir)
     remember_registry(state_dir, Known(registry, 0))
+
+
+def applied(state_dir: Path) -> Applied | None:
+    """What was applied last; None before the first time."""
+    content = _read(state_dir / APPLIED)
+    registry, revision = content.get("registry"), content.get("revision")
+    held = content.get("held")
+    if isinstance(registry, str) and isinstance(revision, int):
+        return Applied(registry, revision, held if isinstance(held, str) else None)
+    return None
+
+
+def remember_applied(state_dir: Path, done: Applied) -> None:
+    content = {"registry": done.registry, "revision": done.revision, "held": done.held}
+    _write(state_dir / APPLIED, content)
 
 
 def accept_removal(state_dir: Path, revision: int) -> None:

@@ -1,0 +1,304 @@
+"""The agent: fetch or read, plan, apply, report; and keep what is in force true.
+
+Everything that touches maps or links blocks, so it runs in a thread, one call at a
+time. Ending the agent leaves program and maps in force.
+"""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TypeVar
+
+from control import links, pins, state
+from control.boot import Start, start
+from control.errors import ControlError, DataPlaneError, LinkError, RegistryError
+from control.follow import Follower
+from control.interfaces import Uplinks
+from control.lock import only_agent
+from control.model import Allowlist
+from control.policyfile import PolicyFile
+from control.registry import RegistryClient
+from control.report import report
+from control.settings import Settings
+from control.snapshot import save_snapshot
+from policy.errors import PolicyError
+from policy.window import from_ns
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+TICK = 1.0
+SAVE_TIME_EVERY = 60.0
+# At most this part of the time goes into writing snapshots, however large they are.
+SAVING_SHARE = 0.1
+
+
+def run_agent(
+    settings: Settings, policy: Path | None = None, ready: Callable[[], None] = lambda: None
+) -> int:
+    """Run until SIGTERM or SIGINT; the exit status. `ready` is called once packets are judged."""
+    try:
+        state.prepare(settings.state_dir)
+        with only_agent(settings.state_dir):
+            asyncio.run(_run(settings, policy, ready))
+    except ControlError as error:
+        log.error("%s", error.message)
+        return 1
+    return 0
+
+
+async def _run(settings: Settings, policy: Path | None, ready: Callable[[], None]) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        client = None
+        if policy is None:
+            client = await stack.enter_async_context(RegistryClient.of(settings))
+        started = await asyncio.to_thread(start, settings, policy)
+        stack.callback(started.gate.plane.close)
+        agent = Agent(settings, policy, client, started, ready)
+        stack.push_async_callback(agent.save)
+        await agent.begin()
+        await _first_of(stop.wait(), *agent.tasks())
+    log.info("stopped: program and maps stay in force")
+
+
+async def _first_of(*coroutines: Coroutine[object, object, object]) -> None:
+    """Run all until one ends, cancel the others; raises what that one raised."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Agent:
+    """The concurrent parts around one gate."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        policy: Path | None,
+        client: RegistryClient | None,
+        started: Start,
+        ready: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._gate = started.gate
+        self._file = None if policy is None else PolicyFile(policy, settings.state_dir)
+        self._file_stamp = started.file_stamp
+        self._client = client
+        self._ready = ready
+        self._programs = pins.Programs(settings.bpffs)
+        self._uplinks = Uplinks(settings.interfaces, settings.attach, self._programs)
+        self._one_at_a_time = asyncio.Lock()
+        self._old_sets_may_be_there = True
+        self._is_ready = False
+        self._saved: Allowlist | None = started.snapshot
+        self._to_save = asyncio.Event()
+        self._to_report = asyncio.Event()
+        self._to_check_links = asyncio.Event()
+        self._follower = (
+            None
+            if client is None
+            else Follower(client, settings.state_dir, self.offer, self._report)
+        )
+
+    def tasks(self) -> list[Coroutine[object, object, None]]:
+        coroutines = [
+            self._tick(),
+            self._verify(),
+            self._save_snapshots(),
+            self._check_links(),
+            links.follow(frozenset(self._settings.interfaces), self._to_check_links.set),
+        ]
+        if self._follower is not None:
+            return [*coroutines, self._follower.run(), self._report_always()]
+        return [*coroutines, self._follow_file()]
+
+    async def begin(self) -> None:
+        """Attach, if there is something to attach. Raises LinkError where no interface took it."""
+        if not self._gate.filled:
+            log.warning("no allowlist yet: nothing is attached before the first one")
+            return
+        await self._attach()
+        if not any(uplink.attached for uplink in self._uplinks.states):
+            raise LinkError("the program is attached to none of the configured interfaces")
+
+    async def _do(self, work: Callable[[], T]) -> T:
+        async with self._one_at_a_time:
+            return await asyncio.to_thread(work)
+
+    # Allowlists
+
+    async def offer(self, allowlist: Allowlist) -> None:
+        if await self._do(lambda: self._gate.offer(allowlist)):
+            await self._in_force()
+        self._to_report.set()
+
+    async def _in_force(self) -> None:
+        self._to_save.set()
+        self._to_report.set()
+        if not self._is_ready:
+            await self._attach()
+
+    async def _follow_file(self) -> None:
+        assert self._file is not None
+        while True:
+            await asyncio.sleep(TICK / 2)
+            stamp = await asyncio.to_thread(self._file.stamp)
+            if stamp == self._file_stamp:
+                continue
+            self._file_stamp = stamp
+            try:
+                allowlist = await asyncio.to_thread(self._file.load, from_ns(self._gate.now()))
+            except PolicyError as error:
+                for problem in error.problems:
+                    log.error("%s is refused: %s", self._file.path, problem)
+            else:
+                await self.offer(allowlist)
+
+    # Links
+
+    async def _attach(self) -> None:
+        before = self._uplinks.states
+        everywhere = await self._do(
+            lambda: self._uplinks.ensure_attached(self._gate.plane.program_fd)
+        )
+        if before != self._uplinks.states:
+            self._to_report.set()
+        if not self._is_ready and any(uplink.attached for uplink in self._uplinks.states):
+            self._is_ready = True
+            self._ready()
+        if everywhere and self._old_sets_may_be_there:
+            self._old_sets_may_be_there = False
+            await self._do(self._drop_old_sets)
+
+    def _drop_old_sets(self) -> None:
+        """Remove the maps of agents before, unless a program elsewhere still uses them."""
+        for other in links.attachments():
+            for _, program in other.programs:
+                if program != self._gate.plane.program_id and self._programs.is_ours(program):
+                    log.warning(
+                        "%s still has program %d of an agent before, and is not among `interfaces`",
+                        other.interface,
+                        program,
+                    )
+                    return
+        for directory in pins.sets(self._settings.bpffs):
+            if directory != self._gate.plane.pin_dir:
+                pins.remove_set(directory)
+                log.info("%s: the maps of an agent before are removed", directory)
+
+    async def _check_links(self) -> None:
+        while True:
+            await self._to_check_links.wait()
+            self._to_check_links.clear()
+            if self._gate.filled:
+                await self._attach()
+
+    # Time and truth
+
+    async def _tick(self) -> None:
+        saved_at = time.monotonic()
+        while True:
+            try:
+                if self._gate.keep_time() or self._gate.due <= self._gate.now():
+                    await self._do(self._gate.retime)
+                if self._gate.held is not None and await self._do(self._gate.reconsider):
+                    await self._in_force()
+                if time.monotonic() - saved_at > SAVE_TIME_EVERY:
+                    saved_at = time.monotonic()
+                    await asyncio.to_thread(self._save_time)
+            except ControlError as error:
+                log.error("%s", error.message)
+            await asyncio.sleep(self._until_next_tick())
+
+    def _until_next_tick(self) -> float:
+        return min(TICK, max(0.0, (self._gate.due - self._gate.now()) / 1e9))
+
+    async def _verify(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.verify_every)
+            try:
+                if await self._do(self._gate.verify):
+                    self._to_report.set()
+            except DataPlaneError as error:
+                log.error("%s", error.message)
+            self._to_check_links.set()
+
+    # Disk
+
+    async def _save_snapshots(self) -> None:
+        while True:
+            await self._to_save.wait()
+            self._to_save.clear()
+            began = time.monotonic()
+            await asyncio.to_thread(self._save_snapshot)
+            await asyncio.sleep((time.monotonic() - began) * (1 / SAVING_SHARE - 1))
+
+    def _save_snapshot(self) -> None:
+        allowlist = self._gate.applied
+        if allowlist is None or allowlist is self._saved:
+            return
+        try:
+            save_snapshot(self._settings.state_dir, allowlist)
+            self._saved = allowlist
+        except ControlError as error:
+            log.error("%s", error.message)
+
+    def _save_time(self) -> None:
+        state.save_time(self._settings.state_dir, self._gate.now())
+
+    async def save(self) -> None:
+        """What is in force, and the time, on disk before we end."""
+        await asyncio.to_thread(self._save_snapshot)
+        try:
+            await asyncio.to_thread(self._save_time)
+        except ControlError as error:
+            log.error("%s", error.message)
+
+    # Reports
+
+    async def _report(self) -> None:
+        """Tell the registry what is in force; nothing before the first contact."""
+        known = await asyncio.to_thread(state.known_registry, self._settings.state_dir)
+        if self._client is None or known is None:
+            return
+        applied = self._gate.applied
+        same = applied is not None and applied.registry == known.registry
+        revision = max(known.revision, applied.revision if applied and same else 0)
+        body = await self._do(
+            lambda: report(self._gate, known.registry, revision, self._uplinks.states)
+        )
+        await self._client.report(self._settings.router, body)
+
+    async def _report_always(self) -> None:
+        trouble: str | None = None
+        while True:
+            self._to_report.clear()
+            said = None
+            try:
+                await self._report()
+            except (RegistryError, DataPlaneError) as error:
+                said = error.message
+            if said is not None and said != trouble:
+                log.warning("the report was not taken: %s", said)
+            trouble = said
+            # A report in a burst of changes waits for the burst.
+            await asyncio.sleep(0.2 if said is None else TICK)
+            try:
+                async with asyncio.timeout(self._settings.report_every):
+                    await self._to_report.wait()
+            except TimeoutError:
+                pass

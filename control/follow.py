@@ -1,0 +1,127 @@
+"""Follows the registry: a snapshot, then changes by waiting requests, and again after trouble."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from control import state
+from control.allowlist import Changes, advance
+from control.errors import RegistryError
+from control.model import Allowlist
+from control.registry import RegistryClient, RevisionAhead
+from policy.errors import PolicyError
+
+log = logging.getLogger(__name__)
+
+# Between attempts: doubles from the first to the last, less a random part, so that the
+# routers do not come back in step.
+FIRST_PAUSE = 0.5
+LAST_PAUSE = 30.0
+
+# A whole snapshot now and then, whatever the changes said.
+SNAPSHOT_EVERY = 3600.0
+
+
+class Follower:
+    """Brings the registry's allowlists, checked for where they come from, to `offer`."""
+
+    def __init__(
+        self,
+        client: RegistryClient,
+        state_dir: Path,
+        offer: Callable[[Allowlist], Awaitable[object]],
+        report: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._client = client
+        self._state_dir = state_dir
+        self._offer = offer
+        self._report = report
+        self._base: Allowlist | None = None
+        self._fetched = 0.0
+        self._trouble: str | None = None
+
+    async def run(self) -> None:
+        """Never returns."""
+        failures = 0
+        while True:
+            try:
+                await self._step()
+            except RegistryError as error:
+                self._base = None
+                self._say(error.message)
+                if isinstance(error, RevisionAhead):
+                    await self._tell_revision()
+                await self._pause(failures)
+                failures += 1
+            else:
+                self._say(None)
+                failures = 0
+
+    async def _step(self) -> None:
+        if self._base is None or time.monotonic() - self._fetched > SNAPSHOT_EVERY:
+            allowlist = await self._client.snapshot()
+            self._fetched = time.monotonic()
+        else:
+            changes = await self._client.changes(self._base.revision)
+            self._check_registry(changes.registry)
+            if changes.revision == self._base.revision:
+                return
+            allowlist = await asyncio.to_thread(_advance, self._base, changes)
+        self._check_registry(allowlist.registry)
+        await self._check_revision(allowlist)
+        self._base = allowlist
+        await self._offer(allowlist)
+
+    def _check_registry(self, registry: str) -> None:
+        known = state.known_registry(self._state_dir)
+        if known is not None and registry != known.registry:
+            raise RegistryError(
+                f"the registry is {registry}, this router follows {known.registry}: refused; "
+                f"if that is right, `peergate agent --accept-registry {registry}`"
+            )
+
+    async def _check_revision(self, allowlist: Allowlist) -> None:
+        known = state.known_registry(self._state_dir)
+        if known is not None and allowlist.revision < known.revision:
+            await self._tell_revision()
+            raise RegistryError(
+                f"the registry is at revision {allowlist.revision}, this router had "
+                f"{known.revision} already: refused; waiting until the registry is above that"
+            )
+
+    async def _tell_revision(self) -> None:
+        """A restored registry goes on above the highest revision that it hears of."""
+        try:
+            await self._report()
+        except RegistryError as error:
+            self._say(error.message)
+
+    def _say(self, trouble: str | None) -> None:
+        """Log trouble when it comes, changes and goes."""
+        if trouble == self._trouble:
+            return
+        if trouble is None:
+            log.info("the registry is followed again")
+        else:
+            log.warning("%s; what is in force stays", trouble)
+        self._trouble = trouble
+
+    async def _pause(self, failures: int) -> None:
+        """Wait longer each time, but not past the moment that another registry is accepted."""
+        longest = min(LAST_PAUSE, FIRST_PAUSE * 2 ** min(failures, 10))
+        until = time.monotonic() + longest * random.uniform(0.5, 1.0)
+        known = state.known_registry(self._state_dir)
+        while (left := until - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, 1.0))
+            if state.known_registry(self._state_dir) != known:
+                return
+
+
+def _advance(base: Allowlist, changes: Changes) -> Allowlist:
+    try:
+        return advance(base, changes)
+    except PolicyError as error:
+        raise RegistryError(f"the registry's changes are refused: {error.problems[0]}") from None

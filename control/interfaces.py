@@ -1,0 +1,64 @@
+"""The configured uplinks: our program on each of them, and what stands in the way."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from control import links
+from control.errors import ControlError
+from control.pins import Programs
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceState:
+    """One uplink as it was last read back; `attach` is what was asked for."""
+
+    name: str
+    attach: links.Attach
+    program: int | None = None
+    error: str | None = None
+
+    @property
+    def attached(self) -> bool:
+        return self.program is not None
+
+
+class Uplinks:
+    """Keeps one program attached to the configured interfaces."""
+
+    def __init__(self, names: Iterable[str], attach: links.Attach, programs: Programs) -> None:
+        self._attach = attach
+        self._programs = programs
+        self.states = tuple(InterfaceState(name, attach) for name in names)
+
+    def ensure_attached(self, program_fd: int) -> bool:
+        """Whether our program sits on every interface now. Logs what has changed."""
+        self.states = tuple(self._ensure(state, program_fd) for state in self.states)
+        return all(state.attached for state in self.states)
+
+    def _ensure(self, before: InterfaceState, program_fd: int) -> InterfaceState:
+        name = before.name
+        try:
+            found = links.ensure_attached(name, program_fd, self._attach, self._programs)
+        except ControlError as error:
+            if error.message != before.error:
+                log.error("%s", error.message)
+            return InterfaceState(name, self._attach, error=error.message)
+        return InterfaceState(name, self._attach, found.program(self._attach))
+
+
+def look(name: str, attach: links.Attach, programs: Programs) -> InterfaceState:
+    """What sits on an interface now, changing nothing."""
+    try:
+        found = links.attachment(name)
+        foreign = links.foreign(found, programs)
+    except ControlError as error:
+        return InterfaceState(name, attach, error=error.message)
+    if foreign is not None:
+        return InterfaceState(name, attach, error=foreign.message)
+    for mode, program in found.programs:
+        wrong = f"{name}: program {program} is attached {mode}, not {attach}"
+        return InterfaceState(name, attach, program, None if mode == attach else wrong)
+    return InterfaceState(name, attach)
