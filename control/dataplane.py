@@ -1,0 +1,356 @@
+"""The XDP program and its maps. This module alone imports bcc.
+
+bcc compiles and loads the program and builds the types of the maps from bpf/peergate.h; what
+goes in and out of the maps is said in control/model.py's words.
+"""
+
+import atexit
+import errno
+import os
+import resource
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from ctypes import sizeof
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from control import headers, pins, syscalls
+from control.errors import DataPlaneError, MapFullError
+from control.maps import BpfMap
+from control.model import Count, Difference, Explanation, Sizes, Tables
+from control.rows import (
+    address_key,
+    gateway_value,
+    number_key,
+    read_address,
+    read_entry,
+    read_gateway,
+    read_target,
+    target_value,
+)
+from control.sources import Sources
+
+LIVE = "peergate"
+EXPLAIN = "peergate_explain"
+
+ACTIONS = {1: "drop", 2: "pass"}  # XDP_DROP, XDP_PASS
+Bcc = Any  # bcc has no types
+
+SHORTEST_FRAME = 14  # BPF_PROG_TEST_RUN refuses less
+LONGEST_FRAME = 2048  # and some kernels more than a page; what decides stands far before this
+
+NO_GATEWAY = 0
+_FIRST = number_key(0)
+
+# Instructions: r0 = 0, exit; before that a call of bpf_ktime_get_coarse_ns (160, Linux 5.11).
+_PASS = bytes.fromhex("b7000000000000009500000000000000")
+_COARSE_CLOCK = bytes.fromhex("85000000a0000000") + _PASS
+
+
+class DataPlane:
+    """A loaded program with its maps, pinned or private. Not for two threads but `explain`."""
+
+    def __init__(self, sizes: Sizes, pin_dir: Path | None) -> None:
+        self.sizes = sizes
+        self.pin_dir = pin_dir
+        self.adopted = False
+        self._explaining = threading.Lock()
+        self._bpf = _compile(sizes, pin_dir)
+        try:
+            self._tables = {name: self._table(name) for name in (*pins.PINNED, "explanation")}
+            if pin_dir is not None:
+                self._check_pinned()
+            self.program_fd = self._load(LIVE)
+            self._explain_fd = self._load(EXPLAIN)
+        except BaseException:
+            self.close()
+            raise
+        self.program_id = syscalls.program_info(self.program_fd).id
+        self._sources = Sources(self._tables["hosts"], self._tables["prefixes"])
+        fields = [name for name, _ in self._tables["counters"].value._type_._fields_]
+        self._counters: tuple[str, ...] = tuple(fields)
+        # Fields are verdict_action, in the order of enum pg_verdict.
+        self.verdict_words = tuple(dict.fromkeys(name.rpartition("_")[0] for name in fields))
+
+    @classmethod
+    def offline(cls, sizes: Sizes) -> Self:
+        """A program with maps of its own, which go with it."""
+        return cls(sizes, None)
+
+    @classmethod
+    def pinned(cls, bpffs: Path, sizes: Sizes, *, create: bool = True) -> Self:
+        """The set of maps of this layout and these sizes, made if there is none yet.
+
+        Raises DataPlaneError: not privileged, a pin that is missing or of another shape,
+        or no set where none may be made.
+        """
+        directory = pins.set_dir(bpffs, sizes)
+        if directory.is_dir():
+            pins.check_whole(directory)
+            plane = cls(sizes, directory)
+            plane.adopted = True
+            return plane
+        if not create:
+            raise DataPlaneError(
+                f"{directory}: no maps are pinned there; start the agent first, with the same sizes"
+            )
+        pins.ensure_bpffs(bpffs)
+        fresh = pins.new_dir(directory)
+        try:
+            plane = cls(sizes, fresh)
+        except BaseException:
+            pins.remove_set(fresh)
+            raise
+        fresh.rename(directory)
+        plane.pin_dir = directory
+        return plane
+
+    def close(self) -> None:
+        """Unload the program, unless it is attached; pinned maps stay."""
+        self._bpf.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # Maps
+
+    def tables(self) -> Tables:
+        """What the maps hold now."""
+        gateways, addresses = self._tables["gateways"], self._tables["addresses"]
+        return Tables(
+            gateways={number: read_gateway(row) for number, row in gateways.items()},
+            targets={read_address(key): read_target(row) for key, row in addresses.items()},
+            entries=self._sources.read(),
+        )
+
+    def apply(self, difference: Difference) -> None:
+        """Write and delete rows, in an order that drops no registered peer meanwhile.
+
+        Raises MapFullError when all else is done: what found no room is not in force.
+        """
+        write, delete = difference.write, difference
+        addresses, gateways = self._tables["addresses"], self._tables["gateways"]
+        left = self._sources.write(write.entries)
+        rows = sorted(write.gateways.items())
+        gateways_left = len(rows) - gateways.write(
+            [(number_key(number), gateway_value(gateways.value, row)) for number, row in rows]
+        )
+        targets_left = len(write.targets) - addresses.write(
+            [
+                (address_key(addresses.key, address), target_value(addresses.value, target))
+                for address, target in write.targets.items()
+            ]
+        )
+        addresses.delete([address_key(addresses.key, a) for a in delete.delete_targets])
+        self._sources.delete(delete.delete_entries)
+        gateways.delete([number_key(number) for number in delete.delete_gateways])
+        # Deleting may have made room.
+        if left := self._sources.write(left):
+            raise self._sources.full(left)
+        if gateways_left:
+            limit = gateways.max_entries
+            raise MapFullError("gateways", limit, limit + gateways_left, "max_gateways")
+        if targets_left:
+            limit = addresses.max_entries
+            raise DataPlaneError(
+                f"{limit + targets_left} gateway addresses: a router carries at most {limit}; "
+                "spread the gateways over more routers"
+            )
+
+    def set_clock(self, offset_ns: int) -> None:
+        """UTC = the monotonic clock + `offset_ns`; wraps like the kernel's 64 bits."""
+        value = (offset_ns % 2**64).to_bytes(8, sys.byteorder)
+        self._tables["clock"].write([(_FIRST, value)])
+
+    def clock(self) -> int:
+        """The offset that the program adds to the monotonic clock."""
+        return int(self._tables["clock"].get(_FIRST).value)
+
+    def counters(self) -> dict[int, dict[str, Count]]:
+        """Every gateway's counters by name; number 0 counts where no gateway is known."""
+        numbers = [NO_GATEWAY, *sorted(number for number, _ in self._tables["gateways"].items())]
+        return {number: self._counts(number) for number in numbers}
+
+    def _counts(self, number: int) -> dict[str, Count]:
+        per_cpu = self._tables["counters"].get(number_key(number))
+        return {
+            name: Count(
+                packets=sum(getattr(cpu, name).packets for cpu in per_cpu),
+                bytes=sum(getattr(cpu, name).bytes for cpu in per_cpu),
+            )
+            for name in self._counters
+        }
+
+    # Frames
+
+    def explain(self, frame: bytes, now_ns: int) -> Explanation:
+        """What the explaining entry point says of `frame` as of `now_ns`; nothing is counted."""
+        if len(frame) < SHORTEST_FRAME:
+            return Explanation("other", drop=False, gateway=None, entry=None)
+        table = self._tables["explanation"]
+        with self._explaining:
+            table.write([(_FIRST, bytes(table.value(now=now_ns)))])
+            self._run(self._explain_fd, frame)
+            said = table.get(_FIRST)
+        return Explanation(
+            verdict=self.verdict_words[said.verdict],
+            drop=bool(said.drop),
+            gateway=None if said.gateway == NO_GATEWAY else said.gateway,
+            entry=read_entry(said.entry) if said.has_entry else None,
+        )
+
+    def run(self, frame: bytes) -> str:
+        """What the live entry point does with `frame`, "pass" or "drop"; it counts.
+
+        A frame too short for the kernel to run passes and is not counted.
+        """
+        if len(frame) < SHORTEST_FRAME:
+            return "pass"
+        return ACTIONS[self._run(self.program_fd, frame)]
+
+    def _run(self, fd: int, frame: bytes) -> int:
+        try:
+            return syscalls.test_run(fd, frame[:LONGEST_FRAME])
+        except OSError as error:
+            raise DataPlaneError(
+                f"a frame of {len(frame)} bytes was not run: {error.strerror}; run as root"
+            ) from None
+
+    # Set-up
+
+    def _table(self, name: str) -> BpfMap:
+        table = self._bpf[name.encode()]
+        return BpfMap(name, table.map_fd, table.Key, table.Leaf, table.max_entries)
+
+    def _load(self, name: str) -> int:
+        with _stderr_held() as noise:
+            try:
+                return int(self._bpf.load_func(name, self._bpf.XDP).fd)
+            except Exception as error:  # bcc raises nothing narrower
+                raise _refused("loaded", error, noise()) from None
+
+    def _check_pinned(self) -> None:
+        """Raise DataPlaneError where a pinned map has another shape: bcc adopts it in silence."""
+        for name in pins.PINNED:
+            table = self._bpf[name.encode()]
+            value = getattr(table, "sLeaf", table.Leaf)  # a per-CPU map's, for one CPU
+            expected = {
+                "type": table.ttype,
+                "key_size": sizeof(table.Key),
+                "value_size": sizeof(value),
+                "max_entries": table.max_entries,
+                "flags": table.flags,
+            }
+            try:
+                info = syscalls.map_info(table.map_fd)
+            except OSError as error:
+                raise self._misfit(name, error.strerror or str(error)) from None
+            wrong = [
+                f"{field} is {getattr(info, field)}, not {wanted}"
+                for field, wanted in expected.items()
+                if getattr(info, field) != wanted
+            ]
+            if wrong:
+                raise self._misfit(name, ", ".join(wrong))
+
+    def _misfit(self, name: str, why: str) -> DataPlaneError:
+        return DataPlaneError(
+            f"{self.pin_dir}/{name}: pinned there is another map ({why}), which was not made by "
+            "this agent; run `peergate detach`, then start the agent again"
+        )
+
+
+def _bcc() -> Bcc:
+    try:
+        from bcc import BPF  # untyped, Debian's
+    except ImportError:
+        raise DataPlaneError(
+            "Python does not find bcc: install Debian's python3-bpfcc, and run a virtual "
+            "environment of /usr/bin/python3 made with --system-site-packages"
+        ) from None
+    return BPF
+
+
+def _compile(sizes: Sizes, pin_dir: Path | None) -> Bcc:
+    """bcc's object, its maps made or, where they are pinned, opened."""
+    bpf = _bcc()
+    with suppress(ValueError, OSError):
+        # Before 5.11 the kernel counts maps as locked memory.
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY,) * 2)
+    flags = [
+        *headers.include_flags(),
+        f"-DPG_HOSTS_MAX={sizes.max_hosts}",
+        f"-DPG_PREFIXES_MAX={sizes.max_prefixes}",
+        f"-DPG_GATEWAYS_MAX={sizes.max_gateways}",
+    ]
+    if pin_dir is not None:
+        flags.append(f'-DPG_PINS="{pin_dir}"')
+    _check_privilege()
+    if _loads(_COARSE_CLOCK):
+        flags.append("-DPG_COARSE_CLOCK")
+    with headers.kernel_headers(), _stderr_held() as noise:
+        try:
+            compiled = bpf(src_file=str(headers.PROGRAM), cflags=flags)
+        except Exception as error:  # bcc raises nothing narrower
+            raise _refused("compiled", error, noise()) from None
+    # bcc would keep every program to the end of the process.
+    atexit.unregister(compiled.cleanup)
+    return compiled
+
+
+def _check_privilege() -> None:
+    try:
+        os.close(syscalls.load_xdp(_PASS, "probe"))
+    except OSError as error:
+        mend = {
+            errno.EPERM: "run as root (CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON, CAP_SYS_ADMIN)",
+            errno.ENOSYS: "use a kernel with CONFIG_BPF_SYSCALL, on x86-64 or arm64",
+        }.get(error.errno or 0, "use Linux 5.10 or later")
+        raise DataPlaneError(f"the kernel refuses BPF programs: {error.strerror}; {mend}") from None
+
+
+def _loads(code: bytes) -> bool:
+    try:
+        os.close(syscalls.load_xdp(code, "probe"))
+    except OSError:
+        return False
+    return True
+
+
+def _refused(done: str, error: Exception, noise: str) -> DataPlaneError:
+    """One line of what the compiler or the verifier wrote to standard error, and the mend."""
+    lines = [line.strip() for line in noise.splitlines() if line.strip()]
+    telling = [line for line in lines if "error:" in line] or lines[-1:] or [str(error)]
+    if "file not found" in telling[0]:
+        mend = "install linux-libc-dev"
+    elif done == "compiled":
+        mend = "install the versions of peergate and python3-bpfcc that belong together"
+    else:
+        mend = "use Linux 5.10 or later, and report this line with the kernel's version"
+    return DataPlaneError(f"the program could not be {done}: {telling[0]}; {mend}")
+
+
+@contextmanager
+def _stderr_held() -> Iterator[Callable[[], str]]:
+    """Hold back what C code writes to standard error; gives a function that reads it."""
+    with tempfile.TemporaryFile() as held:
+        sys.stderr.flush()
+        kept = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield lambda: os.pread(held.fileno(), 1 << 20, 0).decode(errors="replace")
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

@@ -1,0 +1,40 @@
+"""The C sources, and compiler flags with which bcc needs no kernel headers.
+
+`bpf/kernel` stands in for a kernel's source tree: the few names that bcc's helpers want, and
+linux-libc-dev's UAPI headers for the rest. So a router needs no headers that match its kernel.
+"""
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+
+SOURCES = Path(str(files("bpf")))
+PROGRAM = SOURCES / "peergate.c"
+LAYOUT = SOURCES / "peergate.h"
+KERNEL = SOURCES / "kernel"
+
+_SYSTEM = Path("/usr/include")
+
+
+def include_flags() -> list[str]:
+    """Where the compiler finds our headers, and after all others the system's."""
+    machine = _SYSTEM / f"{platform.machine()}-linux-gnu"
+    flags = [f"-I{SOURCES}", "-idirafter", str(_SYSTEM)]
+    return [*flags, "-idirafter", str(machine)] if machine.is_dir() else flags
+
+
+@contextmanager
+def kernel_headers() -> Iterator[None]:
+    """bcc finds the stand-in while this lasts."""
+    before = os.environ.get("BCC_KERNEL_SOURCE")
+    os.environ["BCC_KERNEL_SOURCE"] = str(KERNEL)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["BCC_KERNEL_SOURCE"]
+        else:
+            os.environ["BCC_KERNEL_SOURCE"] = before

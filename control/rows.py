@@ -1,0 +1,95 @@
+"""Rows of the maps as bytes and back, through the types that bcc built from bpf/peergate.h."""
+
+import struct
+import sys
+from ipaddress import IPv4Address, IPv6Address
+from socket import htonl, htons, ntohl, ntohs
+
+from control.errors import DataPlaneError
+from control.maps import CType, Record
+from control.model import Entry, GatewayRow, Target
+from policy.prefixes import Address
+from policy.services import Service
+
+# The four words of struct pg_address.
+_WORDS = struct.Struct("=4I")
+
+
+def number_key(number: int) -> bytes:
+    """A __u32, such as a gateway's number."""
+    return number.to_bytes(4, sys.byteorder)
+
+
+def fill_address(record: Record, address: Address) -> None:
+    """Make a struct pg_address hold `address`."""
+    record.family = htonl(address.version)
+    record.word[:] = _WORDS.unpack(address.packed.ljust(_WORDS.size, b"\0"))
+
+
+def read_address(record: Record) -> Address:
+    packed = _WORDS.pack(*record.word)
+    return IPv4Address(packed[:4]) if ntohl(record.family) == 4 else IPv6Address(packed)
+
+
+def address_key(address_type: CType, address: Address) -> bytes:
+    key = address_type()
+    fill_address(key, address)
+    return bytes(key)
+
+
+def gateway_value(gateway_type: CType, row: GatewayRow) -> bytes:
+    return bytes(gateway_type(row.enforce_from, row.enforce_until, row.name.encode()))
+
+
+def read_gateway(record: Record) -> GatewayRow:
+    return GatewayRow(record.name.decode(), record.enforce_from, record.enforce_until)
+
+
+def target_value(target_type: CType, target: Target) -> bytes:
+    """Raises DataPlaneError for more services than a target holds."""
+    value = target_type()
+    if len(target.services) > len(value.services):
+        raise DataPlaneError(
+            f"{len(target.services)} services at one address: it has at most "
+            f"{len(value.services)}; take some off its gateways"
+        )
+    numbers = sorted({number for _, number in target.services})
+    value.service_count = len(target.services)
+    value.gateway_count = len(numbers)
+    value.gateways[: len(numbers)] = numbers
+    for i, (service, number) in enumerate(target.services):
+        slot = value.services[i]
+        slot.protocol = service.protocol
+        slot.has_port = service.port is not None
+        slot.port = htons(service.port or 0)
+        slot.gateway = number
+    return bytes(value)
+
+
+def read_target(record: Record) -> Target:
+    used = record.services[: record.service_count]
+    return Target(
+        tuple((Service(s.protocol, ntohs(s.port) if s.has_port else None), s.gateway) for s in used)
+    )
+
+
+def entry_value(entry_type: CType, entry: Entry) -> bytes:
+    return bytes(
+        entry_type(
+            valid_from=entry.valid_from,
+            valid_until=entry.valid_until,
+            peer=entry.peer,
+            prefix_length=entry.prefix_length,
+            ended=entry.ended,
+        )
+    )
+
+
+def read_entry(record: Record) -> Entry:
+    return Entry(
+        peer=record.peer,
+        prefix_length=record.prefix_length,
+        valid_from=record.valid_from,
+        valid_until=record.valid_until,
+        ended=bool(record.ended),
+    )

@@ -1,0 +1,242 @@
+"""The few commands of bpf(2) and mount(2) that the data plane needs, straight from libc.
+
+Everything here raises OSError with the kernel's errno; it knows nothing of peergate.
+"""
+
+import ctypes
+import errno
+import os
+import platform
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+BPF_FS_MAGIC = 0xCAFE4A11
+PROG_TYPE_XDP = 6
+ENOTSUPP = 524  # the kernel's own; libc has no word for it
+
+_BPF_NUMBER = {"x86_64": 321, "aarch64": 280}
+
+_MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_GET_NEXT = 1, 2, 3, 4
+_PROG_LOAD, _OBJ_PIN, _OBJ_GET = 5, 6, 7
+_PROG_TEST_RUN, _PROG_GET_FD_BY_ID, _OBJ_GET_INFO = 10, 13, 15
+_LOOKUP_BATCH, _UPDATE_BATCH, _DELETE_BATCH = 24, 26, 27
+
+_MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
+_ATTR_SIZE = 128
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class MapInfo:
+    """What the kernel says of a map; sizes in bytes, a per-CPU value's for one CPU."""
+
+    id: int
+    type: int
+    key_size: int
+    value_size: int
+    max_entries: int
+    flags: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramInfo:
+    """What the kernel says of a program: its type, name and the ids of its maps."""
+
+    id: int
+    type: int
+    name: str
+    maps: frozenset[int]
+
+
+def _bpf(command: int, attributes: ctypes.Array[ctypes.c_char]) -> int:
+    number = _BPF_NUMBER.get(platform.machine())
+    if number is None:
+        raise OSError(errno.ENOSYS, f"bpf(2) on {platform.machine()} is not known here")
+    result: int = _libc.syscall(number, command, ctypes.byref(attributes), len(attributes))
+    if result < 0:
+        raise _error()
+    return result
+
+
+def _error() -> OSError:
+    number = ctypes.get_errno()
+    return OSError(number, "not supported" if number == ENOTSUPP else os.strerror(number))
+
+
+def _attributes(layout: str, *values: int) -> ctypes.Array[ctypes.c_char]:
+    return ctypes.create_string_buffer(struct.pack("=" + layout, *values), _ATTR_SIZE)
+
+
+def _in(data: bytes) -> tuple[ctypes.Array[ctypes.c_char], int]:
+    buffer = ctypes.create_string_buffer(data, max(len(data), 1))
+    return buffer, ctypes.addressof(buffer)
+
+
+def _out(size: int) -> tuple[ctypes.Array[ctypes.c_char], int]:
+    buffer = ctypes.create_string_buffer(max(size, 1))
+    return buffer, ctypes.addressof(buffer)
+
+
+def lookup(fd: int, key: bytes, value_size: int) -> bytes:
+    """The value under `key`; of a per-CPU map, all CPUs' values one after another."""
+    _keep, key_at = _in(key)
+    value, value_at = _out(value_size)
+    _bpf(_MAP_LOOKUP, _attributes("I4xQQQ", fd, key_at, value_at, 0))
+    return value.raw[:value_size]
+
+
+def update(fd: int, key: bytes, value: bytes) -> None:
+    _key, key_at = _in(key)
+    _value, value_at = _in(value)
+    _bpf(_MAP_UPDATE, _attributes("I4xQQQ", fd, key_at, value_at, 0))
+
+
+def delete(fd: int, key: bytes) -> None:
+    _key, key_at = _in(key)
+    _bpf(_MAP_DELETE, _attributes("I4xQQQ", fd, key_at, 0, 0))
+
+
+def next_key(fd: int, key: bytes | None, key_size: int) -> bytes:
+    """The key after `key`, or the first one. ENOENT after the last."""
+    _key, key_at = _in(key) if key is not None else (None, 0)
+    found, found_at = _out(key_size)
+    _bpf(_MAP_GET_NEXT, _attributes("I4xQQQ", fd, key_at, found_at, 0))
+    return found.raw[:key_size]
+
+
+def lookup_batch(
+    fd: int, position: bytes | None, count: int, key_size: int, value_size: int
+) -> tuple[bytes, bytes, bytes, bool]:
+    """Up to `count` entries after `position`: keys, values, the new position, whether more follow.
+
+    The position is opaque; hashes write 4 bytes there, tries a whole key.
+    """
+    _before, before_at = _in(position) if position is not None else (None, 0)
+    after, after_at = _out(256)
+    keys, keys_at = _out(count * key_size)
+    values, values_at = _out(count * value_size)
+    attributes = _attributes("QQQQIIQQ", before_at, after_at, keys_at, values_at, count, fd, 0, 0)
+    more = True
+    try:
+        _bpf(_LOOKUP_BATCH, attributes)
+    except FileNotFoundError:
+        more = False
+    (got,) = struct.unpack_from("=I", attributes, 32)
+    return keys.raw[: got * key_size], values.raw[: got * value_size], after.raw, more
+
+
+def update_batch(fd: int, keys: bytes, values: bytes, count: int) -> None:
+    """Writes all entries, or raises BatchError."""
+    _keys, keys_at = _in(keys)
+    _values, values_at = _in(values)
+    _batch(_UPDATE_BATCH, _attributes("QQQQIIQQ", 0, 0, keys_at, values_at, count, fd, 0, 0))
+
+
+def delete_batch(fd: int, keys: bytes, count: int) -> None:
+    """Deletes all keys, or raises BatchError."""
+    _keys, keys_at = _in(keys)
+    _batch(_DELETE_BATCH, _attributes("QQQQIIQQ", 0, 0, keys_at, 0, count, fd, 0, 0))
+
+
+class BatchError(OSError):
+    """A batch that stopped; `done` entries before the failing one are in force."""
+
+    def __init__(self, error: OSError, done: int) -> None:
+        super().__init__(error.errno, error.strerror)
+        self.done = done
+
+
+def _batch(command: int, attributes: ctypes.Array[ctypes.c_char]) -> None:
+    before = attributes.raw
+    try:
+        _bpf(command, attributes)
+    except OSError as error:
+        # A kernel that has no such command for this map leaves `count` as it was.
+        (count,) = struct.unpack_from("=I", attributes, 32)
+        raise BatchError(error, 0 if attributes.raw == before else count) from None
+
+
+def map_info(fd: int) -> MapInfo:
+    if os.readlink(f"/proc/self/fd/{fd}") != "anon_inode:bpf-map":
+        raise OSError(errno.EINVAL, "not a BPF map")
+    info = _info(fd, 80)
+    type_, id_, key_size, value_size, max_entries, flags, name = struct.unpack_from("=6I16s", info)
+    return MapInfo(id_, type_, key_size, value_size, max_entries, flags, _text(name))
+
+
+def program_info(fd: int) -> ProgramInfo:
+    # struct bpf_prog_info: type 0, id 4, nr_map_ids 52, map_ids 56, name 64.
+    (count,) = struct.unpack_from("=I", _info(fd, 80), 52)
+    ids, ids_at = _out(4 * count)
+    request = bytearray(80)
+    struct.pack_into("=IQ", request, 52, count, ids_at)
+    info = _info(fd, 80, bytes(request))
+    type_, id_ = struct.unpack_from("=II", info)
+    (found,) = struct.unpack_from("=I", info, 52)
+    (name,) = struct.unpack_from("=16s", info, 64)
+    maps = struct.unpack_from(f"={min(found, count)}I", ids)
+    return ProgramInfo(id_, type_, _text(name), frozenset(maps))
+
+
+def _info(fd: int, size: int, request: bytes = b"") -> bytes:
+    info, info_at = _in(request.ljust(size, b"\0"))
+    _bpf(_OBJ_GET_INFO, _attributes("IIQ", fd, size, info_at))
+    return info.raw[:size]
+
+
+def _text(name: bytes) -> str:
+    return name.split(b"\0", 1)[0].decode("ascii", "replace")
+
+
+def pin(fd: int, path: Path) -> None:
+    _path, path_at = _in(os.fsencode(path) + b"\0")
+    _bpf(_OBJ_PIN, _attributes("QI", path_at, fd))
+
+
+def open_pinned(path: Path) -> int:
+    """A file descriptor of what is pinned at `path`."""
+    _path, path_at = _in(os.fsencode(path) + b"\0")
+    return _bpf(_OBJ_GET, _attributes("QI", path_at, 0))
+
+
+def program_fd_by_id(program_id: int) -> int:
+    return _bpf(_PROG_GET_FD_BY_ID, _attributes("III", program_id, 0, 0))
+
+
+def test_run(fd: int, frame: bytes) -> int:
+    """What the program returns for `frame`, of 14 bytes or more."""
+    _frame, frame_at = _in(frame)
+    attributes = _attributes("IIIIQQII", fd, 0, len(frame), 0, frame_at, 0, 1, 0)
+    _bpf(_PROG_TEST_RUN, attributes)
+    (returned,) = struct.unpack_from("=I", attributes, 4)
+    return int(returned)
+
+
+def load_xdp(code: bytes, name: str) -> int:
+    """Loads XDP instructions under the GPL; for probes."""
+    _code, code_at = _in(code)
+    _license, license_at = _in(b"GPL\0")
+    attributes = _attributes(
+        "IIQQIIQII", PROG_TYPE_XDP, len(code) // 8, code_at, license_at, 0, 0, 0, 0, 0
+    )
+    struct.pack_into("=16s", attributes, 48, name.encode()[:15])
+    return _bpf(_PROG_LOAD, attributes)
+
+
+def filesystem_magic(path: Path) -> int:
+    """f_type of the filesystem at `path`."""
+    buffer, _at = _out(256)
+    if _libc.statfs(os.fsencode(path), buffer) != 0:
+        raise _error()
+    (magic,) = struct.unpack_from("=q", buffer)
+    return int(magic)
+
+
+def mount_bpf(path: Path) -> None:
+    flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
+    target = os.fsencode(path)
+    if _libc.mount(b"bpf", target, b"bpf", ctypes.c_ulong(flags), b"mode=0700") != 0:
+        raise _error()
