@@ -176,7 +176,8 @@ class DataPlane:
 
     def clock(self) -> int:
         """The offset that the program adds to the monotonic clock."""
-        return int(self._tables["clock"].get(_FIRST).value)
+        unsigned = int(self._tables["clock"].get(_FIRST).value)
+        return unsigned - 2**64 if unsigned >= 2**63 else unsigned
 
     def counters(self) -> dict[int, dict[str, Count]]:
         """Every gateway's counters by name; number 0 counts where no gateway is known."""
@@ -237,7 +238,7 @@ class DataPlane:
     def _load(self, name: str) -> int:
         with _stderr_held() as noise:
             try:
-                return int(self._bpf.load_func(name, self._bpf.XDP).fd)
+                return int(self._bpf.load_func(name.encode(), self._bpf.XDP).fd)
             except Exception as error:  # bcc raises nothing narrower
                 raise _refused("loaded", error, noise()) from None
 
@@ -302,7 +303,7 @@ def _compile(sizes: Sizes, pin_dir: Path | None) -> Bcc:
         flags.append("-DPG_COARSE_CLOCK")
     with headers.kernel_headers(), _stderr_held() as noise:
         try:
-            compiled = bpf(src_file=str(headers.PROGRAM), cflags=flags)
+            compiled = bpf(src_file=os.fsencode(headers.PROGRAM), cflags=flags)
         except Exception as error:  # bcc raises nothing narrower
             raise _refused("compiled", error, noise()) from None
     # bcc would keep every program to the end of the process.
