@@ -1,0 +1,141 @@
+"""peergate apply: make the registry match a policy file, whole or not at all."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from cli.client import Json, connect
+from cli.errors import CliError
+from cli.options import AsJson, CaFile, TokenFile, Url, Yes
+from cli.output import ask, harmless, interactive, show, show_json, warn
+
+if TYPE_CHECKING:
+    from policy.document import Policy
+
+PATH = "/v1/policy"
+
+_SIGNS = {
+    "add": ("+", "green"),
+    "approve": ("+", "green"),
+    "change": ("~", "yellow"),
+    "remove": ("-", "red"),
+    "revoke": ("-", "red"),
+}
+_REMOVING = ("remove", "revoke")
+
+
+def apply(
+    file: Annotated[
+        str, typer.Option("--file", "-f", help="The policy, - for stdin.", metavar="FILE")
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the differences and change nothing.")
+    ] = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    url: Url = None,
+    token_file: TokenFile = None,
+    ca_file: CaFile = None,
+) -> None:
+    """Make the registry match a policy file, whole or not at all.
+
+    Gateways that the file does not name are removed, peers revoked. On a terminal it asks
+    before that. Pending peers that the file does not name stay.
+
+    Examples:
+      peergate apply -f policy.yaml --dry-run
+      peergate apply -f policy.yaml --yes
+      cat policy.yaml | peergate apply -f - --json
+    """
+    wanted = read_policy(file).model_dump(mode="json")
+    with connect(url, token_file, ca_file) as registry:
+        plan = registry.replace(PATH, wanted, None, dry_run="true")
+        planned: Json = plan.body
+        changes = planned["changes"]
+        if not as_json:
+            _show_changes(changes)
+        if dry_run or not changes:
+            done = planned
+        else:
+            removing = [each for each in changes if each["action"] in _REMOVING]
+            # On stdin stands the policy, or nobody.
+            if removing and not yes and file != "-" and interactive():
+                _confirm(removing)
+            # On the state that the plan was made for: whoever changes it meanwhile wins.
+            done = registry.replace(PATH, wanted, plan.etag).body
+    for warning in done["warnings"]:
+        warn(str(warning))
+    if as_json:
+        show_json(done)
+    elif changes:
+        verdict = "nothing was changed (dry run)" if dry_run else "applied"
+        show(Text(f"{_counted(changes)}: {verdict}, revision {done['revision']}", style="bold"))
+    else:
+        show(f"nothing to do: the registry matches, revision {done['revision']}")
+
+
+def read_policy(file: str) -> "Policy":
+    """The policy in a file, or on stdin for `-`. Raises CliError with every problem."""
+    from policy.errors import PolicyError
+    from policy.file import load_policy, parse_policy
+
+    try:
+        if file != "-":
+            return load_policy(Path(file))
+        return parse_policy(sys.stdin.buffer.read().decode())
+    except UnicodeDecodeError:
+        raise CliError("stdin: not a text file in UTF-8") from None
+    except PolicyError as error:
+        problems = tuple(str(problem) for problem in error.problems)
+        where = "stdin" if file == "-" else file
+        if len(problems) == 1:
+            raise CliError(f"{where}: {problems[0].removeprefix(f'{where}: ')}") from None
+        raise CliError(f"{where}: {len(problems)} problems, nothing changed", problems) from None
+
+
+def _show_changes(changes: list[Json]) -> None:
+    for change in changes:
+        sign, style = _SIGNS[change["action"]]
+        place = "" if change["kind"] == "gateway" else f" at {harmless(change['gateway'])}"
+        what = f"{sign} {change['action']} {change['kind']} {harmless(change['name'])}{place}"
+        show(Text(what, style=f"bold {style}"))
+        if change["action"] in _REMOVING:
+            continue
+        for name, (before, after) in change["fields"].items():
+            for line in _field(name, before, after):
+                show(line)
+
+
+def _field(name: str, before: object, after: object) -> list[Text]:
+    """One field as a diff: of lists only what goes and what comes."""
+    if isinstance(before, list) and isinstance(after, list):
+        lines = [("-", each, "red") for each in before if each not in after]
+        lines += [("+", each, "green") for each in after if each not in before]
+    else:
+        lines = [("-", before, "red")] if before not in (None, []) else []
+        if after not in (None, []):
+            each = after if isinstance(after, list) else [after]
+            lines += [("+", ", ".join(map(str, each)), "green")]
+    return [
+        Text(f"    {sign} {harmless(name)}: {harmless(value)}", style=style)
+        for sign, value, style in lines
+    ]
+
+
+def _confirm(removing: list[Json]) -> None:
+    many = f"{len(removing)} gateways and peers" if len(removing) > 1 else "1 gateway or peer"
+    if not ask(f"This removes or revokes {many}. Apply?"):
+        raise CliError("nothing was changed")
+
+
+def _counted(changes: list[Json]) -> str:
+    words = {"add": "added", "approve": "approved", "change": "changed"}
+    words |= {"remove": "removed", "revoke": "revoked"}
+    counts = {
+        word: sum(change["action"] == action for change in changes)
+        for action, word in words.items()
+    }
+    return ", ".join(f"{count} {word}" for word, count in counts.items() if count)

@@ -1,0 +1,227 @@
+"""The registry's HTTP API as the commands use it: one request, one reply or one readable error."""
+
+import os
+import ssl
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+from cli.errors import RegistryError, UsageError
+
+DEFAULT_URL = "http://127.0.0.1:8470"
+_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+_PAGE = 500
+
+# A JSON object as the registry gave it: the commands print it, and look into it by name.
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the registry answered; `etag` names the state of the resource."""
+
+    body: Any
+    etag: str | None
+
+
+class Registry:
+    """A connection to one registry, with one token. Use it in a `with`."""
+
+    def __init__(self, url: str, token: str | None, ca_file: Path | None = None) -> None:
+        headers = {"Accept": "application/json"}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        self.url = url
+        self._http = httpx.Client(
+            base_url=url, headers=headers, timeout=_TIMEOUT, verify=_trust(url, ca_file)
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._http.close()
+
+    def get(self, path: str, **query: object) -> Reply:
+        return self._request("GET", path, query=query)
+
+    def pages(self, path: str, **query: object) -> Iterator[Json]:
+        """All items of a list, page by page."""
+        cursor: object = None
+        while True:
+            page = self.get(path, **query, limit=_PAGE, cursor=cursor).body
+            yield from page["items"]
+            cursor = page.get("next")
+            if cursor is None:
+                return
+
+    def create(self, path: str, body: Json) -> Reply:
+        """POST something new. The key lets the registry tell a repetition from a second one."""
+        return self._request("POST", path, body=body, headers={"Idempotency-Key": _key()})
+
+    def act(self, path: str, action: str, body: Json | None = None) -> Reply:
+        """POST an action on the resource at `path`, on its state as it is now."""
+        headers = {"If-Match": self._etag(path), "Idempotency-Key": _key()}
+        return self._request("POST", f"{path}/{action}", body=body, headers=headers)
+
+    def change(self, path: str, body: Json) -> Reply:
+        """PATCH the resource at `path`, on its state as it is now."""
+        return self._request("PATCH", path, body=body, headers={"If-Match": self._etag(path)})
+
+    def remove(self, path: str) -> Reply:
+        """DELETE the resource at `path`, in its state as it is now."""
+        return self._request("DELETE", path, headers={"If-Match": self._etag(path)})
+
+    def delete(self, path: str) -> Reply:
+        """DELETE what has only one state."""
+        return self._request("DELETE", path)
+
+    def replace(self, path: str, body: Json, etag: str | None, **query: object) -> Reply:
+        """PUT the resource at `path` in place of the state that `etag` names."""
+        headers = {} if etag is None else {"If-Match": etag}
+        return self._request("PUT", path, body=body, headers=headers, query=query)
+
+    def _etag(self, path: str) -> str:
+        etag = self.get(path).etag
+        if etag is None:
+            raise RegistryError(f"{self.url}{path}: answered without an ETag; is this a registry?")
+        return etag
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Json | None = None,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, object] | None = None,
+    ) -> Reply:
+        params = {name: str(value) for name, value in (query or {}).items() if value is not None}
+        try:
+            response = self._http.request(
+                method, path, json=body, headers=dict(headers or {}), params=params
+            )
+        except httpx.HTTPError as error:
+            raise _unreached(self.url, error) from error
+        if not response.is_success:
+            raise _refused(self.url, method, response)
+        if response.status_code == httpx.codes.NO_CONTENT:
+            return Reply(None, None)
+        try:
+            return Reply(response.json(), response.headers.get("ETag"))
+        except ValueError:
+            raise RegistryError(
+                f"{self.url}{path}: the answer is not JSON; is this a peergate registry?"
+            ) from None
+
+
+def connect(url: str | None, token_file: Path | None, ca_file: Path | None) -> Registry:
+    """The registry that options and environment name. Raises UsageError where they cannot be."""
+    where = (url or DEFAULT_URL).rstrip("/")
+    try:
+        parts = httpx.URL(where)
+    except httpx.InvalidURL:
+        parts = httpx.URL("")
+    if parts.scheme not in ("http", "https") or not parts.host:
+        raise UsageError(f"--url {where}: must be an http or https address")
+    return Registry(where, _token(token_file), ca_file)
+
+
+def segment(name: object) -> str:
+    """One part of a path: whatever is in it, it stays one part."""
+    text = quote(str(name), safe="")
+    return text if text.strip(".") else text.replace(".", "%2E")
+
+
+def _key() -> str:
+    return str(uuid.uuid4())
+
+
+def _token(file: Path | None) -> str | None:
+    if file is None:
+        token, source = os.environ.get("PEERGATE_TOKEN"), "PEERGATE_TOKEN"
+    else:
+        source = f"--token-file {file}"
+        try:
+            token = file.read_text(encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{source}: cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise UsageError(f"{source}: holds no token") from None
+    if not token:
+        return None
+    token = token.strip()
+    if not token or not token.isascii() or any(char.isspace() for char in token):
+        raise UsageError(f"{source}: holds no token: a token is one word of ASCII")
+    return token
+
+
+def _trust(url: str, ca_file: Path | None) -> ssl.SSLContext | bool:
+    if not url.startswith("https:") or ca_file is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError):
+        raise UsageError(f"--ca-file {ca_file}: holds no certificate that can be read") from None
+
+
+def _unreached(url: str, error: httpx.HTTPError) -> RegistryError:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return RegistryError(
+                f"{url}: its certificate is not trusted: {cause.verify_message}; "
+                "give the authority with --ca-file"
+            )
+        if isinstance(cause, ssl.SSLError):
+            return RegistryError(f"{url}: no TLS there ({cause.reason}); is it http, not https?")
+        if isinstance(cause, ConnectionRefusedError):
+            break
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(cause, ConnectionRefusedError):
+        return RegistryError(
+            f"{url}: connection refused: start the registry (peergate api serve), "
+            "or name another with --url or PEERGATE_URL"
+        )
+    if isinstance(error, httpx.TimeoutException):
+        return RegistryError(f"{url}: no answer in time; is the registry reachable from here?")
+    return RegistryError(f"{url}: cannot be reached: {error or type(error).__name__}")
+
+
+def _refused(url: str, method: str, response: httpx.Response) -> RegistryError:
+    """The registry's problem+json as one line, and one more for each field."""
+    status = response.status_code
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = None
+    if not isinstance(problem, dict) or "title" not in problem:
+        return RegistryError(
+            f"{url}: answered {status} {response.reason_phrase} to {method} "
+            f"{response.request.url.path}; is this a peergate registry?",
+            status=status,
+        )
+    message = str(problem.get("detail") or problem["title"])
+    if status == httpx.codes.UNAUTHORIZED:
+        message += ": set PEERGATE_TOKEN, or give --token-file"
+    elif status == httpx.codes.PRECONDITION_FAILED:
+        message += ": somebody changed it in the meantime; look at it, then try again"
+    errors = problem.get("errors") or ()
+    return RegistryError(message, tuple(_line(each) for each in errors), status)
+
+
+def _line(problem: Mapping[str, Any]) -> str:
+    """One of problem+json's errors: field, value, rule."""
+    parts = (problem.get("field"), problem.get("value"), problem.get("rule"))
+    return ": ".join(str(part) for part in parts if part not in (None, ""))

@@ -1,0 +1,191 @@
+"""peergate gateway: what the operator runs, and whether strangers are dropped there."""
+
+from typing import Annotated, Any, Literal
+
+import typer
+
+from cli.client import Json, connect, segment
+from cli.errors import CliError, UsageError
+from cli.options import AsJson, CaFile, TokenFile, Url, Yes
+from cli.output import ask, details, interactive, note, show, show_json, table, warn
+
+PATH = "/v1/gateways"
+
+Name = Annotated[str, typer.Argument(help="The gateway's name.", metavar="NAME")]
+Mode = Literal["monitor", "enforce"]
+_From = typer.Option(metavar="TIME", help="Enforce from then on; until then monitor.")
+_Until = typer.Option(metavar="TIME", help="Enforce until then; after it monitor.")
+
+
+def group() -> typer.Typer:
+    made = typer.Typer(no_args_is_help=True, help="Gateways: what the operator runs.")
+    for command in (add, show_one, set_fields, remove):
+        made.command(_NAMES.get(command.__name__, command.__name__))(command)
+    made.command("list")(list_all)
+    return made
+
+
+_NAMES = {"show_one": "show", "set_fields": "set"}
+
+
+def add(
+    name: Name,
+    address: Annotated[
+        list[str], typer.Option(help="An address, or a block of at most 256; repeatable.")
+    ],
+    service: Annotated[
+        list[str],
+        typer.Option(help="wireguard, ipsec, udp/4433, tcp/1194, proto/97 ...; repeatable."),
+    ],
+    mode: Annotated[
+        Mode, typer.Option(help="Count what would be dropped, or drop it.")
+    ] = "monitor",
+    enforce_from: Annotated[str | None, _From] = None,
+    enforce_until: Annotated[str | None, _Until] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    token_file: TokenFile = None,
+    ca_file: CaFile = None,
+) -> None:
+    """Declare a gateway.
+
+    Examples:
+      peergate gateway add hub --address 198.51.100.1 --address 2001:db8::1 --service wireguard
+      peergate gateway add hub --address 198.51.100.1 --service ipsec --service udp/4433
+          --mode enforce --enforce-from 2026-12-01T00:00:00Z
+    """
+    body: Json = {"name": name, "addresses": address, "services": service, "mode": mode}
+    if enforce_from is not None:
+        body["enforce_from"] = enforce_from
+    if enforce_until is not None:
+        body["enforce_until"] = enforce_until
+    with connect(url, token_file, ca_file) as registry:
+        made = registry.create(PATH, body).body
+    _done(made, f"gateway {made['name']} added, mode {made['mode']}", as_json)
+
+
+def list_all(
+    as_json: AsJson = False,
+    url: Url = None,
+    token_file: TokenFile = None,
+    ca_file: CaFile = None,
+) -> None:
+    """List all gateways.
+
+    Examples:
+      peergate gateway list
+      peergate gateway list --json
+    """
+    with connect(url, token_file, ca_file) as registry:
+        gateways = list(registry.pages(PATH))
+    if as_json:
+        show_json(gateways)
+        return
+    rows = [(each["name"], each["addresses"], each["services"], *_mode(each)) for each in gateways]
+    show(table(("name", "addresses", "services", "mode", "from", "until"), rows))
+
+
+def show_one(
+    name: Name,
+    as_json: AsJson = False,
+    url: Url = None,
+    token_file: TokenFile = None,
+    ca_file: CaFile = None,
+) -> None:
+    """Show one gateway.
+
+    Examples:
+      peergate gateway show hub
+    """
+    with connect(url, token_file, ca_file) as registry:
+        gateway = registry.get(f"{PATH}/{segment(name)}").body
+    if as_json:
+        show_json(gateway)
+    else:
+        show(details(gateway))
+
+
+def set_fields(
+    name: Name,
+    address: Annotated[
+        list[str] | None, typer.Option(help="All its addresses anew; repeatable.")
+    ] = None,
+    service: Annotated[
+        list[str] | None, typer.Option(help="All its services anew; repeatable.")
+    ] = None,
+    mode: Annotated[Mode | None, typer.Option(help="Count only, or drop.")] = None,
+    enforce_from: Annotated[str | None, _From] = None,
+    enforce_until: Annotated[str | None, _Until] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    token_file: TokenFile = None,
+    ca_file: CaFile = None,
+) -> None:
+    """Change a gateway; what is not named stays. The time `none` takes a bound away.
+
+    Going to monitor takes the window away with it.
+
+    Examples:
+      peergate gateway set hub --mode enforce
+      peergate gateway set hub --enforce-from 2026-12-01T00:00:00Z --enforce-until none
+    """
+    body: Json = {}
+    if address:
+        body["addresses"] = address
+    if service:
+        body["services"] = service
+    if mode is not None:
+        body["mode"] = mode
+    if mode == "monitor":
+        body |= {"enforce_from": None, "enforce_until": None}
+    if enforce_from is not None:
+        body["enforce_from"] = _time_or_none(enforce_from)
+    if enforce_until is not None:
+        body["enforce_until"] = _time_or_none(enforce_until)
+    if not body:
+        raise UsageError("nothing to change: name at least one option, see --help")
+    with connect(url, token_file, ca_file) as registry:
+        changed = registry.change(f"{PATH}/{segment(name)}", body).body
+    _done(changed, f"gateway {changed['name']} changed, mode {changed['mode']}", as_json)
+
+
+def remove(
+    name: Name,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    url: Url = None,
+    token_file: TokenFile = None,
+    ca_file: CaFile = None,
+) -> None:
+    """Remove a gateway; its packets are nobody's concern from then on. Its peers go first.
+
+    Examples:
+      peergate gateway remove hub
+      peergate gateway remove hub --yes
+    """
+    if not yes and interactive() and not ask(f"Remove gateway {name}?"):
+        raise CliError("nothing was removed")
+    with connect(url, token_file, ca_file) as registry:
+        registry.remove(f"{PATH}/{segment(name)}")
+    if as_json:
+        show_json({"removed": name})
+    else:
+        note(f"gateway {name} removed")
+
+
+def _mode(gateway: Json) -> tuple[Any, Any, Any]:
+    return gateway["mode"], gateway.get("enforce_from"), gateway.get("enforce_until")
+
+
+def _time_or_none(text: str) -> str | None:
+    return None if text == "none" else text
+
+
+def _done(gateway: Json, message: str, as_json: bool) -> None:
+    """Say what became of it, and what an operator should know of its services."""
+    for warning in gateway.get("warnings") or ():
+        warn(str(warning))
+    if as_json:
+        show_json(gateway)
+    else:
+        note(message)

@@ -1,0 +1,57 @@
+"""Options that several commands take, worded once."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.errors import UsageError
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        envvar="PEERGATE_URL",
+        help="The registry, as in https://registry.example.net.",
+        metavar="URL",
+    ),
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(help="A file with the bearer token; else PEERGATE_TOKEN.", metavar="FILE"),
+]
+CaFile = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="PEERGATE_CA_FILE",
+        help="The certificate authority to trust for an https registry.",
+        metavar="FILE",
+    ),
+]
+AgentConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", help="The agent's settings; default /etc/peergate/agent.toml.", metavar="FILE"
+    ),
+]
+Now = Annotated[
+    str | None,
+    typer.Option(help="Judge as of this moment, as in 2026-12-01T00:00:00Z.", metavar="TIME"),
+]
+
+
+def moment(text: str | None, option: str) -> datetime:
+    """An RFC 3339 time with its zone; now where there is none."""
+    if text is None:
+        return datetime.now(UTC)
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        parsed = None
+    if parsed is None or parsed.tzinfo is None:
+        raise UsageError(
+            f"{option} {text}: must be a time with its zone, as in 2026-12-01T00:00:00Z"
+        )
+    return parsed.astimezone(UTC)

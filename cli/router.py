@@ -1,0 +1,96 @@
+"""peergate agent and detach: the router's own part, where it runs."""
+
+import os
+import socket
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.errors import UsageError
+from cli.logs import log_to_stderr
+from cli.options import AgentConfig, AsJson
+from cli.output import note, show_json
+
+
+def agent(
+    config: AgentConfig = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(help="Follow this policy file in place of a registry.", metavar="FILE"),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Check settings and policy, and run nothing.")
+    ] = False,
+    accept_registry: Annotated[
+        str | None,
+        typer.Option(help="Follow the registry of this id from now on.", metavar="ID"),
+    ] = None,
+    accept_removal: Annotated[
+        int | None,
+        typer.Option(help="Let the removal through that is held.", metavar="REVISION", min=1),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With --check and --accept-...: print JSON.")
+    ] = False,
+) -> None:
+    """Run the agent: load the program, fill its maps, attach it, and keep all that true.
+
+    Ending it leaves the program in force; see detach. Settings come from one TOML file, then
+    from PEERGATE_AGENT_... in the environment. Needs root.
+
+    Examples:
+      peergate agent --check
+      peergate agent --config /etc/peergate/agent.toml
+      peergate agent --policy /etc/peergate/policy.yaml
+      peergate agent --accept-removal 42
+    """
+    from control import state
+    from control.settings import load_settings
+
+    settings = load_settings(config, os.environ)
+    if accept_registry is not None and accept_removal is not None:
+        raise UsageError("--accept-registry and --accept-removal: one at a time")
+    if accept_registry is not None:
+        state.accept_registry(settings.state_dir, accept_registry)
+        _done({"accepted_registry": accept_registry}, as_json)
+    elif accept_removal is not None:
+        state.accept_removal(settings.state_dir, accept_removal)
+        _done({"accepted_removal": accept_removal}, as_json)
+    elif check:
+        _check(settings, policy, as_json)
+    else:
+        from control.agent import run_agent
+
+        log_to_stderr()
+        raise typer.Exit(run_agent(settings, policy, _tell_systemd))
+
+
+def detach(config: AgentConfig = None, as_json: AsJson = False) -> None:
+    """Take the program off this router: every packet passes from then on.
+
+    Needs root.
+
+    Examples:
+      peergate detach
+      peergate detach --config /etc/peergate/agent.toml
+    """
+
+
+def _done(what: dict[str, object], as_json: bool) -> None:
+    if as_json:
+        show_json(what)
+    else:
+        for name, value in what.items():
+            note(f"{name.replace('_', ' ')}: {value}")
+
+
+def _tell_systemd() -> None:
+    """READY=1 to whoever started us with Type=notify (sd_notify(3))."""
+    where = os.environ.get("NOTIFY_SOCKET")
+    if not where:
+        return
+    address = "\0" + where[1:] if where.startswith("@") else where
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to:
+        to.connect(address)
+        to.send(b"READY=1")

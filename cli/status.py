@@ -1,0 +1,7 @@
+"""peergate status."""
+
+from cli.options import AsJson
+
+
+def status(as_json: AsJson = False) -> None:
+    """tbd"""

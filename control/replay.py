@@ -1,0 +1,85 @@
+"""What the program says of every frame of a capture."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from control.capture import Frame
+from control.model import Explanation
+from control.offline import Judge
+
+# The kernel runs no shorter frame; the program could not say anything else of it.
+SHORTEST_RUN = 14
+_TOO_SHORT = Explanation(verdict="other", drop=False, gateway=None, entry=None)
+# Verdicts that are tied to no gateway.
+_OF_NO_GATEWAY = frozenset({"other", "bystander"})
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One frame's verdict and action; gateway and peer by name."""
+
+    packet: int
+    verdict: str
+    action: str
+    would_drop: bool
+    gateway: str | None
+    peer: str | None
+    truncated: bool = False
+
+    def to_json(self) -> dict[str, object]:
+        """As `replay --json` prints it; `truncated` is said only where it is true."""
+        document: dict[str, object] = {
+            "packet": self.packet,
+            "verdict": self.verdict,
+            "action": self.action,
+            "would_drop": self.would_drop,
+            "gateway": self.gateway,
+            "peer": self.peer,
+        }
+        if self.truncated:
+            document["truncated"] = True
+        return document
+
+
+def replay(
+    frames: Iterable[Frame],
+    judge: Judge,
+    now: int,
+    gateways: Mapping[int, str],
+    peers: Mapping[int, str],
+) -> Iterator[Judgement]:
+    """Run the frames as of `now` (ns since 1970). `gateways` and `peers` name the numbers."""
+    for frame in frames:
+        said = judge(frame.data, now) if len(frame.data) >= SHORTEST_RUN else _TOO_SHORT
+        known = said.gateway is not None and said.verdict not in _OF_NO_GATEWAY
+        yield Judgement(
+            packet=frame.number,
+            verdict=said.verdict,
+            action=said.action,
+            would_drop=said.would_drop,
+            gateway=gateways[said.gateway] if known and said.gateway is not None else None,
+            peer=None if said.entry is None else peers[said.entry.peer],
+            truncated=frame.truncated,
+        )
+
+
+@dataclass(slots=True)
+class Summary:
+    """Counts of judgements, and the first packets that were or would be dropped."""
+
+    shown_drops: int = 10
+    packets: int = 0
+    truncated: int = 0
+    # (gateway, verdict, action, would drop)
+    counts: Counter[tuple[str | None, str, str, bool]] = field(default_factory=Counter)
+    drops: list[Judgement] = field(default_factory=list)
+
+    def add(self, judgement: Judgement) -> None:
+        self.packets += 1
+        self.truncated += judgement.truncated
+        key = judgement.gateway, judgement.verdict, judgement.action, judgement.would_drop
+        self.counts[key] += 1
+        dropped = judgement.action == "drop" or judgement.would_drop
+        if dropped and len(self.drops) < self.shown_drops:
+            self.drops.append(judgement)
