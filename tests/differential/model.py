@@ -8,6 +8,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
 from control.model import DROPPING, Gateway, Peer
@@ -32,19 +33,43 @@ MOST_HEADERS = 8
 LAST_BYTE = 1024  # Read as: counted from the first byte of the IP header.
 
 
+class Why(StrEnum):
+    """The rule that decided: for people, and to see that frames come near every rule."""
+
+    NOT_IP = "neither IPv4 nor IPv6"
+    NO_DESTINATION = "cut off before its destination address"
+    NO_GATEWAY = "no gateway's address"
+    NO_SERVICE = "none of its services"
+    SERVICE = "service"
+    FRAGMENT_OF_SERVICE = "fragment of a service without ports"
+    FRAGMENT_WITHOUT_PORTS = "fragment without ports"
+    FRAGMENT_OF_NO_SERVICE = "fragment of no service"
+    VERSION = "version does not match the EtherType"
+    IHL = "IHL below 5"
+    IPV4_CUT_OFF = "IPv4 header cut off"
+    EXTENSION_CUT_OFF = "extension header cut off"
+    TOO_MANY = "more than eight extension headers"
+    TOO_FAR = "headers go on past byte 1,024"
+    NO_PORTS = "fewer than 4 bytes of TCP or UDP"
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of a frame. `gateway` is a name, `peer` an id; `why` is for people."""
+    """What becomes of a frame. `gateway` is a name, `peer` an id; `why` is not compared."""
 
     verdict: str
     action: str = "pass"
     gateway: str | None = None
     peer: int | None = None
-    why: str = field(default="", compare=False)
+    why: Why | None = field(default=None, compare=False)
 
 
 class MalformedError(Exception):
     """The headers of a packet to a gateway's address cannot be judged."""
+
+    def __init__(self, why: Why) -> None:
+        super().__init__(why)
+        self.why = why
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,49 +87,49 @@ def judge(
     """The verdict on `frame`. Gateways are numbered in the order given."""
     framed = unframe(frame)
     if framed is None:
-        return Verdict("other", why="neither IPv4 nor IPv6")
+        return Verdict("other", why=Why.NOT_IP)
     family, packet = framed
     if len(packet) < FIXED_HEADER[family]:
-        return Verdict("other", why="cut off before its destination address")
+        return Verdict("other", why=Why.NO_DESTINATION)
     source, destination = addresses(family, packet)
     here = [g for g in gateways if any(destination in block for block in g.addresses)]
     if not here:
-        return Verdict("bystander", why="no gateway's address")
+        return Verdict("bystander", why=Why.NO_GATEWAY)
     offered = {service: gateway for gateway in here for service in gateway.services}
     try:
         shown = walk(family, packet, frozenset(s.protocol for s in offered if s.port is None))
     except MalformedError as error:
-        return of_no_single_service(here, "malformed", None, now, str(error))
+        return of_no_single_service(here, "malformed", None, now, error.why)
 
     if shown.protocol in (TCP, UDP) and not shown.first:
         if all(service.protocol != shown.protocol for service in offered):
-            return of_no_single_service(here, "unprotected", None, now, "fragment of no service")
+            return of_no_single_service(here, "unprotected", None, now, Why.FRAGMENT_OF_NO_SERVICE)
         # "registered if the source is registered at any gateway on the address, else expired or
         # unregistered". Read as: expired if it is so at any. The peer named is that of the lowest
         # gateway number with this verdict and a peer to name.
         found = [standing(gateway, peers, source, now) for gateway in here]
         word = next(w for w in ("registered", "expired", "unregistered") if w in dict(found))
         named = next((peer for w, peer in found if w == word and peer is not None), None)
-        return of_no_single_service(here, word, named, now, "fragment without ports")
+        return of_no_single_service(here, word, named, now, Why.FRAGMENT_WITHOUT_PORTS)
 
     gateway = offered.get(Service(shown.protocol, shown.port))
     if gateway is None:
-        why = "none of its services" if shown.first else "fragment of no service"
+        why = Why.NO_SERVICE if shown.first else Why.FRAGMENT_OF_NO_SERVICE
         return of_no_single_service(here, "unprotected", None, now, why)
     standing_there, peer = standing(gateway, peers, source, now)
-    why = "service" if shown.first else "fragment of a service without ports"
+    why = Why.SERVICE if shown.first else Why.FRAGMENT_OF_SERVICE
     return decided(standing_there, gateway.name, peer, enforces(gateway, now), why)
 
 
 def of_no_single_service(
-    here: Sequence[Gateway], word: str, peer: int | None, now: datetime, why: str
+    here: Sequence[Gateway], word: str, peer: int | None, now: datetime, why: Why
 ) -> Verdict:
     """ "Counted at the address's lowest gateway number and dropped if any gateway on that address
     enforces". Read as: malformed and unprotected packets too."""
     return decided(word, here[0].name, peer, any(enforces(g, now) for g in here), why)
 
 
-def decided(word: str, gateway: str, peer: int | None, enforcing: bool, why: str) -> Verdict:
+def decided(word: str, gateway: str, peer: int | None, enforcing: bool, why: Why) -> Verdict:
     """ "'Drop' holds where the gateway enforces"."""
     action = "drop" if word in DROPPING and enforcing else "pass"
     return Verdict(word, action, gateway, peer, why)
@@ -166,13 +191,13 @@ def walk(family: int, packet: bytes, services: frozenset[int]) -> Shown:
     that is a service without ports, or none at all, needs no bytes of its own.
     """
     if packet[0] >> 4 != family:
-        raise MalformedError("version does not match the EtherType")
+        raise MalformedError(Why.VERSION)
     if family == 4:
         at, end, protocol = (packet[0] & 15) * 4, half(packet, 2), packet[9]
         if at < 20:
-            raise MalformedError("IHL below 5")
+            raise MalformedError(Why.IHL)
         if min(end, len(packet)) < at:
-            raise MalformedError("IPv4 header cut off")
+            raise MalformedError(Why.IPV4_CUT_OFF)
         if half(packet, 6) & 0x1FFF:
             return Shown(protocol, first=False)
     else:
@@ -184,9 +209,9 @@ def walk(family: int, packet: bytes, services: frozenset[int]) -> Shown:
     while protocol in WALKED[family] and protocol not in services:
         walked += 1
         if walked > MOST_HEADERS:
-            raise MalformedError("more than eight extension headers")
+            raise MalformedError(Why.TOO_MANY)
         if len(packet) < at + 8:  # Every extension header has at least 8 bytes.
-            raise MalformedError("extension header cut off")
+            raise MalformedError(Why.EXTENSION_CUT_OFF)
         following, length = packet[at], packet[at + 1]
         if protocol == FRAGMENT:
             size = 8
@@ -195,9 +220,9 @@ def walk(family: int, packet: bytes, services: frozenset[int]) -> Shown:
         else:
             size = (length + 1) * 8
         if len(packet) < at + size:
-            raise MalformedError("extension header cut off")
+            raise MalformedError(Why.EXTENSION_CUT_OFF)
         if at + size > LAST_BYTE:
-            raise MalformedError("headers go on past byte 1,024")
+            raise MalformedError(Why.TOO_FAR)
         if protocol == FRAGMENT and half(packet, at + 2) & 0xFFF8:
             return Shown(following, first=False)
         protocol, at = following, at + size
@@ -206,9 +231,9 @@ def walk(family: int, packet: bytes, services: frozenset[int]) -> Shown:
         return Shown(protocol)
     # Read as: also where the address has no TCP or no UDP service.
     if len(packet) < at + 4:
-        raise MalformedError("fewer than 4 bytes of TCP or UDP")
+        raise MalformedError(Why.NO_PORTS)
     if at + 4 > LAST_BYTE:
-        raise MalformedError("headers go on past byte 1,024")
+        raise MalformedError(Why.TOO_FAR)
     return Shown(protocol, half(packet, at + 2))
 
 

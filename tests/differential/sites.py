@@ -1,12 +1,13 @@
 """Policies that the frames are judged by: windows in the past, the present and the future."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 
 from control.model import Allowlist, Gateway, Peer
 from policy.services import parse_service
 from policy.window import Window
 
+BASE = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 ALWAYS = Window()
 Hours = tuple[int | None, int | None]
