@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from pydantic import TypeAdapter, ValidationError
+
 from api import migrations
 from api.database import check, open_store
 from api.errors import SettingsError
-from api.records import Role
+from api.records import Head, Role
 from api.registry import tokens
-from api.registry.core import Registry, utc_now
+from api.registry.core import Write, utc_now
 from api.settings import Settings
 from api.store import heads
-from api.store.engine import Store
+from api.store.engine import Connection, Store
+from policy.document import Name, problems_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ def init(settings: Settings) -> InitResult:
         found = migrations.current(connection)
         if found == migrations.newest() and heads.exists(connection):
             raise SettingsError(
-                f"{settings.database_name}: there is a registry already. Its admins make tokens "
+                f"{settings.database_file}: there is a registry already. Its admins make tokens "
                 "with POST /v1/tokens; where the last admin token is lost, "
                 "`peergate api token` on this machine makes one"
             )
@@ -46,24 +49,26 @@ def init(settings: Settings) -> InitResult:
         fresh = not heads.exists(connection)
         if fresh:
             heads.create(connection, str(uuid4()), utc_now())
-        uuid = heads.head(connection).registry
-    token = admin_token(settings) if fresh else None
-    return InitResult(settings.database_name, uuid, token)
+        head = heads.head(connection)
+        token = _issue(connection, head, settings, "admin") if fresh else None
+    return InitResult(str(settings.database_file), head.registry, token)
 
 
 def admin_token(settings: Settings, name: str = "admin") -> str:
     """A new admin token's text, for whoever may read and write the database itself."""
+    try:
+        TypeAdapter(Name).validate_python(name)
+    except ValidationError as error:
+        raise SettingsError(f"{name}: {problems_of(error)[0].rule}") from None
     with _opened(settings) as store:
         check(store, settings)
-        registry = Registry(
-            store,
-            clock=utc_now,
-            ended_kept=settings.ended_kept,
-            kept_revisions=settings.kept_revisions,
-            announce=lambda revision: None,
-        )
-        with registry.write("init", "admin token made") as write:
-            return tokens.issue(write, name, Role.ADMIN, None)[1]
+        with store.write() as connection:
+            return _issue(connection, heads.head(connection), settings, name)
+
+
+def _issue(connection: Connection, head: Head, settings: Settings, name: str) -> str:
+    write = Write(connection, utc_now(), "init", head, settings.ended_kept)
+    return tokens.issue(write, name, Role.ADMIN, None)[1]
 
 
 @contextmanager
@@ -75,9 +80,9 @@ def _opened(settings: Settings) -> Iterator[Store]:
         store.close()
 
 
-def _make_file(file: Path | None) -> None:
+def _make_file(file: Path) -> None:
     """Nobody else may read who is registered."""
-    if file is None or file.exists():
+    if file.exists():
         return
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

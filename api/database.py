@@ -9,14 +9,13 @@ from api.store.engine import Store
 
 def open_store(settings: Settings) -> Store:
     """Opens nothing yet: the first transaction does."""
-    return Store(settings.database)
+    return Store(settings.database_url)
 
 
 def check(store: Store, settings: Settings) -> None:
     """Raises SettingsError where `peergate api init` must come first."""
-    name = settings.database_name
-    file = settings.database_file
-    if file is not None and not file.exists():
+    name = settings.database_file
+    if not name.exists():
         raise SettingsError(f"{name}: there is no database: run `peergate api init`")
     with store.read() as connection:
         found, needed = migrations.current(connection), migrations.newest()

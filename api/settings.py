@@ -6,11 +6,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Self, TypedDict, Unpack
 
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
-
 from api.errors import SettingsError
 
+_SQLITE = "sqlite:///"
 DEFAULT_DATABASE = "sqlite:////var/lib/peergate/registry.db"
 
 
@@ -64,36 +62,20 @@ class Settings:
         return settings
 
     @property
-    def database(self) -> URL:
-        return make_url(self.database_url)
-
-    @property
-    def database_file(self) -> Path | None:
-        """The SQLite file; None where the database is a server."""
-        url = self.database
-        if url.get_backend_name() != "sqlite":
-            return None
-        return Path(url.database or "")
-
-    @property
-    def database_name(self) -> str:
-        """For messages: without a password."""
-        file = self.database_file
-        return str(file) if file is not None else self.database.render_as_string()
+    def database_file(self) -> Path:
+        """The SQLite file of `database_url`."""
+        return Path(self.database_url.removeprefix(_SQLITE).partition("?")[0])
 
 
 def _database_url(text: str) -> str:
     if "://" not in text:
-        return f"sqlite:///{Path(text).absolute()}"
-    try:
-        url = make_url(text)
-    except ArgumentError:
-        raise SettingsError(f"{text}: not a database URL, as in {DEFAULT_DATABASE}") from None
-    if url.get_backend_name() != "sqlite":
-        raise SettingsError(
-            f"{url.render_as_string()}: only SQLite is supported so far, as in {DEFAULT_DATABASE}"
-        )
-    if not url.database or url.database == ":memory:":
+        return f"{_SQLITE}{Path(text).absolute()}"
+    file = text.removeprefix(_SQLITE)
+    if file == text:
+        # Not the whole: it may hold a password.
+        kind = text.partition("://")[0]
+        raise SettingsError(f"{kind}: the registry is a SQLite file, as in {DEFAULT_DATABASE}")
+    if file in ("", ":memory:"):
         raise SettingsError(f"{text}: the registry needs a file, as in {DEFAULT_DATABASE}")
     return text
 

@@ -10,7 +10,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("api", "cli", "control", "lab", "policy")
 # Below the routes nothing knows HTTP.
 HTTP = {"fastapi", "httpx", "starlette", "uvicorn"}
-HTTP_PARTS = {"api/app.py", "api/serve.py", "api/auth.py", "api/problems.py"}
+HTTP_PARTS = {
+    f"api/{name}.py" for name in ("app", "auth", "limits", "openapi", "problems", "serve")
+}
 
 
 def imported(path: Path) -> set[str]:

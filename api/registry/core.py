@@ -5,12 +5,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection
-
 from api.errors import StaleError, VersionMissingError
 from api.records import Head
 from api.store import heads
-from api.store.engine import Store
+from api.store.engine import Connection, Store
 
 Clock = Callable[[], datetime]
 

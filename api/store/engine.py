@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from api.errors import UnavailableError
+
+# Connection is handed through the registry, which does not look into it.
+__all__ = ["Connection", "Store"]
 
 _WRITES = "peergate_writes"
 # Starlette's thread pool runs 40 requests at a time; the rest is for background work.
@@ -20,7 +22,7 @@ _BUSY_MS = 5000
 class Store:
     """The database behind one URL. Nothing is opened before the first transaction."""
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: str) -> None:
         self._engine = create_engine(url, pool_size=5, max_overflow=_CONNECTIONS - 5)
         self._sqlite = self._engine.dialect.name == "sqlite"
         if self._sqlite:
