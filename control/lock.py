@@ -18,7 +18,10 @@ def only_agent(state_dir: Path) -> Iterator[None]:
     Raises SettingsError with the other agent's process id.
     """
     path = state_dir / NAME
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be opened: {error.strerror}; run as root") from None
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -31,5 +34,23 @@ def only_agent(state_dir: Path) -> Iterator[None]:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
         yield
+    finally:
+        os.close(descriptor)
+
+
+def holder(state_dir: Path) -> int | None:
+    """The process id of the agent that runs, None where none does."""
+    path = state_dir / NAME
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = path.read_text().strip()
+        return int(text) if text.isdecimal() else None
+    else:
+        return None
     finally:
         os.close(descriptor)

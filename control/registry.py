@@ -94,23 +94,19 @@ class RegistryClient:
             raise RegistryError(
                 f"registry {self._url}: not reached: {error or type(error).__name__}"
             ) from None
-        if response.status_code == 410:
-            raise SnapshotRequired(f"registry {self._url}: these changes are no longer kept")
-        if response.status_code == 409:
-            raise RevisionAhead(f"registry {self._url}: is behind this router's revision")
-        if not response.is_success:
-            raise RegistryError(f"registry {self._url}: {method} {path}: {_problem(response)}")
-        return response
+        if response.is_success:
+            return response
+        text = f"registry {self._url}: {method} {path}: {_problem(response)}"
+        raise _REFUSALS.get(_kind(response), RegistryError)(text)
 
     def _headers(self) -> dict[str, str]:
         if self._token_file is None:
             return {}
         try:
             token = self._token_file.read_text().strip()
-        except OSError as error:
-            raise RegistryError(
-                f"{self._token_file}: the token cannot be read: {error.strerror}"
-            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "not text"
+            raise RegistryError(f"{self._token_file}: the token cannot be read: {why}") from None
         if not token.isascii() or not token.isprintable() or not token or " " in token:
             raise RegistryError(f"{self._token_file}: holds no token: one line, as the API gave it")
         return {"Authorization": f"Bearer {token}"}
@@ -122,14 +118,26 @@ class RegistryClient:
         )
 
 
-def _problem(response: httpx.Response) -> str:
-    """What a refusal says (RFC 9457), with what to do about the token."""
-    text = f"{response.status_code} {response.reason_phrase}"
+# By the last word of a problem's type.
+_REFUSALS = {"snapshot-required": SnapshotRequired, "revision-ahead": RevisionAhead}
+
+
+def _body(response: httpx.Response) -> dict[str, object]:
     try:
         body = response.json()
     except ValueError:
-        body = None
-    if isinstance(body, dict) and isinstance(detail := body.get("detail"), str):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _kind(response: httpx.Response) -> str:
+    return str(_body(response).get("type", "")).rpartition("/")[2]
+
+
+def _problem(response: httpx.Response) -> str:
+    """What a refusal says (RFC 9457), with what to do about the token."""
+    text = f"{response.status_code} {response.reason_phrase}"
+    if isinstance(detail := _body(response).get("detail"), str):
         text += f": {detail}"
     if response.status_code in (401, 403):
         text += "; `token_file` must hold a token of the role agent"

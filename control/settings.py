@@ -1,6 +1,7 @@
 """The agent's settings: one TOML file, then the environment. Read once, frozen."""
 
 import dataclasses
+import re
 import socket
 import tomllib
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from control.model import Sizes
 DEFAULT_FILE = Path("/etc/peergate/agent.toml")
 PREFIX = "PEERGATE_AGENT_"
 _SIZES = Sizes()
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +100,15 @@ def _seconds(value: object) -> float:
     return seconds
 
 
+def _router(value: object) -> str:
+    name = _text(value)
+    if not _NAME.fullmatch(name):
+        raise ValueError("must be 1 to 63 letters, digits, dots, dashes or underscores")
+    return name
+
+
 _READERS: dict[str, Callable[[object], object]] = {
-    "router": _text,
+    "router": _router,
     "interfaces": _interfaces,
     "attach": _attach,
     "registry_url": _url,
@@ -131,7 +140,9 @@ def load_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
             read[key] = _value(key, text, name, "the environment")
     if "interfaces" not in read:
         raise SettingsError(f'{file}: interfaces is missing: name the uplinks, as in ["eth0"]')
-    return Settings(**{"router": socket.gethostname(), **read})
+    if "router" not in read:
+        read["router"] = _value("router", socket.gethostname(), "host name", str(file))
+    return Settings(**read)
 
 
 def _file(path: Path, must_exist: bool) -> dict[str, Any]:
