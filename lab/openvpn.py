@@ -113,20 +113,20 @@ class OpenVpnGateway:
 
 
 class OpenVpnClient(TunnelClient):
-    kind = "openvpn"
+    title = "OpenVPN"
+    port = PORT
 
     def __init__(
         self, namespace: Namespace, gateway: OpenVpnGateway, endpoint: str, workdir: Path
     ) -> None:
-        super().__init__(namespace, gateway.inside)
+        super().__init__(namespace, endpoint, gateway.inside)
         self.end = OpenVpnEnd(namespace, workdir)
         self._gateway_fingerprint = gateway.end.fingerprint
-        self._endpoint = endpoint
 
     def start(self) -> None:
-        transport = "udp6" if ip_address(self._endpoint).version == 6 else "udp4"
+        transport = "udp6" if ip_address(self.endpoint).version == 6 else "udp4"
         self.end.start(
-            "--client", "--nobind", "--proto", transport, "--remote", self._endpoint, str(PORT),
+            "--client", "--nobind", "--proto", transport, "--remote", self.endpoint, str(PORT),
             "--peer-fingerprint", self._gateway_fingerprint,
             "--connect-retry", "1", "1", "--connect-timeout", "3",
         )  # fmt: skip

@@ -1,7 +1,9 @@
 """What the tunnels of the lab have in common."""
 
 import secrets
+import socket
 from abc import ABC, abstractmethod
+from ipaddress import ip_address
 from pathlib import Path
 
 from lab.netns import LabError, Namespace
@@ -17,12 +19,18 @@ def link_name(prefix: str) -> str:
 class TunnelClient(ABC):
     """The client's end of one tunnel: a real VPN client in a namespace."""
 
-    kind: str  # the preset of its service
+    title: str
+    port: int  # UDP, at the gateway
 
-    def __init__(self, namespace: Namespace, inside: str) -> None:
-        """`inside` is the gateway's address within the tunnel."""
+    def __init__(self, namespace: Namespace, endpoint: str, inside: str) -> None:
+        """`endpoint` and `inside` are the gateway's addresses, outside and in the tunnel."""
         self.namespace = namespace
+        self.endpoint = endpoint
         self.inside = inside
+        family = socket.AF_INET6 if ip_address(endpoint).version == 6 else socket.AF_INET
+        with namespace.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((endpoint, self.port))
+            self.source = str(probe.getsockname()[0])
 
     @abstractmethod
     def start(self) -> None:

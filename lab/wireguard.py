@@ -2,7 +2,7 @@
 
 import subprocess
 from contextlib import suppress
-from ipaddress import IPv4Network, ip_address
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from pyroute2 import NetlinkError
@@ -98,7 +98,8 @@ class WireGuardGateway:
 
 
 class WireGuardClient(TunnelClient):
-    kind = "wireguard"
+    title = "WireGuard"
+    port = PORT
 
     def __init__(
         self,
@@ -108,17 +109,16 @@ class WireGuardClient(TunnelClient):
         endpoint: str,
         workdir: Path,
     ) -> None:
-        super().__init__(namespace, gateway.inside)
+        super().__init__(namespace, endpoint, gateway.inside)
         self.link = WireGuardLink(namespace, workdir)
         self._address = f"{address}/{INSIDE.prefixlen}"
         self._gateway_key = gateway.link.public_key
-        host = f"[{endpoint}]" if ip_address(endpoint).version == 6 else endpoint
-        self._endpoint = f"{host}:{PORT}"
 
     def start(self) -> None:
         self.link.start(self._address)
+        host = f"[{self.endpoint}]" if ":" in self.endpoint else self.endpoint
         self.link.set(
-            "peer", self._gateway_key, "endpoint", self._endpoint,
+            "peer", self._gateway_key, "endpoint", f"{host}:{PORT}",
             "allowed-ips", str(INSIDE), "persistent-keepalive", "1",
         )  # fmt: skip
 

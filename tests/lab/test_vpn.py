@@ -28,6 +28,7 @@ def test_wireguard(endpoint: str, source: str, tmp_path: Path) -> None:
         gateway = WireGuardGateway(net.gateway, tmp_path)
         gateway.start()
         client = gateway.client(net.branch, endpoint)
+        assert client.source == source
         client.start()
         assert client.wait_up(20)
         assert client.ping().all_back
@@ -46,6 +47,7 @@ def test_openvpn(endpoint: str, source: str, tmp_path: Path) -> None:
     with Topology("openvpn") as net, Watch(net.gateway, "eth0") as watch:
         gateway = OpenVpnGateway(net.gateway, tmp_path)
         client = gateway.client(net.branch, endpoint)
+        assert client.source == source
         gateway.start()
         assert not client.is_up()
         client.start()
@@ -73,9 +75,9 @@ def test_two_clients_at_both_gateways(tmp_path: Path) -> None:
         for client in clients:
             client.start()
         for client in clients:
-            assert client.wait_up(20), client.kind
+            assert client.wait_up(20), client.title
         for client in clients:
-            assert client.ping().all_back, client.kind
+            assert client.ping().all_back, client.title
         assert watch.count(STRANGER, socket.IPPROTO_UDP, 51820) > 0
         assert watch.count(STRANGER, socket.IPPROTO_UDP, 1194) > 0
 

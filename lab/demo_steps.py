@@ -1,0 +1,278 @@
+"""The demo's steps in their order; each shows what it does and checks what can be observed."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from lab.openvpn import PORT as OPENVPN
+from lab.ping import ping
+from lab.production import ROUTER
+from lab.scene import HUB, UDP, Scene
+from lab.topology import BRANCH, BYSTANDER, GATEWAY, GATEWAY_V6, STRANGER, UPLINK
+from lab.traffic import beacon, datagrams, pinging, transfer
+from lab.vpn import TunnelClient
+from lab.watch import wait_until
+from lab.wireguard import PORT as WIREGUARD
+
+BRANCH_V6_BLOCK = "2001:db8:7::/48"
+APPLIED = 10.0  # seconds that a change may take from the registry to the kernel
+TUNNEL_UP = 20.0  # seconds that a client may take: its own retries are up to 5 s apart
+TRIAL = 30  # seconds of validity; the tunnel needs up to TUNNEL_UP of them
+MEGABYTE = 1_000_000
+ENDLESS = ("registered_pass", "expired_drop", "unregistered_drop")
+
+Clients = Sequence[TunnelClient]
+
+
+def services_start(scene: Scene) -> None:
+    """A registry and an agent as two processes; the program sits on the uplink."""
+    transcript, net = scene.transcript, scene.net
+    scene.registry.start()
+    token = scene.peergate.run(net.registry, "token", "add", ROUTER, "--role", "agent", secret=True)
+    transcript.say("The agent's settings:")
+    for line in scene.agent.configure(token).splitlines():
+        transcript.say(f"  {line}", "dim")
+    scene.agent.start()
+    transcript.check(f"the program is on the router's {UPLINK}, native", scene.agent.attached())
+
+
+def closed_gate(scene: Scene) -> None:
+    """Nobody is registered: the branch's handshakes do not reach the gateway."""
+    transcript, branch = scene.transcript, scene.branch
+    scene.peergate.run(
+        scene.net.registry, "gateway", "add", HUB, "--address", GATEWAY, "--address", GATEWAY_V6,
+        "--service", "wireguard", "--service", "openvpn", "--mode", "enforce",
+    )  # fmt: skip
+    enforced = wait_until(scene.enforced, APPLIED, 0.1)
+    transcript.check("the program on the router would drop a stranger's packet", enforced)
+    transcript.say("The branch starts its clients; the gateway would take their keys.")
+    _start(branch)
+    _shake_hands_in_vain(scene, branch, dropped_before=0)
+    _check_dead(scene, branch)
+
+
+def register(scene: Scene) -> None:
+    """Registered and approved, the branch gets through."""
+    transcript, net, peergate = scene.transcript, scene.net, scene.peergate
+    peergate.run(
+        net.registry, "peer", "add", "branch-7", *_about("Site-to-site tunnel of branch 7"),
+        "--source", BRANCH, "--source", BRANCH_V6_BLOCK,
+    )  # fmt: skip
+    with beacon(net.branch, GATEWAY, WIREGUARD):
+        wait_until(lambda: scene.sent(scene.branch[0]) > 50, 5)
+        early = len(scene.arrivals(*scene.branch))
+        transcript.check(f"pending: {early} packets came in at the gateway", early == 0)
+        given = time.time()
+        peergate.run(net.registry, "peer", "approve", "branch-7")
+        answered = time.time()
+        opened = wait_until(lambda: bool(scene.arrivals(scene.branch[0])), APPLIED)
+    first = min(scene.arrivals(scene.branch[0]), default=given)
+    transcript.check(f"open: the first packet came through {_when(first, given, answered)}", opened)
+    _come_up(scene, scene.branch)
+
+
+def stranger_stays_out(scene: Scene) -> None:
+    """A stranger's handshakes are dropped and counted; the rest of its traffic is unharmed."""
+    transcript, net, stranger = scene.transcript, scene.net, scene.stranger
+    dropped = scene.counters().get("unregistered_drop", 0)
+    transcript.say("The stranger starts its clients, also with keys that the gateway would take.")
+    _start(stranger)
+    for address in (GATEWAY, GATEWAY_V6):
+        reply = ping(net.stranger, address, 5)
+        transcript.check(f"its ping to the gateway, {address}: {reply} back", reply.all_back)
+    reply = ping(net.stranger, BYSTANDER, 5)
+    transcript.check(f"its ping to the bystander, {BYSTANDER}: {reply} back", reply.all_back)
+    for port in (WIREGUARD, OPENVPN):
+        datagrams(net.stranger, BYSTANDER, port, 10)
+        came = _arrive_beside(scene, port, 10)
+        transcript.check(f"to the bystander's udp/{port}: {came} of 10 datagrams came", came == 10)
+    came = transfer(net.stranger, net.bystander, BYSTANDER, 8080, MEGABYTE)
+    transcript.check(f"over TCP: {came:,} of {MEGABYTE:,} bytes arrived", came == MEGABYTE)
+    _shake_hands_in_vain(scene, stranger, dropped_before=dropped)
+    _check_dead(scene, stranger)
+    _check_alive(scene, scene.branch)
+
+
+def monitor(scene: Scene) -> None:
+    """In monitor mode a stranger's packets pass and are counted as would-drop."""
+    transcript, net, stranger = scene.transcript, scene.net, scene.stranger
+    scene.peergate.run(net.registry, "gateway", "set", HUB, "--mode", "monitor")
+    _come_up(scene, stranger)
+    came = len(scene.arrivals(*stranger))
+    transcript.check(f"{came} packets of the stranger came in at the gateway", came > 0)
+    would = scene.counters().get("unregistered_pass", 0)
+    transcript.check(f"counted as would-drop: {would}", would > 0)
+    with pinging(*stranger):
+        given = time.time()
+        scene.peergate.run(net.registry, "gateway", "set", HUB, "--mode", "enforce")
+        answered = time.time()
+        _check_cut_off(scene, stranger, given, answered)
+    _check_dead(scene, stranger)
+
+
+def revoke(scene: Scene) -> None:
+    """A revoked peer's tunnels die at once."""
+    transcript, branch = scene.transcript, scene.branch
+    transcript.say("The branch pings through both tunnels, 20 times a second each.")
+    with pinging(*branch):
+        before = time.time()
+        flows = wait_until(
+            lambda: all(len(scene.arrivals(each, since=before)) >= 20 for each in branch), 10
+        )
+        came = [len(scene.arrivals(each, since=before)) for each in branch]
+        transcript.check(f"before: {came[0]} and {came[1]} packets came in", flows)
+        given = time.time()
+        scene.peergate.run(
+            scene.net.registry, "peer", "revoke", "branch-7", "--reason", "Branch 7 was closed"
+        )
+        answered = time.time()
+        _check_cut_off(scene, branch, given, answered)
+    _check_dead(scene, branch)
+
+
+def without_centre(scene: Scene) -> None:
+    """Agent killed, registry stopped: all goes on, and a validity ends on time."""
+    transcript, net, peergate = scene.transcript, scene.net, scene.peergate
+    wireguard, openvpn = scene.branch
+    until = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=TRIAL)
+    peergate.run(
+        net.registry, "peer", "add", "branch-7", *_about("Branch 7, open again"),
+        "--source", BRANCH, "--approve",
+    )  # fmt: skip
+    peergate.run(
+        net.registry, "peer", "add", "branch-7-trial", *_about("A trial of IPv6"),
+        "--source", BRANCH_V6_BLOCK, "--valid-until", f"{until:%Y-%m-%dT%H:%M:%SZ}", "--approve",
+    )  # fmt: skip
+    _come_up(scene, scene.branch)
+    before = scene.counters()
+    transcript.say(f"The agent, process {scene.agent.kill()}, is killed with SIGKILL.")
+    scene.registry.stop()
+    transcript.say("The registry is stopped.")
+    gone, end = time.time(), until.timestamp()
+    transcript.check("the program is still there, native", scene.agent.attached())
+    _check_alive(scene, scene.branch)
+    left = end - time.time()
+    transcript.check(f"the trial has {left:.1f} s left", left > 1)
+    transcript.say("Branch and stranger ping through their tunnels, 20 times a second each.")
+    with pinging(*scene.branch, *scene.stranger):
+        wait_until(lambda: time.time() > end + 3, TRIAL)
+    last = max(scene.arrivals(openvpn))
+    transcript.check(
+        f"{openvpn.title}, valid until {until:%H:%M:%S}: the last packet came through "
+        f"{abs(last - end):.3f} s {'after' if last > end else 'before'} that",
+        -0.5 < last - end < 0.1,
+    )
+    went = scene.sent(openvpn, since=end + 0.1)
+    came = len(scene.arrivals(openvpn, since=end + 0.1))
+    transcript.check(f"{came} of the {went} that it sent since came in", came == 0 < went)
+    went, came = scene.sent(wireguard, since=end), len(scene.arrivals(wireguard, since=end))
+    transcript.check(f"{wireguard.title}: {came} of {went} came in since", came >= 40)
+    went = scene.sent(*scene.stranger, since=gone)
+    came = len(scene.arrivals(*scene.stranger, since=gone))
+    transcript.check(f"the stranger: {came} of {went} came in with no agent", came == 0 < went)
+    _check_alive(scene, [wireguard])
+    _check_dead(scene, [openvpn])
+    after = scene.counters()
+    grown = [after[name] - before[name] for name in ENDLESS]
+    transcript.check(
+        "the pinned counters went on: "
+        + ", ".join(f"{name} +{more}" for name, more in zip(ENDLESS, grown, strict=True)),
+        min(grown) > 0,
+    )
+
+
+STEPS: tuple[tuple[str, Callable[[Scene], None]], ...] = (
+    ("Registry and agent start: two processes that talk HTTP", services_start),
+    ("The gate is closed: nobody is registered", closed_gate),
+    ("Register and approve: the branch's tunnels come up", register),
+    ("A stranger with good keys stays out, and is otherwise unharmed", stranger_stays_out),
+    ("Monitor mode: would drop, and passes", monitor),
+    ("Revoke: the seconds until the tunnels are dead", revoke),
+    ("Agent killed, registry stopped: all goes on, and ends on time", without_centre),
+)
+
+
+# What the steps share
+
+
+def _about(purpose: str) -> tuple[str, ...]:
+    contact = ("--owner", "Branch networks", "--contact", "netops@example.net")
+    return ("--gateway", HUB, *contact, "--purpose", purpose)
+
+
+def _start(clients: Clients) -> None:
+    for client in clients:
+        client.start()
+
+
+def _when(moment: float, given: float, answered: float) -> str:
+    """A moment by a command's start and end."""
+    beyond = moment - answered
+    side = "after" if beyond >= 0 else "before"
+    return (
+        f"{moment - given:.2f} s after the command was given, "
+        f"{abs(beyond):.2f} s {side} it was done"
+    )
+
+
+def _shake_hands_in_vain(scene: Scene, clients: Clients, dropped_before: int) -> None:
+    """Both clients tried, nothing came in, and the router counted every packet."""
+    tried = wait_until(lambda: all(scene.sent(client) >= 2 for client in clients), 15)
+    for client in clients:
+        went, came = scene.sent(client), len(scene.arrivals(client))
+        scene.transcript.check(
+            f"{client.title} from {client.source}: sent {went}, came in at the gateway {came}",
+            tried and came == 0,
+        )
+
+    def dropped() -> int:
+        return scene.counters().get("unregistered_drop", 0) - dropped_before
+
+    matched = wait_until(lambda: dropped() == scene.sent(*clients), 5)
+    scene.transcript.check(
+        f"sent {scene.sent(*clients)} in all, unregistered_drop {dropped()}", matched
+    )
+
+
+def _arrive_beside(scene: Scene, port: int, count: int) -> int:
+    """Datagrams from the stranger that the bystander's link saw; waits for `count` of them."""
+    wait_until(lambda: scene.beside.count(STRANGER, UDP, port) >= count, 5)
+    return scene.beside.count(STRANGER, UDP, port)
+
+
+def _come_up(scene: Scene, clients: Clients) -> None:
+    """The tunnels come up within the clients' own retries, and carry pings."""
+    began = time.monotonic()
+    for client in clients:
+        up = client.wait_up(TUNNEL_UP)
+        took = time.monotonic() - began
+        scene.transcript.check(f"{client.title} is up after {took:.1f} s", up)
+    _check_alive(scene, clients)
+
+
+def _check_alive(scene: Scene, clients: Clients) -> None:
+    for client in clients:
+        reply = client.ping(5)
+        scene.transcript.check(f"ping through {client.title}: {reply} back", reply.all_back)
+
+
+def _check_dead(scene: Scene, clients: Clients) -> None:
+    for client in clients:
+        reply = client.ping(3)
+        scene.transcript.check(f"ping through {client.title}: {reply} back", reply.received == 0)
+
+
+def _check_cut_off(scene: Scene, clients: Clients, given: float, answered: float) -> None:
+    """What the clients go on sending stops coming in, for a second and more."""
+    for client in clients:
+
+        def silent(client: TunnelClient = client) -> bool:
+            return time.time() - max(scene.arrivals(client)) > 1.5
+
+        dead = wait_until(silent, APPLIED)
+        last = max(scene.arrivals(client))
+        scene.transcript.check(
+            f"{client.title}: the last packet came through {_when(last, given, answered)}; "
+            f"{scene.sent(client, since=last + 0.01)} more were sent",
+            dead and scene.sent(client, since=last + 0.01) > 0,
+        )
