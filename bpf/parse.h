@@ -301,17 +301,16 @@ static __always_inline _Bool pg_walk(struct pg_cursor *cursor, __u8 version,
 				     const struct pg_target *target, struct pg_upper *upper)
 {
 	const struct pg_extension *extension;
-	__u8 protocol;
+	__u8 protocol = upper->protocol;
+	__u32 ah_gateway;
 	int i;
 
-	for (i = 0; i <= PG_EXTENSIONS_MAX; i++) {
-		protocol = upper->protocol;
-		if (!pg_is_extension(version, protocol))
+	if (!pg_is_extension(version, protocol))
+		return 1;
+	ah_gateway = pg_find_service(target, IPPROTO_AH, 0, 0);
+	for (i = 0; i < PG_EXTENSIONS_MAX; i++) {
+		if (protocol == IPPROTO_AH && ah_gateway != PG_NO_GATEWAY)
 			return 1;
-		if (protocol == IPPROTO_AH && pg_find_service(target, protocol, 0, 0))
-			return 1;
-		if (i == PG_EXTENSIONS_MAX)
-			break;
 		extension = pg_peek(cursor, PG_EXTENSION_SIZE);
 		if (!extension || !pg_skip(cursor, pg_extension_size(protocol, extension->length)))
 			return 0;
@@ -321,8 +320,11 @@ static __always_inline _Bool pg_walk(struct pg_cursor *cursor, __u8 version,
 			upper->later = 1;
 			return 1;
 		}
+		protocol = upper->protocol;
+		if (!pg_is_extension(version, protocol))
+			return 1;
 	}
-	return 0;
+	return protocol == IPPROTO_AH && ah_gateway != PG_NO_GATEWAY;
 }
 
 static __always_inline _Bool pg_parse_ipv4(struct pg_cursor *cursor, struct pg_upper *upper)
