@@ -21,7 +21,7 @@ from typing import Any, Self
 from control import headers, pins, syscalls
 from control.errors import DataPlaneError, MapFullError
 from control.maps import BpfMap
-from control.model import Count, Difference, Explanation, Sizes, Tables
+from control.model import Count, Difference, Explanation, GatewayRow, Sizes, Tables
 from control.rows import (
     address_key,
     gateway_value,
@@ -128,12 +128,16 @@ class DataPlane:
 
     def tables(self) -> Tables:
         """What the maps hold now."""
-        gateways, addresses = self._tables["gateways"], self._tables["addresses"]
+        addresses = self._tables["addresses"]
         return Tables(
-            gateways={number: read_gateway(row) for number, row in gateways.items()},
+            gateways=self.gateways(),
             targets={read_address(key): read_target(row) for key, row in addresses.items()},
             entries=self._sources.read(),
         )
+
+    def gateways(self) -> dict[int, GatewayRow]:
+        """Every gateway by its number, those removed among them."""
+        return {number: read_gateway(row) for number, row in self._tables["gateways"].items()}
 
     def apply(self, difference: Difference) -> None:
         """Write and delete rows, in an order that drops no registered peer meanwhile.

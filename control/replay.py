@@ -1,12 +1,14 @@
 """What the program says of every frame of a capture."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from control.capture import Frame
 from control.model import Explanation
-from control.offline import Judge
+
+# What the explaining entry point says of a frame, at a moment in ns since 1970.
+Judge = Callable[[bytes, int], Explanation]
 
 # The kernel runs no shorter frame; the program could not say anything else of it.
 SHORTEST_RUN = 14
