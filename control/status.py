@@ -31,7 +31,7 @@ class GatewayStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`now` is the maps' time. Without filled maps nothing is in force: no revision, no gateways."""
+    """`now` is the maps' time. Without filled maps nothing is in force, and nothing is said."""
 
     router: str
     agent: int | None

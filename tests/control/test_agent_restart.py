@@ -1,0 +1,134 @@
+"""Fail static: whatever becomes of the agent, registered packets pass and strangers do not."""
+
+import signal
+
+from control import pins, state
+from lab.topology import BRANCH, STRANGER
+from lab.watch import Watch, wait_until
+from tests.control.edge import BRANCH_PEER, PORT, SECONDS, SIZES, Edge, Flood, gateway
+
+
+def run_through(edge: Edge, times: int = 2) -> None:
+    """Floods of branch and stranger while agents end, by SIGTERM and SIGKILL, and start."""
+    agent = edge.start()
+    assert edge.lets_in(branch=True)
+    with Watch(edge.net.gateway, "eth0") as watch:
+        with Flood(edge.net.branch) as branch, Flood(edge.net.stranger) as stranger:
+            for _ in range(times):
+                before = edge.program()
+                assert agent.end() == 0
+                agent = edge.start()
+                assert edge.program() != before
+                agent.kill()
+                agent = edge.start()
+        assert branch.sent > 500
+        assert stranger.sent > 500
+        assert wait_until(lambda: watch.count(BRANCH, port=PORT) == branch.sent, SECONDS), (
+            f"{watch.count(BRANCH, port=PORT)} of {branch.sent} came through"
+        )
+        assert watch.count(STRANGER, port=PORT) == 0
+
+
+def test_restart_under_a_flood_loses_nothing_and_lets_nobody_in(edge: Edge) -> None:
+    edge.write_policy()
+    run_through(edge)
+
+
+def test_upgrade_to_other_maps_under_a_flood(edge: Edge) -> None:
+    """Other sizes are another set: it is filled, then the program replaced, the old set removed."""
+    edge.write_policy()
+    agent = edge.start()
+    assert edge.lets_in(branch=True)
+    old = pins.set_dir(edge.bpffs, SIZES)
+    assert pins.sets(edge.bpffs) == [old]
+    with Watch(edge.net.gateway, "eth0") as watch:
+        with Flood(edge.net.branch) as branch, Flood(edge.net.stranger) as stranger:
+            agent.end()
+            edge.configure(max_hosts=4096)
+            edge.start()
+            new = pins.set_dir(edge.bpffs, edge.settings.sizes)
+            assert wait_until(lambda: pins.sets(edge.bpffs) == [new], SECONDS)
+        assert new != old
+        assert stranger.sent > 500
+        assert wait_until(lambda: watch.count(BRANCH, port=PORT) == branch.sent, SECONDS)
+        assert watch.count(STRANGER, port=PORT) == 0
+
+
+def test_killed_the_gate_stays_as_it_is(edge: Edge) -> None:
+    edge.write_policy()
+    edge.start().kill()
+    assert edge.program() is not None
+    assert edge.lets_in(branch=True)
+
+
+def test_ended_by_a_signal_it_exits_0_and_the_gate_stays(edge: Edge) -> None:
+    edge.write_policy()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        agent = edge.start()
+        agent.process.send_signal(number)
+        assert agent.process.wait(5) == 0
+        assert edge.lets_in(branch=True)
+
+
+def test_counters_go_on_over_a_restart(edge: Edge) -> None:
+    edge.write_policy()
+    agent = edge.start()
+    assert edge.lets_in(branch=True)
+    before = {name: edge.counter(name) for name in ("registered_pass", "unregistered_drop")}
+    agent.kill()
+    edge.start()
+    assert edge.lets_in(branch=True)
+    for name, count in before.items():
+        assert edge.counter(name).packets > count.packets > 0
+        assert edge.counter(name).bytes > count.bytes > 0
+
+
+def test_gateway_numbers_are_not_used_again(edge: Edge) -> None:
+    """A gateway that takes another's place starts its counters at nought."""
+    edge.write_policy()
+    edge.start().end()
+    edge.write_policy(peers=[], gateways=[{**gateway(), "name": "spoke"}])
+    edge.start().wait_for("revision 2 of file is in force")
+    with edge.maps() as maps:
+        rows = maps.tables().gateways
+    assert {number: row.name for number, row in rows.items()} == {1: "hub", 2: "spoke"}
+    assert rows[1].enforce_until == 0
+
+
+def test_one_agent_at_a_time(edge: Edge) -> None:
+    edge.write_policy()
+    first = edge.start()
+    second = edge.start(waits=False)
+    assert second.exit_status() == 1
+    assert second.said(f"another agent runs .* process {first.process.pid}")
+
+
+def test_maps_left_half_filled_are_not_attached_before_they_are_whole(edge: Edge) -> None:
+    """An agent that died while it filled a first set: its maps hold gateways but not all peers."""
+    edge.write_policy()
+    edge.start().kill()
+    with edge.net.router.entered():
+        from control import links
+
+        links.ensure_detached("uplink", pins.Programs(edge.bpffs))
+    state.forget_filled(edge.state_dir)
+    edge.policy_file.write_text("gateways: 1")
+    (edge.state_dir / "snapshot.json").unlink()
+    agent = edge.start(waits=False)
+    assert agent.exit_status() == 1
+    assert agent.said("there is no last good allowlist")
+    assert edge.program() is None
+    edge.write_policy([BRANCH_PEER])
+    edge.start()
+    assert edge.lets_in(branch=True)
+
+
+def test_the_time_is_saved_and_set(edge: Edge) -> None:
+    edge.write_policy()
+    edge.start().end()
+    saved = state.saved_time(edge.state_dir)
+    assert saved > 0
+    state.save_time(edge.state_dir, saved + 3600 * 10**9)
+    agent = edge.start()
+    agent.wait_for("the wall clock is 3[56][0-9]{2} s behind")
+    assert edge.status().now.timestamp() * 1e9 > saved + 3500 * 10**9
