@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from cli import apply, gateways, packets, peers, registry, router, status, tokens
+from cli import apply, explain, gateways, peers, registry, replay, router, status, tokens
 from cli.errors import CliError
 from cli.output import complain
 
@@ -31,8 +31,8 @@ def application() -> typer.Typer:
     app.add_typer(registry.group(), name="api")
     app.command("apply")(apply.apply)
     app.command("status")(status.status)
-    app.command("explain")(packets.explain)
-    app.command("replay")(packets.replay)
+    app.command("explain")(explain.explain)
+    app.command("replay")(replay.replay)
     app.command("agent")(router.agent)
     app.command("detach")(router.detach)
     return app

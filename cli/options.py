@@ -42,10 +42,10 @@ Now = Annotated[
 ]
 
 
-def moment(text: str | None, option: str) -> datetime:
-    """An RFC 3339 time with its zone; now where there is none."""
+def moment(text: str | None, option: str) -> datetime | None:
+    """An RFC 3339 time with its zone."""
     if text is None:
-        return datetime.now(UTC)
+        return None
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError:

@@ -67,7 +67,7 @@ def console(*, stderr: bool = False) -> Console:
 
 def show(*what: RenderableType) -> None:
     """Print for people, on stdout."""
-    console().print(*what)
+    console().print(*what, soft_wrap=all(isinstance(each, Text) for each in what))
 
 
 def table(
@@ -85,14 +85,16 @@ def table(
     return made
 
 
-def details(fields: Mapping[str, object]) -> Table:
-    """One thing: a name and a value a line."""
-    made = Table.grid(padding=(0, 2))
-    made.add_column(style="dim")
-    made.add_column(overflow="fold")
+def details(fields: Mapping[str, object]) -> Text:
+    """One thing: a name and a value a line; a list takes several."""
+    width = max(map(len, fields), default=0)
+    lines = []
     for name, value in fields.items():
-        made.add_row(name, cell(value))
-    return made
+        values = value if isinstance(value, list | tuple) and value else [value]
+        for number, each in enumerate(values):
+            label = Text(f"{'' if number else name:<{width}}  ", style="dim")
+            lines.append(label.append_text(cell(each)))
+    return Text("\n").join(lines)
 
 
 def show_json(document: object) -> None:

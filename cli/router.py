@@ -2,15 +2,20 @@
 
 import os
 import socket
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.errors import UsageError
+from cli.apply import read_policy
+from cli.errors import CliError, UsageError
 from cli.logs import log_to_stderr
 from cli.options import AgentConfig, AsJson
-from cli.output import note, show_json
+from cli.output import details, note, show, show_json
+
+if TYPE_CHECKING:
+    from control.settings import Settings
 
 
 def agent(
@@ -69,12 +74,35 @@ def agent(
 def detach(config: AgentConfig = None, as_json: AsJson = False) -> None:
     """Take the program off this router: every packet passes from then on.
 
-    Needs root.
+    Stop the agent first: it would attach the program again. Needs root.
 
     Examples:
       peergate detach
-      peergate detach --config /etc/peergate/agent.toml
+      peergate detach --config /etc/peergate/agent.toml --json
     """
+    from control import detach as off
+    from control.settings import load_settings
+
+    done = off.detach(load_settings(config, os.environ))
+    if as_json:
+        show_json({"done": done})
+    for line in done if not as_json else ():
+        note(line)
+
+
+def _check(settings: "Settings", policy: Path | None, as_json: bool) -> None:
+    """Settings are right if they were read; look at what they name as well."""
+    checked = {name: str(value) for name, value in asdict(settings).items() if value is not None}
+    if policy is not None:
+        found = read_policy(str(policy))
+        checked["policy"] = f"{len(found.gateways)} gateways, {len(found.peers)} peers"
+    elif settings.registry_url is None:
+        raise CliError("registry_url is missing: name the registry, or give --policy FILE")
+    if as_json:
+        show_json({"ok": True, "settings": checked})
+    else:
+        show(details(checked))
+        note("the settings are right")
 
 
 def _done(what: dict[str, object], as_json: bool) -> None:

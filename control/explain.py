@@ -1,7 +1,7 @@
 """Why a packet passes or not: the program's own decision, told with the registrations behind it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from control.model import Allowlist, Explanation, Gateway, Peer
@@ -69,11 +69,13 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The decision and its reasons, in sentences. `peer` decided; `nearest` nearly did."""
+    """The decision and its reasons, in sentences.
+
+    `peer` is the one named for the packet; `nearest` is there where no registration covers it.
+    """
 
     question: Question
     now: datetime
-    registry: str | None
     revision: int | None
     said: Explanation
     gateway: str | None
@@ -92,7 +94,6 @@ class Account:
                 "dport": asked.port,
             },
             "now": rfc3339(self.now),
-            "registry": self.registry,
             "revision": self.revision,
             "verdict": self.said.verdict,
             "action": self.said.action,
@@ -134,15 +135,16 @@ def account(
     asked: Question,
     said: Explanation,
     gateways: Mapping[int, str],
-    allowlist: Allowlist,
+    known: Allowlist | None,
     now: datetime,
 ) -> Account:
-    """The reasons for what the program said. `allowlist` is what its maps were filled from."""
-    known = said.gateway is not None and said.verdict not in ("other", "bystander")
-    name = gateways.get(said.gateway) if known and said.gateway is not None else None
+    """The reasons for what the program said. `known` is what its maps were filled from."""
+    allowlist = known or Allowlist("", 0, now, (), ())
+    name = None if said.gateway is None else gateways.get(said.gateway)
     gateway = next((each for each in allowlist.gateways if each.name == name), None)
     covering = _covering(asked.source, name, allowlist, now) if name else ()
-    peer = nearest = None
+    peer = covering[0] if covering else None
+    nearest = None
     match said.verdict:
         case "other":
             why = ["neither IPv4 nor IPv6"]
@@ -151,28 +153,22 @@ def account(
         case "malformed":
             why = ["its headers cannot be judged"]
         case "unprotected":
+            peer = None
             why = [_unprotected(asked, allowlist)]
-        case "registered":
-            peer = next((each for each in covering if each.standing == _HOLDS), None)
-            why = [_registered(asked, said, peer, covering)]
-        case "expired":
-            ended = [each for each in covering if each.standing != _HOLDS]
-            peer = max(ended, key=_last_end, default=None)
-            why = [_told(asked, peer) if peer else _unknown(said)]
+        case "registered" | "expired":
+            why = [_told(each) for each in covering] or [_unknown(said)]
         case _:
-            nearest = next(iter(covering), None) or _nearest(asked.source, name, allowlist, now)
-            why = [f"{asked.source} is not registered at {name} now"]
-            if nearest is not None:
-                why.append(f"nearest: {_told(asked, nearest)}")
-            else:
-                why.append("no registration comes near it")
+            if peer is None:
+                nearest = _nearest(asked.source, name, allowlist, now)
+            why = [_told(each) for each in covering]
+            why += [f"nearest: {_told(nearest)}"] if nearest else []
+            why = why or [f"no registration at {name} comes near {asked.source}"]
     if said.drop or said.would_drop:
         why.append(_consequence(gateway, name, said, now))
     return Account(
         question=asked,
         now=now,
-        registry=allowlist.registry,
-        revision=allowlist.revision,
+        revision=None if known is None else known.revision,
         said=said,
         gateway=name,
         peer=peer,
@@ -181,15 +177,12 @@ def account(
     )
 
 
-_HOLDS = "holds"
-
-
 def _standing(valid: Window, now: datetime) -> str:
     if valid.start is not None and now < valid.start:
-        return f"not yet valid: from {rfc3339(valid.start)}"
+        return f"is not yet valid: from {rfc3339(valid.start)}"
     if valid.end is not None and valid.end <= now:
         return f"ended at {rfc3339(valid.end)}"
-    return _HOLDS
+    return "is valid" if valid.end is None else f"is valid until {rfc3339(valid.end)}"
 
 
 def _covering(
@@ -214,10 +207,8 @@ def _nearest(
 ) -> Registration | None:
     """The registration that came nearest: the same source elsewhere, else the next prefix here."""
     for elsewhere in _covering(source, None, allowlist, now):
-        standing = f"registered at {elsewhere.peer.gateway}, not at {gateway}"
-        if elsewhere.standing != _HOLDS:
-            standing += f", and {elsewhere.standing}"
-        return Registration(elsewhere.peer, elsewhere.source, standing)
+        standing = f"{elsewhere.standing}, but is not at {gateway}"
+        return replace(elsewhere, standing=standing)
     best: Registration | None = None
     most = _NEAR[source.version] - 1
     for peer in allowlist.peers:
@@ -234,51 +225,17 @@ def _common_bits(source: Address, prefix: Network) -> int:
     return min(source.max_prefixlen - differing.bit_length(), prefix.prefixlen)
 
 
-def _last_end(registration: Registration) -> tuple[bool, float]:
-    end = registration.peer.valid.end
-    return registration.standing.startswith("ended"), end.timestamp() if end else 0.0
-
-
-def _told(asked: Question, registration: Registration) -> str:
+def _told(registration: Registration) -> str:
     peer = registration.peer
     return (
-        f"{registration.source} of peer {peer.name} at {peer.gateway} "
-        f"({peer.owner}, {peer.contact}): {registration.standing}"
+        f"{registration.source} of peer {peer.name} ({peer.id}) at {peer.gateway} "
+        f"{registration.standing}"
     )
 
 
 def _unknown(said: Explanation) -> str:
     number = "?" if said.entry is None else said.entry.peer
-    return f"peer {number} decided, of which the snapshot at hand knows nothing"
-
-
-def _registered(
-    asked: Question,
-    said: Explanation,
-    peer: Registration | None,
-    covering: tuple[Registration, ...],
-) -> str:
-    if peer is None:
-        return _unknown(said)
-    why = (
-        f"{asked.source} is in {peer.source} of peer {peer.peer.name}, {_validity(peer.peer.valid)}"
-    )
-    longest = covering[0]
-    if longest is not peer:
-        why += (
-            f"; the longer {longest.source} of peer {longest.peer.name} "
-            f"does not hold ({longest.standing})"
-        )
-    return why
-
-
-def _validity(valid: Window) -> str:
-    words = [
-        f"{word} {rfc3339(moment)}"
-        for word, moment in (("from", valid.start), ("until", valid.end))
-        if moment is not None
-    ]
-    return f"valid {' '.join(words)}" if words else "valid without end"
+    return f"peer {number} decided, of which the snapshot on disk knows nothing"
 
 
 def _unprotected(asked: Question, allowlist: Allowlist) -> str:
@@ -287,7 +244,8 @@ def _unprotected(asked: Question, allowlist: Allowlist) -> str:
         for gateway in allowlist.gateways
         if any(asked.destination in block for block in gateway.addresses)
     ]
-    return f"{asked.service} is none of the services at {asked.destination}: {'; '.join(here)}"
+    offered = f": {'; '.join(here)}" if here else ""
+    return f"{asked.service} is none of the services at {asked.destination}{offered}"
 
 
 def _consequence(
