@@ -28,5 +28,5 @@ fi
 echo "setup: Python packages into .venv"
 /usr/bin/python3 -m venv --clear --system-site-packages .venv
 .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+PYTHONWARNINGS=ignore .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
 echo "$wanted" >"$stamp"
