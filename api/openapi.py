@@ -55,7 +55,7 @@ def refuse_unknown_queries(request: Request) -> None:
     known = {p["name"] for p in operation.get("parameters", ()) if p["in"] == "query"}
     unknown = [
         {
-            "type": "extra_forbidden",
+            "type": "unknown_query",
             "loc": ("query", name),
             "msg": "unknown query parameter",
             "input": value,

@@ -1,0 +1,119 @@
+"""Every route with every role, and with none."""
+
+from typing import Any
+
+import pytest
+
+from api.records import Role
+from tests.api.bodies import gateway, peer, report
+from tests.api.conftest import Service
+
+VIEWER, REGISTRAR, APPROVER, AGENT, ADMIN = Role
+READERS = {VIEWER, REGISTRAR, APPROVER, ADMIN}
+ALL = set(Role)
+
+# Peer 1 is pending, peer 2 approved; each row: method, path, who may, body.
+ROUTES: list[tuple[str, str, set[Role], Any]] = [
+    ("GET", "/v1/status", ALL, None),
+    ("GET", "/v1/allowlist", ALL, None),
+    ("GET", "/v1/allowlist/changes?after=1", ALL, None),
+    ("GET", "/v1/gateways", READERS, None),
+    ("GET", "/v1/gateways/hub", READERS, None),
+    ("POST", "/v1/gateways", {ADMIN}, gateway(name="b", addresses=["198.51.100.2"])),
+    ("PATCH", "/v1/gateways/hub", {ADMIN}, {"mode": "monitor"}),
+    ("DELETE", "/v1/gateways/spare", {ADMIN}, None),
+    ("GET", "/v1/peers", READERS, None),
+    ("GET", "/v1/peers/1", READERS, None),
+    ("POST", "/v1/peers", {REGISTRAR, ADMIN}, peer(name="new")),
+    ("PATCH", "/v1/peers/1", {REGISTRAR, ADMIN}, {"purpose": "other"}),
+    ("PATCH", "/v1/peers/2", {APPROVER, ADMIN}, {"purpose": "other"}),
+    ("POST", "/v1/peers/1/approve", {APPROVER, ADMIN}, None),
+    ("POST", "/v1/peers/1/reject", {APPROVER, ADMIN}, None),
+    ("POST", "/v1/peers/2/revoke", {APPROVER, ADMIN}, None),
+    ("POST", "/v1/peers/2/renew", {APPROVER, ADMIN}, {"valid_until": None}),
+    ("GET", "/v1/policy", READERS, None),
+    ("PUT", "/v1/policy", {ADMIN}, {"gateways": [gateway()], "peers": []}),
+    ("PUT", "/v1/policy?dry_run=true", {ADMIN}, {"gateways": [gateway()], "peers": []}),
+    ("GET", "/v1/routers", READERS, None),
+    ("GET", "/v1/routers/edge-1", READERS, None),
+    ("PUT", "/v1/routers/edge-1/report", {AGENT, ADMIN}, "report"),
+    ("GET", "/v1/tokens", {ADMIN}, None),
+    ("POST", "/v1/tokens", {ADMIN}, {"name": "new", "role": "viewer"}),
+    ("DELETE", "/v1/tokens/2", {ADMIN}, None),
+]
+OPEN = {("GET", "/healthz"), ("GET", "/readyz")}
+
+
+@pytest.fixture
+def filled(service: Service) -> Service:
+    service.add_gateway()
+    service.add_gateway("spare", addresses=["198.51.100.9"])
+    service.request_peer(name="pending")
+    service.add_peer(name="approved")
+    body = report(service.admin.get("/v1/status").json()["registry"], 1)
+    service.agent.put("/v1/routers/edge-1/report", json=body)
+    return service
+
+
+def ask(service: Service, role: Role | None, method: str, path: str, body: Any) -> int:  # noqa: ANN401
+    if body == "report":
+        body = report(service.admin.get("/v1/status").json()["registry"], 1)
+    client = service.nobody if role is None else service.clients[role]
+    headers = {"If-Match": "*"} if method != "GET" else {}
+    return client.request(method, path, json=body, headers=headers).status_code
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "may", "body"), ROUTES, ids=[f"{row[0]} {row[1]}" for row in ROUTES]
+)
+def test_each_role_may_do_what_is_its_own(
+    filled: Service, method: str, path: str, may: set[Role], body: object
+) -> None:
+    before = filled.admin.get("/v1/policy").json(), filled.admin.get("/v1/tokens").json()
+    for role in ALL - may:
+        assert ask(filled, role, method, path, body) == 403, role
+    assert ask(filled, None, method, path, body) == 401
+    assert (filled.admin.get("/v1/policy").json(), filled.admin.get("/v1/tokens").json()) == before
+    for role in sorted(may, key=lambda role: role is ADMIN)[:1]:
+        assert ask(filled, role, method, path, body) < 300, role
+
+
+@pytest.mark.parametrize("method", ["GET"])
+def test_reads_are_for_each_who_may(filled: Service, method: str) -> None:
+    for how, path, may, _ in ROUTES:
+        if how == method:
+            for role in may:
+                assert ask(filled, role, how, path, None) == 200, (role, path)
+
+
+def test_no_route_was_forgotten(service: Service) -> None:
+    documented = {
+        (method.upper(), path)
+        for path, methods in service.nobody.get("/openapi.json").json()["paths"].items()
+        for method in methods
+    }
+
+    def template(path: str) -> str:
+        parts = path.partition("?")[0].split("/")
+        kinds = {"gateways": "{name}", "routers": "{name}", "peers": "{id}", "tokens": "{id}"}
+        if len(parts) > 3 and parts[2] in kinds:
+            parts[3] = kinds[parts[2]]
+        return "/".join(parts)
+
+    assert {(method, template(path)) for method, path, _, _ in ROUTES} | OPEN == documented
+
+
+def test_a_refusal_names_the_role_that_is_needed(filled: Service) -> None:
+    refused = filled.clients[VIEWER].post("/v1/peers/1/approve", headers={"If-Match": "*"})
+    assert refused.json()["detail"] == (
+        "this needs the role approver or admin; the token 'a-viewer' has the role viewer"
+    )
+
+
+def test_a_registrar_cannot_let_anybody_in(filled: Service) -> None:
+    """Not by editing what was approved already, either."""
+    refused = filled.clients[REGISTRAR].patch(
+        "/v1/peers/2", json={"sources": ["203.0.113.0/24"]}, headers={"If-Match": "*"}
+    )
+    assert refused.status_code == 403
+    assert "approver" in refused.json()["detail"]
