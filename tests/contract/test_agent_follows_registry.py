@@ -1,0 +1,160 @@
+"""The JSON between registry and agent: real responses of the one, the real parser of the other."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+import uvicorn
+
+from api.app import create_app
+from api.bootstrap import init
+from api.settings import Settings
+from control.allowlist import advance, parse_snapshot, to_json
+from control.registry import RegistryClient, RevisionAhead, SnapshotRequired
+from policy.services import Service
+from policy.window import Window
+from tests.api.bodies import gateway, peer, report
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """A registry that answers on loopback: as admin through `http`, as agent through `ask`."""
+
+    url: str
+    http: httpx.Client
+    token_file: Path
+
+    def ask(self, question: Callable[[RegistryClient], Coroutine[Any, Any, T]]) -> T:
+        async def ask() -> T:
+            async with RegistryClient(self.url, self.token_file) as client:
+                return await question(client)
+
+        return asyncio.run(ask())
+
+    def do(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401  # JSON
+        response = self.http.request(method, path, json=body, headers={"If-Match": "*"})
+        assert response.is_success, response.text
+        return response.json() if response.content else None
+
+    def approved(self, **fields: object) -> int:
+        number: int = self.do("POST", "/v1/peers", peer(**fields))["id"]
+        self.do("POST", f"/v1/peers/{number}/approve")
+        return number
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[str]:
+    """The application in a thread, on a free port of loopback."""
+    config = uvicorn.Config(create_app(settings), port=0, log_level="warning")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        deadline = time.monotonic() + 20
+        while not server.started:
+            assert thread.is_alive(), "the registry did not start"
+            assert time.monotonic() < deadline, "the registry did not start in time"
+            time.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(20)
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Registry]:
+    settings = Settings(database_url=f"sqlite:///{tmp_path}/registry.db", kept_revisions=5)
+    admin = init(settings).token
+    token_file = tmp_path / "agent.token"
+    with (
+        serving(settings) as url,
+        httpx.Client(base_url=url, headers={"Authorization": f"Bearer {admin}"}) as http,
+    ):
+        made = http.post("/v1/tokens", json={"name": "edge-1", "role": "agent"})
+        token_file.write_text(made.json()["token"] + "\n")
+        yield Registry(url, http, token_file)
+
+
+def test_a_snapshot_is_what_was_registered(registry: Registry) -> None:
+    registry.do(
+        "POST",
+        "/v1/gateways",
+        gateway(
+            addresses=["198.51.100.0/30", "2001:db8::1"],
+            services=["ipsec", "udp/4433"],
+            enforce_from="2026-12-01T00:00:00Z",
+        ),
+    )
+    number = registry.approved(
+        sources=["203.0.113.7", "2001:db8:7::/48"], valid_until="2027-01-31T00:00:00Z"
+    )
+    registry.do("POST", "/v1/peers", peer(name="still-pending"))
+    allowlist = registry.ask(RegistryClient.snapshot)
+    (hub,), (branch,) = allowlist.gateways, allowlist.peers
+    assert hub.addresses == (ip_network("198.51.100.0/30"), ip_network("2001:db8::1/128"))
+    assert Service(17, 4433) in hub.services
+    assert Service(50) in hub.services
+    assert hub.enforce == Window(datetime(2026, 12, 1, tzinfo=UTC), None)
+    assert (branch.id, branch.name, branch.gateway) == (number, "branch-7", "hub")
+    assert branch.sources == (ip_network("203.0.113.7/32"), ip_network("2001:db8:7::/48"))
+    assert branch.valid == Window(None, datetime(2027, 1, 31, tzinfo=UTC))
+    assert (branch.owner, branch.contact) == ("Branch networks", "netops@example.net")
+    assert parse_snapshot(to_json(allowlist)) == allowlist
+
+
+def test_changes_lead_where_the_snapshot_leads(registry: Registry) -> None:
+    registry.do("POST", "/v1/gateways", gateway())
+    first = registry.ask(RegistryClient.snapshot)
+    kept = registry.approved()
+    gone = registry.approved(name="branch-8", sources=["203.0.113.8"])
+    registry.do("PATCH", "/v1/gateways/hub", {"mode": "monitor"})
+    registry.do("POST", f"/v1/peers/{gone}/revoke", {"reason": "closed"})
+    changes = registry.ask(lambda client: client.changes(first.revision))
+    assert set(changes.peers) == {kept, gone}
+    assert changes.peers[gone] is None
+    followed = advance(first, changes)
+    whole = registry.ask(RegistryClient.snapshot)
+    assert followed.revision == whole.revision > first.revision
+    assert set(followed.gateways) == set(whole.gateways)
+    assert set(followed.peers) == set(whole.peers)
+
+
+def test_changes_no_longer_kept_ask_for_a_snapshot(registry: Registry) -> None:
+    registry.do("POST", "/v1/gateways", gateway())
+    for turn in range(6):
+        mode = "enforce" if turn % 2 else "monitor"
+        registry.do("PATCH", "/v1/gateways/hub", {"mode": mode})
+    with pytest.raises(SnapshotRequired):
+        registry.ask(lambda client: client.changes(1))
+
+
+def test_a_restored_registry_goes_on_above_what_a_router_reports(registry: Registry) -> None:
+    registry.do("POST", "/v1/gateways", gateway())
+    known = registry.ask(RegistryClient.snapshot)
+    with pytest.raises(RevisionAhead):
+        registry.ask(lambda client: client.changes(known.revision + 40))
+    ahead = report(known.registry, known.revision + 40)
+    registry.ask(lambda client: client.report("edge-1", ahead))
+    assert registry.ask(RegistryClient.snapshot).revision > known.revision + 40
+
+
+def test_a_report_is_shown_as_it_was_sent(registry: Registry) -> None:
+    known = registry.ask(RegistryClient.snapshot)
+    sent = report(known.registry, known.revision)
+    registry.ask(lambda client: client.report("edge-1", sent))
+    shown = registry.do("GET", "/v1/routers/edge-1")["report"]
+    assert {key: shown[key] for key in ("revision", "kernel", "interfaces", "counters")} == {
+        key: sent[key] for key in ("revision", "kernel", "interfaces", "counters")
+    }
