@@ -131,6 +131,7 @@ class Agent:
         if not self._gate.filled:
             log.warning("no allowlist yet: nothing is attached before the first one")
             return
+        self._to_save.set()
         await self._attach()
         if not any(uplink.attached for uplink in self._uplinks.states):
             raise LinkError("the program is attached to none of the configured interfaces")

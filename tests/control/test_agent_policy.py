@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 from control import state
-from control.model import Entry
-from control.plan import difference
+from control.detach import detach
+from control.model import Difference, Entry, Tables
 from lab.topology import BRANCH, STRANGER
 from lab.watch import wait_until
 from tests.control.edge import BRANCH_PEER, SECONDS, Edge, gateway, many_peers, peer
@@ -66,8 +66,6 @@ def test_broken_at_the_very_first_start_is_the_end(edge: Edge) -> None:
 
 def reboot(edge: Edge) -> None:
     """What a reboot takes: attachment, pins and the boot's own memory."""
-    from control.detach import detach
-
     with edge.net.router.entered():
         detach(edge.settings)
 
@@ -94,8 +92,7 @@ def test_a_held_removal_is_held_after_a_restart_too(edge: Edge) -> None:
     agent.wait_for("revision 2 would remove")
     agent.kill()
     edge.start().wait_for("revision 2 would remove")
-    reboot_of_a_running_router = edge.lets_in(branch=True)
-    assert reboot_of_a_running_router
+    assert edge.lets_in(branch=True)
     assert edge.status().prefixes == 150
 
 
@@ -141,11 +138,7 @@ def test_drift_is_repaired_and_counted(edge: Edge) -> None:
             if str(source) == f"{STRANGER}/32"
         }
         gone = tuple(key for key in wanted.entries if key not in entries)
-        altered = difference(wanted, wanted)
-        altered.write.entries.update(entries)
-        for address in wanted.targets:
-            altered.write.targets[address] = wanted.targets[address]
-        maps.apply(type(altered)(altered.write, delete_entries=gone))
+        maps.apply(Difference(Tables(entries=entries), delete_entries=gone))
         agent.wait_for("maps differed from the allowlist in 3 rows: repaired")
         assert wait_until(lambda: maps.tables() == wanted, SECONDS)
     assert edge.lets_in(branch=True, stranger=False)

@@ -2,8 +2,8 @@
 
 import signal
 
-from control import pins, state
-from lab.topology import BRANCH, STRANGER
+from control import links, pins, snapshot, state
+from lab.topology import BRANCH, STRANGER, UPLINK
 from lab.watch import Watch, wait_until
 from tests.control.edge import BRANCH_PEER, PORT, SECONDS, SIZES, Edge, Flood, gateway
 
@@ -61,6 +61,12 @@ def test_killed_the_gate_stays_as_it_is(edge: Edge) -> None:
     assert edge.lets_in(branch=True)
 
 
+def test_the_snapshot_is_on_disk_soon_after_the_start(edge: Edge) -> None:
+    edge.write_policy()
+    edge.start()
+    assert wait_until((edge.state_dir / snapshot.NAME).exists, SECONDS)
+
+
 def test_ended_by_a_signal_it_exits_0_and_the_gate_stays(edge: Edge) -> None:
     edge.write_policy()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -108,12 +114,10 @@ def test_maps_left_half_filled_are_not_attached_before_they_are_whole(edge: Edge
     edge.write_policy()
     edge.start().kill()
     with edge.net.router.entered():
-        from control import links
-
-        links.ensure_detached("uplink", pins.Programs(edge.bpffs))
+        links.ensure_detached(UPLINK, pins.Programs(edge.bpffs))
     state.forget_filled(edge.state_dir)
+    (edge.state_dir / snapshot.NAME).unlink(missing_ok=True)
     edge.policy_file.write_text("gateways: 1")
-    (edge.state_dir / "snapshot.json").unlink()
     agent = edge.start(waits=False)
     assert agent.exit_status() == 1
     assert agent.said("there is no last good allowlist")
