@@ -89,11 +89,10 @@ def read_policy(file: str) -> "Policy":
     except UnicodeDecodeError:
         raise CliError("stdin: not a text file in UTF-8") from None
     except PolicyError as error:
-        problems = tuple(str(problem) for problem in error.problems)
         where = "stdin" if file == "-" else file
-        if len(problems) == 1:
-            raise CliError(f"{where}: {problems[0].removeprefix(f'{where}: ')}") from None
-        raise CliError(f"{where}: {len(problems)} problems, nothing changed", problems) from None
+        problems = tuple(str(problem).removeprefix(f"{where}: ") for problem in error.problems)
+        said = f"{where}: {len(problems)} problems" if len(problems) > 1 else where
+        raise CliError(said, problems) from None
 
 
 def _show_changes(changes: list[Json]) -> None:
@@ -112,8 +111,9 @@ def _show_changes(changes: list[Json]) -> None:
 def _field(name: str, before: object, after: object) -> list[Text]:
     """One field as a diff: of lists only what goes and what comes."""
     if isinstance(before, list) and isinstance(after, list):
-        lines = [("-", each, "red") for each in before if each not in after]
-        lines += [("+", each, "green") for each in after if each not in before]
+        had, has = set(before), set(after)
+        lines = [("-", each, "red") for each in before if each not in has]
+        lines += [("+", each, "green") for each in after if each not in had]
     else:
         lines = [("-", before, "red")] if before not in (None, []) else []
         if after not in (None, []):

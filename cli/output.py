@@ -1,6 +1,7 @@
 """What people and scripts see: tables, one-line complaints, JSON. Values are made harmless."""
 
 import json
+import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +13,9 @@ from rich.text import Text
 
 # Where no terminal tells its width, tables are not squeezed into 80 columns.
 _PIPE_WIDTH = 200
+
+# Of a time's second, people need no fraction.
+_FRACTION = re.compile(r"(?<=^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d+(?=Z$)")
 
 _STYLES = {
     "active": "green",
@@ -53,7 +57,7 @@ def cell(value: object) -> Text:
         return Text(f"{value:,}")
     if isinstance(value, Sequence) and not isinstance(value, str):
         return Text("\n").join(cell(each) for each in value) if value else cell(None)
-    text = harmless(value)
+    text = _FRACTION.sub("", harmless(value))
     return Text(text, style=_STYLES.get(text, ""))
 
 
@@ -119,8 +123,10 @@ def warn(message: str) -> None:
     )
 
 
-def complain(message: str, details: Iterable[str] = ()) -> None:
-    """Why the command failed: one line on stderr, and one more for each problem."""
+def complain(message: str, details: Sequence[str] = ()) -> None:
+    """Why the command failed: one line on stderr; several problems take a line each."""
+    if len(details) == 1:
+        message, details = f"{message}: {details[0]}", ()
     to = console(stderr=True)
     to.print(Text.assemble(("peergate: ", "bold red"), harmless(message)), soft_wrap=True)
     for each in details:

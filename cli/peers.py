@@ -244,4 +244,5 @@ def _done(peer: Json, what: str, as_json: bool) -> None:
     if as_json:
         show_json(peer)
     else:
-        note(f"peer {peer['id']} ({peer['name']} at {peer['gateway']}) {what}: {peer['state']}")
+        state = "" if peer["state"] == what else f", now {peer['state']}"
+        note(f"peer {peer['id']} ({peer['name']} at {peer['gateway']}) {what}{state}")

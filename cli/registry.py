@@ -45,9 +45,10 @@ def init(database: Database = None, as_json: AsJson = False) -> None:
     if as_json:
         show_json({"database": done.database, "registry": done.registry, "token": done.token})
         return
-    what = "brought up to date" if done.token is None else "made; its first admin token:"
-    _say(f"registry {done.registry} in {done.database} {what}")
+    what = "brought up to date" if done.token is None else "made"
+    _say(f"{done.database}: registry {done.registry} {what}")
     if done.token is not None:
+        _say("its first admin token, shown this once:")
         sys.stdout.write(harmless(done.token) + "\n")
 
 
