@@ -98,7 +98,8 @@ def _detail(detail: Any) -> ErrorDetails:  # noqa: ANN401  # the framework has n
     if detail["type"] == "json_invalid":
         rule = f"not JSON: {detail['ctx']['error']} at character {loc[-1]}"
         return ErrorDetails(type="json_invalid", loc=("body",), msg=rule, input=None)
-    if len(loc) > 1 and loc[0] in ("body", "query", "path", "header"):
+    # A rule between fields stands at their parent and names the field itself.
+    if loc[0] in ("body", "query", "path", "header") and (len(loc) > 1 or detail["type"] == "rule"):
         loc = loc[1:]
     return ErrorDetails(
         type=detail["type"],

@@ -4,13 +4,17 @@ import asyncio
 
 
 class Watch:
-    """Lives on one event loop; `announce` alone may be called from any thread."""
+    """Lives on one event loop; `announce` alone may be called from any thread.
+
+    `waiting` is how many do.
+    """
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news = asyncio.Event()
         self._revision = 0
         self._closed = False
+        self.waiting = 0
 
     def open(self) -> None:
         """From now on the running loop is the one whose tasks wait."""
@@ -30,12 +34,15 @@ class Watch:
 
     async def wait(self, after: int, seconds: float) -> None:
         """Until there is a revision above `after`, time is up, or the service ends."""
+        self.waiting += 1
         try:
             async with asyncio.timeout(seconds):
                 while self._revision <= after and not self._closed:
                     await self._news.wait()
         except TimeoutError:
             pass
+        finally:
+            self.waiting -= 1
 
     def _wake(self, revision: int) -> None:
         if revision > self._revision:
