@@ -34,20 +34,21 @@ def main() -> int:
         return 1
     _on_signals(_interrupt)
     began = time.monotonic()
+    code, last = 0, ""
     with tempfile.TemporaryDirectory(prefix="peergate-demo-") as directory:
-        workdir = Path(directory)
         try:
-            _play(transcript, workdir)
+            _play(transcript, Path(directory))
         except (LabError, StepError) as error:
             transcript.say(f"FAILED: {error}", "bold red")
-            _show_logs(transcript, workdir)
-            return 1
+            _show_logs(transcript, Path(directory))
+            code = 1
         except InterruptedDemo as error:
-            transcript.say(f"Interrupted by {error}; everything was removed.")
-            return 130
-    transcript.summary()
-    transcript.say(f"All observed in {time.monotonic() - began:.0f} s; everything was removed.")
-    return 0
+            code, last = 130, f"Ended by {error}. "
+    if code == 0:
+        transcript.summary()
+        last = f"All observed in {time.monotonic() - began:.0f} s. "
+    transcript.say(f"{last}What the demo made is removed.")
+    return code
 
 
 def _play(transcript: Transcript, workdir: Path) -> None:
@@ -78,7 +79,9 @@ def _on_signals(handler: object) -> None:
 
 
 def _show_logs(transcript: Transcript, workdir: Path) -> None:
-    for log in sorted(workdir.glob("*.log")):
+    for log in (workdir / "agent.log", workdir / "registry.log"):
+        if not log.exists():
+            continue
         transcript.say(f"{log.name} ends in:")
         for line in log_tail(log, 15).splitlines():
             transcript.say(f"  {line}", "dim")

@@ -37,50 +37,50 @@ verify_every = 5
 
 
 class Peergate:
-    """The command, run in a namespace and shown in the transcript."""
+    """The command on one host, in its namespace, shown in the transcript."""
 
-    def __init__(self, transcript: Transcript, workdir: Path) -> None:
+    def __init__(self, transcript: Transcript, namespace: Namespace, workdir: Path) -> None:
         self._transcript = transcript
+        self._namespace = namespace
         self._home = str(workdir)
-        self.token: str | None = None
+        self.settings: dict[str, str] = {}  # PEERGATE_... of this host's shell
 
-    def run(self, namespace: Namespace, *arguments: str, secret: bool = False) -> str:
+    def run(self, *arguments: str, secret: bool = False) -> str:
         """Run to the end; answers its standard output. Raises LabError where it fails."""
-        done = self._run(namespace, *arguments)
-        shown = "(a token, shown this once)" if secret else done.stdout.strip()
-        self.show(namespace, arguments, shown + done.stderr)
+        done = self._run(arguments)
+        shown = "(a token, shown this once)" if secret else done.stdout
+        self._show(arguments, f"{done.stderr}{shown}")
         self._check(done, arguments)
         return done.stdout
 
-    def json(self, namespace: Namespace, *arguments: str) -> Any:  # noqa: ANN401 - any JSON
+    def json(self, *arguments: str) -> Any:  # noqa: ANN401 - any JSON
         """What the command says with --json; not in the transcript."""
-        done = self._run(namespace, *arguments, "--json")
+        done = self._run((*arguments, "--json"))
         self._check(done, arguments)
         return json.loads(done.stdout)
 
-    def start(self, namespace: Namespace, log: Path, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, log: Path, *arguments: str) -> subprocess.Popen[str]:
         """Start a service."""
         with log.open("a") as out:
-            process = namespace.popen(
+            process = self._namespace.popen(
                 [PEERGATE, *arguments], env=self._environment(), stdout=out, stderr=out
             )
-        self.show(namespace, arguments, f"(goes on as process {process.pid})")
+        self._show(arguments, f"(goes on as process {process.pid})")
         return process
 
-    def show(self, namespace: Namespace, arguments: tuple[str, ...], output: str) -> None:
+    def _show(self, arguments: tuple[str, ...], output: str) -> None:
         """A command line in the transcript; the run's own directory is shortened."""
-        where = namespace.name.rpartition("-")[2]
+        where = self._namespace.name.rpartition("-")[2]
         shown = ["peergate", *(argument.replace(self._home, "DIR") for argument in arguments)]
         self._transcript.command(where, shown, output.replace(self._home, "DIR"))
 
-    def _run(self, namespace: Namespace, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return namespace.run([PEERGATE, *arguments], env=self._environment())
+    def _run(self, arguments: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+        return self._namespace.run([PEERGATE, *arguments], env=self._environment())
 
     def _environment(self) -> dict[str, str]:
         """Ours, without settings of peergate's that the caller's shell may hold."""
         kept = {name: value for name, value in os.environ.items() if "PEERGATE_" not in name}
-        token = {} if self.token is None else {"PEERGATE_TOKEN": self.token}
-        return {**kept, **token, "PEERGATE_URL": URL}
+        return {**kept, **self.settings}
 
     @staticmethod
     def _check(done: subprocess.CompletedProcess[str], arguments: tuple[str, ...]) -> None:
@@ -100,14 +100,11 @@ class RegistryService:
 
     def start(self) -> None:
         """Make the database, take the first admin's token, serve; wait until it answers."""
-        made = self._peergate.run(
-            self._namespace, "api", "init", "--database", self._database, secret=True
-        )
-        self._peergate.token = made.split()[-1]
+        made = self._peergate.run("api", "init", "--database", self._database, secret=True)
+        self._peergate.settings |= {"PEERGATE_URL": URL, "PEERGATE_TOKEN": made.strip()}
         self._process = self._peergate.start(
-            self._namespace, self.log,
-            "api", "serve", "--database", self._database, "--listen", LISTEN,
-        )  # fmt: skip
+            self.log, "api", "serve", "--database", self._database, "--listen", LISTEN
+        )
         require(wait_until(self._answers, 20, 0.2), "the registry", self.log)
 
     def _answers(self) -> bool:
@@ -147,9 +144,7 @@ class Agent:
         return text
 
     def start(self) -> None:
-        self._process = self._peergate.start(
-            self._namespace, self.log, "agent", "--config", str(self.config)
-        )
+        self._process = self._peergate.start(self.log, "agent", "--config", str(self.config))
         require(wait_until(self.attached, 30, 0.1), "the agent", self.log)
 
     def attached(self) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from lab.netns import Namespace
+from lab.netns import LabError, Namespace
 from lab.openvpn import OpenVpnClient, OpenVpnGateway
 from lab.production import Agent, Peergate, RegistryService
 from lab.topology import GATEWAY, GATEWAY_V6, STRANGER, Topology
@@ -49,10 +49,11 @@ class Scene:
             for client in (*self.branch, *self.stranger):
                 stack.callback(client.stop)
 
-            self.peergate = Peergate(transcript, workdir)
-            self.registry = RegistryService(net.registry, self.peergate, workdir)
+            self.operator = Peergate(transcript, net.registry, workdir)
+            self.router = Peergate(transcript, net.router, workdir)
+            self.registry = RegistryService(net.registry, self.operator, workdir)
             stack.callback(self.registry.stop)
-            self.agent = Agent(net.router, self.peergate, workdir)
+            self.agent = Agent(net.router, self.router, workdir)
             stack.callback(self.agent.close)
             self._stack = stack.pop_all()
 
@@ -90,17 +91,21 @@ class Scene:
             for when in self._inside.times(client.source, UDP, client.port, since=since)
         ]
 
-    def enforced(self) -> bool:
-        """Whether a stranger's packet would be dropped: asked of the program on the router."""
-        answer = self.peergate.json(
-            self.net.router, "explain", "--config", str(self.agent.config),
-            "--src", STRANGER, "--dst", GATEWAY, "--proto", "udp", "--dport", str(WIREGUARD),
+    def ask(self) -> tuple[str, ...]:
+        """The command line that asks the router what becomes of a stranger's handshake."""
+        return (
+            "explain", "--src", STRANGER, "--dst", GATEWAY, "--proto", "udp",
+            "--dport", str(WIREGUARD), "--config", str(self.agent.config),
         )  # fmt: skip
-        return bool(answer["action"] == "drop")
+
+    def enforced(self) -> bool:
+        """Whether the program on the router would drop a stranger's packet."""
+        return bool(self.router.json(*self.ask())["action"] == "drop")
 
     def counters(self) -> dict[str, int]:
-        """The router's own packet counters of the gateway, by verdict and action."""
-        status = self.peergate.json(
-            self.net.router, "status", "--router", "--config", str(self.agent.config)
-        )
-        return {name: count["packets"] for name, count in status["counters"].get(HUB, {}).items()}
+        """Packets that the router's maps have counted at the gateway, by verdict and action."""
+        status = self.router.json("status", "--config", str(self.agent.config))
+        for gateway in status["router"]["gateways"]:
+            if gateway["name"] == HUB:
+                return {name: count["packets"] for name, count in gateway["counters"].items()}
+        raise LabError(f"peergate status names no gateway {HUB}")

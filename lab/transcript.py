@@ -20,7 +20,6 @@ class Transcript:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._step = 0
-        self._failed: list[str] = []
         self._times: list[tuple[str, float, int]] = []
         self._checks = 0
 
@@ -35,7 +34,7 @@ class Transcript:
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """A numbered step; at its end StepError is raised where a check in it failed."""
+        """A numbered step, timed."""
         self._step += 1
         self._checks = 0
         self._console.print()
@@ -43,25 +42,24 @@ class Transcript:
         started = time.monotonic()
         yield
         self._times.append((title, time.monotonic() - started, self._checks))
-        if self._failed:
-            raise StepError(f"step {self._step}, {title}: {'; '.join(self._failed)}")
 
     def command(self, where: str, argv: Sequence[str], output: str) -> None:
         """A command as it was run in the namespace `where`, and what it printed."""
         self._line(Text.assemble((f"{where}# ", "cyan"), (shlex.join(argv), "bold cyan")))
-        for line in output.rstrip().splitlines():
-            self._line(Text(line, style="dim"), indent=5)
+        for line in output.splitlines():
+            if line.strip():
+                self._line(Text(line.rstrip(), style="dim"), indent=5)
 
     def check(self, observed: str, right: bool) -> None:
-        """One observation with its numbers."""
+        """One observation with its numbers. Raises StepError where it is not right."""
         self._checks += 1
         word, style = ("ok    ", "green") if right else ("FAILED", "bold red")
         self._line(Text.assemble((word, style), f" {observed}"))
         if not right:
-            self._failed.append(observed)
+            raise StepError(f"step {self._step}: {observed}")
 
     def summary(self) -> None:
         """Every step with its time."""
         self._console.print()
         for number, (title, seconds, checks) in enumerate(self._times, 1):
-            self._line(Text(f"{number:2}. {title:<58} {seconds:5.1f} s  {checks} observed"), 0)
+            self._line(Text(f"{number:2}. {title:<62} {seconds:5.1f} s  {checks} observed"), 0)

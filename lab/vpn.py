@@ -32,6 +32,11 @@ class TunnelClient(ABC):
             probe.connect((endpoint, self.port))
             self.source = str(probe.getsockname()[0])
 
+    @property
+    def host(self) -> str:
+        """Who runs it, by the last part of the namespace's name."""
+        return self.namespace.name.rpartition("-")[2]
+
     @abstractmethod
     def start(self) -> None:
         """Start the client; it goes on trying until it is stopped."""
