@@ -1,13 +1,15 @@
-"""One edge router per test."""
+"""One edge router per test, or a bpf filesystem alone."""
 
+import ctypes
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from control.pins import ensure_bpffs
 from lab.topology import Topology
-from tests.control.edge import Edge
+from tests.control.edge import MNT_DETACH, Edge
 
 
 @pytest.fixture
@@ -19,3 +21,13 @@ def edge(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Edge]:
         finally:
             net.router.close()
             made.close()
+
+
+@pytest.fixture
+def bpffs(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "bpf"
+    ensure_bpffs(path)
+    try:
+        yield path
+    finally:
+        ctypes.CDLL(None).umount2(os.fsencode(path), MNT_DETACH)

@@ -1,0 +1,165 @@
+"""A registry of a few lines: HTTP as the contract says, with what the test puts into it."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+from tests.control.edge import gateway
+
+TOKEN = "pg_test_token"
+ONE = "11111111-1111-4111-8111-111111111111"
+OTHER = "22222222-2222-4222-8222-222222222222"
+
+
+class Registry:
+    """One registry's state, and what routers reported. `change` wakes those who wait."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        self.id = ONE
+        self.revision = 0
+        self.floor = 0
+        self.gateways: dict[str, dict[str, Any]] = {}
+        self.peers: dict[int, dict[str, Any]] = {}
+        self.touched: dict[tuple[str, Any], int] = {}
+        self.reports: list[dict[str, Any]] = []
+        self.requests: list[str] = []
+        self.raw: bytes | None = None  # answered in place of any allowlist
+        self.news = threading.Condition()
+        self._server = _Server(self, listening)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self.closed = False
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if not self.closed:
+            with self.news:
+                self.closed = True
+                self.news.notify_all()
+            self._server.shutdown()
+            self._server.server_close()
+            self._thread.join()
+
+    def set(
+        self,
+        peers: Iterable[Mapping[str, Any]] = (),
+        gateways: Iterable[Mapping[str, Any]] | None = None,
+    ) -> None:
+        """The registry holds these now, one revision on; peers are numbered in their order."""
+        wanted_peers = {n: {**p, "id": n} for n, p in enumerate(peers, 1)}
+        wanted = {str(g["name"]): dict(g) for g in ([gateway()] if gateways is None else gateways)}
+        with self.news:
+            self.revision += 1
+            for number in wanted_peers.keys() | self.peers.keys():
+                if wanted_peers.get(number) != self.peers.get(number):
+                    self.touched["peers", number] = self.revision
+            for name in wanted.keys() | self.gateways.keys():
+                if wanted.get(name) != self.gateways.get(name):
+                    self.touched["gateways", name] = self.revision
+            self.gateways, self.peers = wanted, wanted_peers
+            self.news.notify_all()
+
+    def snapshot(self) -> dict[str, Any]:
+        return {
+            **self._head(),
+            "gateways": list(self.gateways.values()),
+            "peers": list(self.peers.values()),
+        }
+
+    def changes(self, after: int, wait: float) -> tuple[int, dict[str, Any]]:
+        with self.news:
+            if after == self.revision:
+                self.news.wait_for(lambda: self.closed or after != self.revision, wait)
+            if after > self.revision:
+                return 409, {"type": "/problems/revision-ahead", "detail": "restored"}
+            if after < self.floor:
+                return 410, {"type": "/problems/snapshot-required", "detail": "too old"}
+            changed = [key for key, revision in self.touched.items() if revision > after]
+            return 200, {
+                **self._head(),
+                "after": after,
+                "gateways": {n: self.gateways.get(n) for kind, n in changed if kind == "gateways"},
+                "peers": {str(n): self.peers.get(n) for kind, n in changed if kind == "peers"},
+            }
+
+    def _head(self) -> dict[str, Any]:
+        return {"registry": self.id, "revision": self.revision, "time": "2026-11-23T12:00:00Z"}
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The latest one; empty before the first."""
+        return self.reports[-1] if self.reports else {}
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, registry: Registry, listening: socket.socket) -> None:
+        super().__init__(("", 0), _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listening
+        self.registry = registry
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def do_GET(self) -> None:
+        registry = self.server.registry
+        url = urlsplit(self.path)
+        registry.requests.append(url.path)
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            self._answer(401, {"type": "/problems/unauthorized", "detail": "no such token"})
+        elif url.path == "/v1/allowlist":
+            self._answer(200, registry.snapshot())
+        else:
+            query = parse_qs(url.query)
+            self._answer(*registry.changes(int(query["after"][0]), float(query["wait"][0])))
+
+    def do_PUT(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        registry = self.server.registry
+        registry.reports.append({**body, "path": self.path})
+        if registry.revision < body["revision"] and body["registry"] == registry.id:
+            # As a restored registry does: on above what it hears of.
+            registry.revision = body["revision"] + 1
+        self._send(204, b"")
+
+    def _answer(self, status: int, body: object) -> None:
+        raw = self.server.registry.raw if status == 200 else None
+        self._send(status, json.dumps(body).encode() if raw is None else raw)
+
+    def _send(self, status: int, body: bytes) -> None:
+        self.close_connection = self.server.registry.closed
+        with suppress(ConnectionError):  # an agent that was killed meanwhile
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+def listen(made: socket.socket, address: str, port: int) -> socket.socket:
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind((address, port))
+    made.listen()
+    return made

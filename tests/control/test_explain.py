@@ -1,0 +1,227 @@
+"""Explain: a packet is built, judged by the program, and the reasons are told."""
+
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from control.bench import offline
+from control.explain import PROTOCOLS, Account, Question, account, build
+from control.model import Allowlist, Gateway, Peer
+from policy.prefixes import Network
+from policy.services import TCP, UDP, Service
+from policy.window import Window, to_ns
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+WIREGUARD, IPSEC = Service(UDP, 51820), Service(UDP, 500)
+
+
+def gateway(name: str, address: str, *services: Service, enforce: Window | None) -> Gateway:
+    return Gateway(name, (ip_network(address),), services, enforce)
+
+
+def peer(number: int, name: str, at: str, *sources: str, valid: Window = Window()) -> Peer:
+    prefixes: tuple[Network, ...] = tuple(map(ip_network, sources))
+    owner, contact = "Branch networks", "netops@example.net"
+    return Peer(number, name, at, owner, contact, "A tunnel", prefixes, valid)
+
+
+ALLOWLIST = Allowlist(
+    registry="test",
+    revision=12,
+    time=NOW,
+    gateways=(
+        gateway("hub", "198.51.100.1/32", WIREGUARD, Service(97), enforce=Window()),
+        gateway("spoke", "198.51.100.2/32", WIREGUARD, enforce=None),
+        gateway("soon", "198.51.100.3/32", WIREGUARD, enforce=Window(NOW + DAY, None)),
+        gateway("over", "198.51.100.4/32", WIREGUARD, enforce=Window(None, NOW - DAY)),
+        gateway("six", "2001:db8::1/128", WIREGUARD, Service(50), enforce=Window()),
+    ),
+    peers=(
+        peer(1, "branch-7", "hub", "203.0.113.7/32", "203.0.113.64/27"),
+        peer(2, "wide", "hub", "203.0.113.0/26", valid=Window(NOW - DAY, NOW + DAY)),
+        peer(3, "ended", "hub", "192.0.2.0/28", "203.0.113.9/32", valid=Window(None, NOW)),
+        peer(4, "coming", "hub", "192.0.2.64/28", valid=Window(NOW + DAY, None)),
+        peer(5, "elsewhere", "spoke", "192.0.2.128/28"),
+        peer(6, "six", "six", "2001:db8:7::/48"),
+    ),
+)
+
+
+def told(
+    source: str,
+    destination: str,
+    port: int | None = 51820,
+    protocol: int = UDP,
+    now: datetime = NOW,
+) -> Account:
+    sport = None if port is None else 40000
+    asked = Question(ip_address(source), ip_address(destination), protocol, sport, port)
+    with offline(ALLOWLIST, now) as bench:
+        said = bench.judge(build(asked), to_ns(now))
+    return account(asked, said, bench.gateways, ALLOWLIST, now)
+
+
+HUB, SPOKE, SOON, OVER = (f"198.51.100.{n}" for n in (1, 2, 3, 4))
+
+
+def test_a_registered_peer() -> None:
+    found = told("203.0.113.65", HUB)
+    assert (found.said.verdict, found.said.action) == ("registered", "pass")
+    assert found.gateway == "hub"
+    assert found.revision == 12
+    assert found.peer is not None
+    assert (found.peer.peer.name, str(found.peer.source)) == ("branch-7", "203.0.113.64/27")
+    assert found.nearest is None
+    assert found.why == ("203.0.113.64/27 of peer branch-7 (1) at hub is valid",)
+
+
+def test_where_the_longest_does_not_hold_a_wider_one_does() -> None:
+    found = told("203.0.113.9", HUB)
+    assert found.said.verdict == "registered"
+    assert found.peer is not None
+    assert found.peer.peer.name == "ended"
+    assert found.said.entry is not None
+    assert found.said.entry.peer == found.peer.peer.id
+    assert found.why == (
+        "203.0.113.9/32 of peer ended (3) at hub ended at 2026-11-23T12:00:00Z",
+        "203.0.113.0/26 of peer wide (2) at hub is valid until 2026-11-24T12:00:00Z",
+    )
+
+
+def test_one_that_has_expired() -> None:
+    found = told("192.0.2.1", HUB)
+    assert (found.said.verdict, found.said.action) == ("expired", "drop")
+    assert found.peer is not None
+    assert found.peer.peer.name == "ended"
+    assert found.why == (
+        "192.0.2.0/28 of peer ended (3) at hub ended at 2026-11-23T12:00:00Z",
+        "hub enforces: dropped",
+    )
+
+
+def test_one_that_is_not_yet_valid() -> None:
+    found = told("192.0.2.65", HUB)
+    assert (found.said.verdict, found.said.action) == ("unregistered", "drop")
+    assert found.peer is not None
+    assert found.peer.peer.name == "coming"
+    assert found.why[0] == (
+        "192.0.2.64/28 of peer coming (4) at hub is not yet valid: from 2026-11-24T12:00:00Z"
+    )
+
+
+def test_the_same_source_at_another_gateway_comes_nearest() -> None:
+    found = told("192.0.2.129", HUB)
+    assert found.said.verdict == "unregistered"
+    assert found.peer is None
+    assert found.nearest is not None
+    assert found.nearest.peer.name == "elsewhere"
+    assert found.why[0] == (
+        "nearest: 192.0.2.128/28 of peer elsewhere (5) at spoke is valid, but is not at hub"
+    )
+
+
+def test_else_the_prefix_with_most_in_common_comes_nearest() -> None:
+    found = told("203.0.113.97", HUB)
+    assert found.nearest is not None
+    assert str(found.nearest.source) == "203.0.113.64/27"
+    assert found.why[0].endswith("branch-7 (1) at hub does not cover 203.0.113.97")
+    assert told("203.0.112.1", HUB).nearest is not None
+
+
+def test_what_has_little_in_common_does_not_come_near() -> None:
+    found = told("8.0.0.1", HUB)
+    assert found.nearest is None
+    assert found.why[0] == "no registration at hub comes near 8.0.0.1"
+    # Another family is not near either.
+    assert told("203.0.113.7", SPOKE).nearest is not None
+    assert told("2001:dbf::1", "2001:db8::1").nearest is None
+
+
+def test_over_ipv6() -> None:
+    assert told("2001:db8:7::1", "2001:db8::1").said.verdict == "registered"
+    found = told("2001:db8:8::1", "2001:db8::1", port=None, protocol=50)
+    assert found.said.verdict == "unregistered"
+    assert found.nearest is not None
+    assert found.nearest.peer.name == "six"
+
+
+@pytest.mark.parametrize(
+    ("destination", "reason"),
+    [
+        (HUB, "hub enforces: dropped"),
+        (SPOKE, "spoke monitors: it passes, counted as would drop"),
+        (SOON, "soon enforces only from 2026-11-24T12:00:00Z: it passes, counted as would drop"),
+        (OVER, "over enforced until 2026-11-22T12:00:00Z: it passes, counted as would drop"),
+    ],
+)
+def test_the_gateways_mode_decides_what_becomes_of_it(destination: str, reason: str) -> None:
+    found = told("8.0.0.1", destination)
+    assert found.why[-1] == reason
+    assert found.said.would_drop == (destination != HUB)
+
+
+def test_what_is_not_the_gateways_business() -> None:
+    found = told("203.0.113.7", "198.51.100.9")
+    assert (found.said.verdict, found.gateway, found.peer) == ("bystander", None, None)
+    assert found.why == ("198.51.100.9 is no gateway's address",)
+    found = told("203.0.113.7", HUB, port=22, protocol=TCP)
+    assert (found.said.verdict, found.gateway, found.peer) == ("unprotected", "hub", None)
+    assert found.why == (
+        "tcp/22 is none of the services at 198.51.100.1: hub (udp/51820, proto/97)",
+    )
+
+
+@pytest.mark.parametrize("destination", [HUB, "2001:db8::1"])
+def test_every_protocol_can_be_asked_about(destination: str) -> None:
+    """None is malformed: what we build is whole, also where a protocol is an extension header."""
+    source = "203.0.113.7" if destination == HUB else "2001:db8:7::1"
+    judged: dict[int, str] = {}
+    with offline(ALLOWLIST, NOW) as bench:
+        for protocol in range(256):
+            port = 9 if protocol in (TCP, UDP) else None
+            asked = Question(ip_address(source), ip_address(destination), protocol, port, port)
+            judged[protocol] = bench.judge(build(asked), to_ns(NOW)).verdict
+    own = 97 if destination == HUB else 50
+    assert {protocol for protocol, word in judged.items() if word == "registered"} == {own}
+    assert set(judged.values()) == {"registered", "unprotected"}
+    assert PROTOCOLS["esp"] == 50
+
+
+def test_json_is_whole() -> None:
+    document = told("203.0.113.65", HUB).to_json()
+    assert document["packet"] == {
+        "src": "203.0.113.65",
+        "dst": HUB,
+        "proto": 17,
+        "sport": 40000,
+        "dport": 51820,
+    }
+    assert (document["verdict"], document["action"], document["would_drop"]) == (
+        "registered",
+        "pass",
+        False,
+    )
+    assert document["now"] == "2026-11-23T12:00:00Z"
+    assert document["peer"] == {
+        "id": 1,
+        "name": "branch-7",
+        "gateway": "hub",
+        "owner": "Branch networks",
+        "contact": "netops@example.net",
+        "purpose": "A tunnel",
+        "source": "203.0.113.64/27",
+        "valid_from": None,
+        "valid_until": None,
+        "standing": "is valid",
+    }
+
+
+def test_without_a_snapshot_the_decision_is_told_all_the_same() -> None:
+    asked = Question(ip_address("203.0.113.7"), ip_address(HUB), UDP, 40000, 51820)
+    with offline(ALLOWLIST, NOW) as bench:
+        said = bench.judge(build(asked), to_ns(NOW))
+    found = account(asked, said, bench.gateways, None, NOW)
+    assert (found.said.verdict, found.gateway, found.revision) == ("registered", "hub", None)
+    assert found.why == ("peer 1 decided, of which the snapshot on disk knows nothing",)

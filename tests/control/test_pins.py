@@ -1,0 +1,212 @@
+"""Pinned sets: made whole, adopted by the next process, refused where they are not ours."""
+
+import json
+import os
+import subprocess
+import sys
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+import pytest
+
+from control import headers, pins, syscalls
+from control.dataplane import DataPlane
+from control.errors import DataPlaneError
+from control.model import Difference, Entry, GatewayRow, Sizes, Tables, Target
+from policy.services import Service
+from policy.window import FOREVER_NS
+from tests.bpf.frames import ether, ip, udp
+
+SIZES = Sizes(max_hosts=8, max_prefixes=8, max_gateways=4)
+OTHER_SIZES = Sizes(max_hosts=9, max_prefixes=8, max_gateways=4)
+
+SITE = Tables(
+    gateways={1: GatewayRow("hub", 0, FOREVER_NS)},
+    targets={ip_address("198.51.100.1"): Target(((Service(17, 51820), 1),))},
+    entries={(1, ip_network("203.0.113.7/32")): Entry(7, 32)},
+)
+FRAME = ether(ip("203.0.113.7", "198.51.100.1") / udp())
+
+ADOPT = """
+import json, sys
+from pathlib import Path
+from control.dataplane import DataPlane
+from control.model import Sizes
+from control.pins import Programs
+bpffs, before = Path(sys.argv[1]), int(sys.argv[2])
+with DataPlane.pinned(bpffs, Sizes(8, 8, 4)) as plane:
+    tables = plane.tables()
+    plane.run(bytes.fromhex(sys.argv[3]))
+    programs = Programs(bpffs)
+    print(json.dumps({
+        "adopted": plane.adopted,
+        "gateways": {number: row.name for number, row in tables.gateways.items()},
+        "entries": [str(prefix) for _, prefix in tables.entries],
+        "clock": plane.clock(),
+        "packets": plane.counters()[1]["registered_pass"].packets,
+        "ours": [programs.is_ours(plane.program_id), programs.is_ours(before)],
+    }))
+"""
+
+
+def test_second_process_adopts(bpffs: Path) -> None:
+    with DataPlane.pinned(bpffs, SIZES) as plane:
+        assert not plane.adopted
+        assert plane.pin_dir == pins.set_dir(bpffs, SIZES)
+        assert {path.name for path in plane.pin_dir.iterdir()} == set(pins.PINNED)
+        plane.apply(Difference(SITE))
+        plane.set_clock(123)
+        assert plane.run(FRAME) == "pass"
+        arguments = [str(bpffs), str(plane.program_id), FRAME.hex()]
+        done = subprocess.run(
+            [sys.executable, "-c", ADOPT, *arguments], capture_output=True, text=True, check=True
+        )
+        assert json.loads(done.stdout) == {
+            "adopted": True,
+            "gateways": {"1": "hub"},
+            "entries": ["203.0.113.7/32"],
+            "clock": 123,
+            "packets": 2,
+            "ours": [True, True],
+        }
+    with DataPlane.pinned(bpffs, SIZES, create=False) as again:
+        assert again.tables() == SITE
+        assert again.counters()[1]["registered_pass"].packets == 2
+
+
+def test_other_sizes_are_another_set(bpffs: Path) -> None:
+    with DataPlane.pinned(bpffs, SIZES) as old, DataPlane.pinned(bpffs, OTHER_SIZES) as new:
+        assert old.pin_dir != new.pin_dir
+        assert pins.sets(bpffs) == sorted([old.pin_dir or bpffs, new.pin_dir or bpffs])
+        programs = pins.Programs(bpffs)
+        assert programs.is_ours(old.program_id)
+        assert programs.is_ours(new.program_id)
+        pins.remove_set(pins.set_dir(bpffs, SIZES))
+        assert not programs.is_ours(old.program_id)
+        assert programs.is_ours(new.program_id)
+        pins.remove_pins(bpffs)
+        assert pins.sets(bpffs) == []
+
+
+def test_programs_by_id(bpffs: Path) -> None:
+    programs = pins.Programs(bpffs)
+    with DataPlane.pinned(bpffs, SIZES) as plane, DataPlane.offline(SIZES) as private:
+        assert programs.name(plane.program_id) == "peergate"
+        assert len(programs.maps(plane.program_id)) == len(pins.PINNED)
+        assert not programs.is_ours(private.program_id)
+        fd = programs.open(plane.program_id)
+        try:
+            assert syscalls.program_info(fd).id == plane.program_id
+        finally:
+            os.close(fd)
+    with pytest.raises(DataPlaneError, match="program 4294967295"):
+        programs.name(2**32 - 1)
+
+
+def test_sets_are_asked_for_where_there_is_no_bpffs(tmp_path: Path) -> None:
+    assert pins.sets(tmp_path / "nowhere") == []
+    with DataPlane.offline(SIZES) as private:
+        assert not pins.Programs(tmp_path / "nowhere").is_ours(private.program_id)
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "why"),
+    [
+        ("hosts", "hosts", "max_entries is 9, not 8"),
+        ("hosts", "addresses", "key_size is 20, not 24"),
+        ("hosts", "prefixes", "type is 11, not 1"),
+        ("clock", "counters", "type is 6, not 2"),
+        ("counters", "clock", "value_size is 8, not 160"),
+    ],
+)
+def test_pinned_map_of_another_shape(name: str, other: str, why: str, bpffs: Path) -> None:
+    with DataPlane.pinned(bpffs, SIZES), DataPlane.pinned(bpffs, OTHER_SIZES) as elsewhere:
+        directory = pins.set_dir(bpffs, SIZES)
+        (directory / name).unlink()
+        fd = syscalls.open_pinned((elsewhere.pin_dir or bpffs) / other)
+        syscalls.pin(fd, directory / name)
+        os.close(fd)
+    with pytest.raises(DataPlaneError, match=f"{directory}/{name}: .*{why}") as refused:
+        DataPlane.pinned(bpffs, SIZES)
+    assert "peergate detach" in refused.value.message
+
+
+def test_pinned_program_in_place_of_a_map(bpffs: Path) -> None:
+    with DataPlane.pinned(bpffs, SIZES) as plane:
+        directory = pins.set_dir(bpffs, SIZES)
+        (directory / "hosts").unlink()
+        syscalls.pin(plane.program_fd, directory / "hosts")
+        # Whose program this is can still be told.
+        assert pins.Programs(bpffs).is_ours(plane.program_id)
+    with pytest.raises(DataPlaneError, match=r"hosts: .*not a BPF map"):
+        DataPlane.pinned(bpffs, SIZES)
+
+
+def test_missing_pin_is_refused(bpffs: Path) -> None:
+    DataPlane.pinned(bpffs, SIZES).close()
+    (pins.set_dir(bpffs, SIZES) / "gateways").unlink()
+    with pytest.raises(DataPlaneError, match=r"pins of gateways are gone.*peergate detach"):
+        DataPlane.pinned(bpffs, SIZES)
+
+
+def test_set_cut_off_half_made_is_made_again(bpffs: Path) -> None:
+    directory = pins.set_dir(bpffs, SIZES)
+    fresh = pins.new_dir(directory)
+    with DataPlane.pinned(bpffs, OTHER_SIZES) as other:
+        fd = syscalls.open_pinned((other.pin_dir or bpffs) / "hosts")
+        syscalls.pin(fd, fresh / "hosts")
+        os.close(fd)
+    with DataPlane.pinned(bpffs, SIZES) as plane:
+        assert not plane.adopted
+        assert not fresh.exists()
+        plane.apply(Difference(SITE))
+        assert plane.tables() == SITE
+
+
+def test_no_set_where_none_may_be_made(bpffs: Path) -> None:
+    with pytest.raises(DataPlaneError, match="start the agent first"):
+        DataPlane.pinned(bpffs, SIZES, create=False)
+    assert list(bpffs.iterdir()) == []
+
+
+def test_failure_leaves_no_set(bpffs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(headers, "SYSTEM", bpffs)
+    with pytest.raises(DataPlaneError):
+        DataPlane.pinned(bpffs, SIZES)
+    assert list(bpffs.iterdir()) == []
+
+
+def test_bpffs_is_mounted_once(bpffs: Path) -> None:
+    def mounts() -> int:
+        return Path("/proc/self/mounts").read_text().count(f" {bpffs} ")
+
+    assert mounts() == 1
+    pins.ensure_bpffs(bpffs)
+    assert mounts() == 1
+
+
+def test_bpffs_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataPlaneError, match="no bpf filesystem"):
+        pins.ensure_bpffs(tmp_path / "file")
+
+
+def test_name_follows_layout_and_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = pins.set_dir(tmp_path, SIZES)
+    assert pins.set_dir(tmp_path, OTHER_SIZES) != name
+    layout = headers.LAYOUT.read_text()
+    copy = tmp_path / "peergate.h"
+    monkeypatch.setattr(headers, "LAYOUT", copy)
+    copy.write_text("/* another comment */\n\n" + layout)
+    assert pins.set_dir(tmp_path, SIZES) == name
+    copy.write_text(layout.replace("__u32 peer;", "__u64 peer;"))
+    assert pins.set_dir(tmp_path, SIZES) != name
+    monkeypatch.undo()
+    program = headers.PROGRAM.read_text()
+    monkeypatch.setattr(headers, "PROGRAM", copy)
+    copy.write_text(program + "\n/* more */\n")
+    assert pins.set_dir(tmp_path, SIZES) == name
+    changed = program.replace('"array", __u32, __u64, clock', '"hash", __u32, __u64, clock')
+    assert changed != program
+    copy.write_text(changed)
+    assert pins.set_dir(tmp_path, SIZES) != name

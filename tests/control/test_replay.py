@@ -1,0 +1,190 @@
+"""Replay: every verdict from a capture, through the compiled program."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+from scapy.layers.inet import ICMP, IP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import ARP, Ether
+from scapy.packet import Packet, Raw
+from scapy.utils import wrpcap, wrpcapng
+
+from control.bench import offline
+from control.capture import Frame, frames
+from control.model import Allowlist, Gateway, Peer
+from control.replay import Judgement, Summary, replay
+from policy.services import Service
+from policy.window import Window, to_ns
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+HUB = Gateway(
+    name="hub",
+    addresses=(ip_network("198.51.100.1/32"), ip_network("2001:db8::1/128")),
+    services=(Service(17, 51820), Service(97)),
+    enforce=Window(),
+)
+SPOKE = Gateway("spoke", (ip_network("198.51.100.2/32"),), (Service(17, 51820),), enforce=None)
+
+
+def peer(
+    number: int, name: str, source: str, gateway: str = "hub", valid: Window = Window()
+) -> Peer:
+    return Peer(
+        id=number,
+        name=name,
+        gateway=gateway,
+        owner="Branch networks",
+        contact="netops@example.net",
+        purpose="A tunnel",
+        sources=(ip_network(source),),
+        valid=valid,
+    )
+
+
+ALLOWLIST = Allowlist(
+    registry="test",
+    revision=1,
+    time=NOW,
+    gateways=(HUB, SPOKE),
+    peers=(
+        peer(1, "branch-7", "203.0.113.7/32"),
+        peer(2, "branch-8", "203.0.113.64/27", valid=Window(None, NOW)),
+        peer(3, "branch-9", "203.0.113.9/32", valid=Window(NOW + DAY, None)),
+        peer(4, "branch-10", "2001:db8:7::/48"),
+        peer(5, "branch-11", "203.0.113.7/32", gateway="spoke"),
+    ),
+)
+
+
+def ether() -> Packet:
+    return Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+
+
+def tunnel(source: str, destination: str = "198.51.100.1", port: int = 51820) -> Packet:
+    ip = IPv6 if ":" in source else IP
+    return ether() / ip(src=source, dst=destination) / UDP(sport=1024, dport=port) / Raw(b"x" * 32)
+
+
+def judged(data: Iterable[bytes], now: datetime = NOW) -> list[Judgement]:
+    read = (Frame(number, each, truncated=False) for number, each in enumerate(data, 1))
+    peers = {each.id: each.name for each in ALLOWLIST.peers}
+    with offline(ALLOWLIST, now) as bench:
+        return list(replay(read, bench.judge, to_ns(now), bench.gateways, peers))
+
+
+CASES = [
+    ("a registered peer", tunnel("203.0.113.7"), "registered", "pass", "hub", "branch-7"),
+    ("over IPv6", tunnel("2001:db8:7::1", "2001:db8::1"), "registered", "pass", "hub", "branch-10"),
+    ("a stranger", tunnel("192.0.2.1"), "unregistered", "drop", "hub", None),
+    ("one that ended now", tunnel("203.0.113.65"), "expired", "drop", "hub", "branch-8"),
+    ("one before its time", tunnel("203.0.113.9"), "unregistered", "drop", "hub", "branch-9"),
+    ("another port", tunnel("192.0.2.1", port=53), "unprotected", "pass", "hub", None),
+    (
+        "a ping",
+        ether() / IP(src="192.0.2.1", dst="198.51.100.1") / ICMP(),
+        "unprotected",
+        "pass",
+        "hub",
+        None,
+    ),
+    ("a bystander", tunnel("203.0.113.7", "198.51.100.9"), "bystander", "pass", None, None),
+    ("no IP", ether() / ARP(), "other", "pass", None, None),
+    (
+        "a header cut off",
+        ether() / IP(src="203.0.113.7", dst="198.51.100.1", proto=17) / Raw(b"xy"),
+        "malformed",
+        "drop",
+        "hub",
+        None,
+    ),
+    (
+        "a stranger, monitored",
+        tunnel("192.0.2.1", "198.51.100.2"),
+        "unregistered",
+        "pass",
+        "spoke",
+        None,
+    ),
+    (
+        "a peer, monitored",
+        tunnel("203.0.113.7", "198.51.100.2"),
+        "registered",
+        "pass",
+        "spoke",
+        "branch-11",
+    ),
+]
+
+
+@pytest.mark.parametrize("suffix", ["pcap", "pcapng"])
+def test_every_verdict_out_of_a_capture(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"all.{suffix}"
+    packets = [packet for _, packet, *_ in CASES]
+    (wrpcap if suffix == "pcap" else wrpcapng)(str(file), packets)
+    with file.open("rb") as stream:
+        found = judged(frame.data for frame in frames(stream))
+    assert [(j.packet, j.verdict, j.action, j.gateway, j.peer) for j in found] == [
+        (number, *expected) for number, (_, _, *expected) in enumerate(CASES, 1)
+    ]
+    would_drop = [case[0] for case, said in zip(CASES, found, strict=True) if said.would_drop]
+    assert would_drop == ["a stranger, monitored"]
+
+
+def test_a_frame_that_the_kernel_does_not_run_is_other() -> None:
+    whole = bytes(tunnel("192.0.2.1"))
+    assert [said.verdict for said in judged([b"", whole[:13], whole[:14], whole])] == [
+        "other",
+        "other",
+        "other",
+        "unregistered",
+    ]
+
+
+def test_a_jumbo_frame_is_judged_by_its_first_bytes(tmp_path: Path) -> None:
+    file = tmp_path / "jumbo.pcap"
+    wrpcap(str(file), [tunnel("192.0.2.1") / Raw(b"x" * 8900)])
+    with file.open("rb") as stream:
+        (said,) = judged(frame.data for frame in frames(stream))
+    assert said.verdict == "unregistered"
+
+
+def test_the_moment_decides(tmp_path: Path) -> None:
+    ended, coming = bytes(tunnel("203.0.113.65")), bytes(tunnel("203.0.113.9"))
+    moments = (NOW - DAY, NOW - timedelta(microseconds=1), NOW, NOW + DAY)
+    found = [[said.verdict for said in judged([ended, coming], now)] for now in moments]
+    assert found == [
+        ["registered", "unregistered"],
+        ["registered", "unregistered"],
+        ["expired", "unregistered"],
+        ["expired", "registered"],
+    ]
+
+
+def test_json_has_exactly_these_keys() -> None:
+    (said,) = judged([bytes(tunnel("203.0.113.7"))])
+    plain = {
+        "packet": 1,
+        "verdict": "registered",
+        "action": "pass",
+        "would_drop": False,
+        "gateway": "hub",
+        "peer": "branch-7",
+    }
+    assert said.to_json() == plain
+    assert list(said.to_json()) == list(plain)
+    assert replace(said, truncated=True).to_json() == {**plain, "truncated": True}
+
+
+def test_the_summary_counts_and_keeps_the_first_drops() -> None:
+    summary = Summary(shown_drops=2)
+    for said in judged(bytes(packet) for _, packet, *_ in CASES):
+        summary.add(said)
+    assert summary.packets == len(CASES) == sum(summary.counts.values())
+    assert summary.counts["hub", "unregistered", "drop", False] == 2
+    assert summary.counts["spoke", "unregistered", "pass", True] == 1
+    assert [said.packet for said in summary.drops] == [3, 4]
