@@ -124,10 +124,8 @@ def parse_changes(text: bytes) -> Changes:
 def advance(base: Allowlist, changes: Changes) -> Allowlist:
     """`base` with the changes made. Raises PolicyError where they do not fit together."""
     if changes.after != base.revision or changes.registry != base.registry:
-        problem = Problem(
-            "after", str(changes.after), f"these changes are not after {base.revision}"
-        )
-        raise PolicyError((problem,))
+        rule = f"these changes are not after revision {base.revision} of {base.registry}"
+        raise PolicyError((Problem("after", str(changes.after), rule),))
     gateways = {gateway.name: gateway for gateway in base.gateways} | changes.gateways
     peers = {peer.id: peer for peer in base.peers} | changes.peers
     return _consistent(
