@@ -1,7 +1,6 @@
 """peergate apply: a policy file becomes the registry's content, whole or not at all."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -108,24 +107,23 @@ def test_what_a_service_shares_is_warned_of_on_stderr(peergate: Peergate, policy
 
 
 @pytest.fixture
-def somebody(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Somebody at the terminal, who says no; the questions that they were asked."""
-    asked: list[str] = []
+    questions: list[str] = []
 
     def no(question: str) -> bool:
-        asked.append(question)
+        questions.append(question)
         return False
 
     for module in (cli.apply, cli.gateways):
         monkeypatch.setattr(module, "interactive", lambda: True)
         monkeypatch.setattr(module, "ask", no)
-    return iter([asked])
+    return questions
 
 
 def test_on_a_terminal_it_asks_before_it_revokes(
-    peergate: Peergate, policy: Path, somebody: Iterator[list[str]]
+    peergate: Peergate, policy: Path, asked: list[str]
 ) -> None:
-    asked = next(somebody)
     assert peergate("apply", "-f", policy).code == 0
     assert asked == []
     policy.write_text(POLICY[: POLICY.index("  - name: branch-8")])
@@ -140,12 +138,12 @@ def test_on_a_terminal_it_asks_before_it_revokes(
 
 
 def test_on_a_terminal_it_asks_before_it_removes_a_gateway(
-    peergate: Peergate, somebody: Iterator[list[str]]
+    peergate: Peergate, asked: list[str]
 ) -> None:
     add = ("gateway", "add", "hub", "--address", "198.51.100.1", "--service", "gre")
     assert peergate(*add).code == 0
     assert peergate("gateway", "remove", "hub").code == 1
-    assert next(somebody) == ["Remove gateway hub?"]
+    assert asked == ["Remove gateway hub?"]
     assert peergate("gateway", "remove", "hub", "--yes").code == 0
 
 

@@ -1,11 +1,13 @@
 """Explain: a packet is built, judged by the program, and the reasons are told."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
+from typing import Protocol
 
 import pytest
 
-from control.bench import offline
+from control.bench import Bench, offline
 from control.explain import PROTOCOLS, Account, Question, account, build
 from control.model import Allowlist, Gateway, Peer
 from policy.prefixes import Network
@@ -14,14 +16,15 @@ from policy.window import Window, to_ns
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-WIREGUARD, IPSEC = Service(UDP, 51820), Service(UDP, 500)
+WIREGUARD = Service(UDP, 51820)
+ALWAYS = Window()
 
 
 def gateway(name: str, address: str, *services: Service, enforce: Window | None) -> Gateway:
     return Gateway(name, (ip_network(address),), services, enforce)
 
 
-def peer(number: int, name: str, at: str, *sources: str, valid: Window = Window()) -> Peer:
+def peer(number: int, name: str, at: str, *sources: str, valid: Window = ALWAYS) -> Peer:
     prefixes: tuple[Network, ...] = tuple(map(ip_network, sources))
     owner, contact = "Branch networks", "netops@example.net"
     return Peer(number, name, at, owner, contact, "A tunnel", prefixes, valid)
@@ -49,24 +52,37 @@ ALLOWLIST = Allowlist(
 )
 
 
-def told(
-    source: str,
-    destination: str,
-    port: int | None = 51820,
-    protocol: int = UDP,
-    now: datetime = NOW,
-) -> Account:
-    sport = None if port is None else 40000
-    asked = Question(ip_address(source), ip_address(destination), protocol, sport, port)
-    with offline(ALLOWLIST, now) as bench:
-        said = bench.judge(build(asked), to_ns(now))
-    return account(asked, said, bench.gateways, ALLOWLIST, now)
+class Told(Protocol):
+    def __call__(
+        self, source: str, destination: str, port: int | None = 51820, protocol: int = UDP
+    ) -> Account: ...
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    with offline(ALLOWLIST, NOW) as bench:
+        yield bench
+
+
+@pytest.fixture
+def told(bench: Bench) -> Told:
+    """The account of one packet."""
+
+    def told(
+        source: str, destination: str, port: int | None = 51820, protocol: int = UDP
+    ) -> Account:
+        sport = None if port is None else 40000
+        asked = Question(ip_address(source), ip_address(destination), protocol, sport, port)
+        said = bench.judge(build(asked), to_ns(NOW))
+        return account(asked, said, bench.gateways, ALLOWLIST, NOW)
+
+    return told
 
 
 HUB, SPOKE, SOON, OVER = (f"198.51.100.{n}" for n in (1, 2, 3, 4))
 
 
-def test_a_registered_peer() -> None:
+def test_a_registered_peer(told: Told) -> None:
     found = told("203.0.113.65", HUB)
     assert (found.said.verdict, found.said.action) == ("registered", "pass")
     assert found.gateway == "hub"
@@ -77,7 +93,7 @@ def test_a_registered_peer() -> None:
     assert found.why == ("203.0.113.64/27 of peer branch-7 (1) at hub is valid",)
 
 
-def test_where_the_longest_does_not_hold_a_wider_one_does() -> None:
+def test_where_the_longest_does_not_hold_a_wider_one_does(told: Told) -> None:
     found = told("203.0.113.9", HUB)
     assert found.said.verdict == "registered"
     assert found.peer is not None
@@ -90,7 +106,7 @@ def test_where_the_longest_does_not_hold_a_wider_one_does() -> None:
     )
 
 
-def test_one_that_has_expired() -> None:
+def test_one_that_has_expired(told: Told) -> None:
     found = told("192.0.2.1", HUB)
     assert (found.said.verdict, found.said.action) == ("expired", "drop")
     assert found.peer is not None
@@ -101,7 +117,7 @@ def test_one_that_has_expired() -> None:
     )
 
 
-def test_one_that_is_not_yet_valid() -> None:
+def test_one_that_is_not_yet_valid(told: Told) -> None:
     found = told("192.0.2.65", HUB)
     assert (found.said.verdict, found.said.action) == ("unregistered", "drop")
     assert found.peer is not None
@@ -111,7 +127,7 @@ def test_one_that_is_not_yet_valid() -> None:
     )
 
 
-def test_the_same_source_at_another_gateway_comes_nearest() -> None:
+def test_the_same_source_at_another_gateway_comes_nearest(told: Told) -> None:
     found = told("192.0.2.129", HUB)
     assert found.said.verdict == "unregistered"
     assert found.peer is None
@@ -122,7 +138,7 @@ def test_the_same_source_at_another_gateway_comes_nearest() -> None:
     )
 
 
-def test_else_the_prefix_with_most_in_common_comes_nearest() -> None:
+def test_else_the_prefix_with_most_in_common_comes_nearest(told: Told) -> None:
     found = told("203.0.113.97", HUB)
     assert found.nearest is not None
     assert str(found.nearest.source) == "203.0.113.64/27"
@@ -130,16 +146,13 @@ def test_else_the_prefix_with_most_in_common_comes_nearest() -> None:
     assert told("203.0.112.1", HUB).nearest is not None
 
 
-def test_what_has_little_in_common_does_not_come_near() -> None:
-    found = told("8.0.0.1", HUB)
+def test_what_has_little_in_common_does_not_come_near(told: Told) -> None:
+    found = told("198.51.100.200", HUB)
     assert found.nearest is None
-    assert found.why[0] == "no registration at hub comes near 8.0.0.1"
-    # Another family is not near either.
-    assert told("203.0.113.7", SPOKE).nearest is not None
-    assert told("2001:dbf::1", "2001:db8::1").nearest is None
+    assert found.why[0] == "no registration at hub comes near 198.51.100.200"
 
 
-def test_over_ipv6() -> None:
+def test_over_ipv6(told: Told) -> None:
     assert told("2001:db8:7::1", "2001:db8::1").said.verdict == "registered"
     found = told("2001:db8:8::1", "2001:db8::1", port=None, protocol=50)
     assert found.said.verdict == "unregistered"
@@ -156,13 +169,15 @@ def test_over_ipv6() -> None:
         (OVER, "over enforced until 2026-11-22T12:00:00Z: it passes, counted as would drop"),
     ],
 )
-def test_the_gateways_mode_decides_what_becomes_of_it(destination: str, reason: str) -> None:
-    found = told("8.0.0.1", destination)
+def test_the_gateways_mode_decides_what_becomes_of_it(
+    told: Told, destination: str, reason: str
+) -> None:
+    found = told("198.51.100.200", destination)
     assert found.why[-1] == reason
     assert found.said.would_drop == (destination != HUB)
 
 
-def test_what_is_not_the_gateways_business() -> None:
+def test_what_is_not_the_gateways_business(told: Told) -> None:
     found = told("203.0.113.7", "198.51.100.9")
     assert (found.said.verdict, found.gateway, found.peer) == ("bystander", None, None)
     assert found.why == ("198.51.100.9 is no gateway's address",)
@@ -174,22 +189,21 @@ def test_what_is_not_the_gateways_business() -> None:
 
 
 @pytest.mark.parametrize("destination", [HUB, "2001:db8::1"])
-def test_every_protocol_can_be_asked_about(destination: str) -> None:
+def test_every_protocol_can_be_asked_about(bench: Bench, destination: str) -> None:
     """None is malformed: what we build is whole, also where a protocol is an extension header."""
     source = "203.0.113.7" if destination == HUB else "2001:db8:7::1"
     judged: dict[int, str] = {}
-    with offline(ALLOWLIST, NOW) as bench:
-        for protocol in range(256):
-            port = 9 if protocol in (TCP, UDP) else None
-            asked = Question(ip_address(source), ip_address(destination), protocol, port, port)
-            judged[protocol] = bench.judge(build(asked), to_ns(NOW)).verdict
+    for protocol in range(256):
+        port = 9 if protocol in (TCP, UDP) else None
+        asked = Question(ip_address(source), ip_address(destination), protocol, port, port)
+        judged[protocol] = bench.judge(build(asked), to_ns(NOW)).verdict
     own = 97 if destination == HUB else 50
     assert {protocol for protocol, word in judged.items() if word == "registered"} == {own}
     assert set(judged.values()) == {"registered", "unprotected"}
     assert PROTOCOLS["esp"] == 50
 
 
-def test_json_is_whole() -> None:
+def test_json_is_whole(told: Told) -> None:
     document = told("203.0.113.65", HUB).to_json()
     assert document["packet"] == {
         "src": "203.0.113.65",
@@ -218,10 +232,9 @@ def test_json_is_whole() -> None:
     }
 
 
-def test_without_a_snapshot_the_decision_is_told_all_the_same() -> None:
+def test_without_a_snapshot_the_decision_is_told_all_the_same(bench: Bench) -> None:
     asked = Question(ip_address("203.0.113.7"), ip_address(HUB), UDP, 40000, 51820)
-    with offline(ALLOWLIST, NOW) as bench:
-        said = bench.judge(build(asked), to_ns(NOW))
+    said = bench.judge(build(asked), to_ns(NOW))
     found = account(asked, said, bench.gateways, None, NOW)
     assert (found.said.verdict, found.gateway, found.revision) == ("registered", "hub", None)
     assert found.why == ("peer 1 decided, of which the snapshot on disk knows nothing",)

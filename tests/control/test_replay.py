@@ -1,6 +1,6 @@
 """Replay: every verdict from a capture, through the compiled program."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
@@ -13,7 +13,7 @@ from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet, Raw
 from scapy.utils import wrpcap, wrpcapng
 
-from control.bench import offline
+from control.bench import Bench, offline
 from control.capture import Frame, frames
 from control.model import Allowlist, Gateway, Peer
 from control.replay import Judgement, Summary, replay
@@ -22,6 +22,7 @@ from policy.window import Window, to_ns
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
+ALWAYS = Window()
 HUB = Gateway(
     name="hub",
     addresses=(ip_network("198.51.100.1/32"), ip_network("2001:db8::1/128")),
@@ -31,9 +32,7 @@ HUB = Gateway(
 SPOKE = Gateway("spoke", (ip_network("198.51.100.2/32"),), (Service(17, 51820),), enforce=None)
 
 
-def peer(
-    number: int, name: str, source: str, gateway: str = "hub", valid: Window = Window()
-) -> Peer:
+def peer(number: int, name: str, source: str, gateway: str = "hub", valid: Window = ALWAYS) -> Peer:
     return Peer(
         id=number,
         name=name,
@@ -70,11 +69,16 @@ def tunnel(source: str, destination: str = "198.51.100.1", port: int = 51820) ->
     return ether() / ip(src=source, dst=destination) / UDP(sport=1024, dport=port) / Raw(b"x" * 32)
 
 
-def judged(data: Iterable[bytes], now: datetime = NOW) -> list[Judgement]:
+def judge_all(bench: Bench, data: Iterable[bytes], now: datetime = NOW) -> list[Judgement]:
     read = (Frame(number, each, truncated=False) for number, each in enumerate(data, 1))
     peers = {each.id: each.name for each in ALLOWLIST.peers}
-    with offline(ALLOWLIST, now) as bench:
-        return list(replay(read, bench.judge, to_ns(now), bench.gateways, peers))
+    return list(replay(read, bench.judge, to_ns(now), bench.gateways, peers))
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    with offline(ALLOWLIST, NOW) as bench:
+        yield bench
 
 
 CASES = [
@@ -122,12 +126,12 @@ CASES = [
 
 
 @pytest.mark.parametrize("suffix", ["pcap", "pcapng"])
-def test_every_verdict_out_of_a_capture(tmp_path: Path, suffix: str) -> None:
+def test_every_verdict_out_of_a_capture(bench: Bench, tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"all.{suffix}"
     packets = [packet for _, packet, *_ in CASES]
     (wrpcap if suffix == "pcap" else wrpcapng)(str(file), packets)
     with file.open("rb") as stream:
-        found = judged(frame.data for frame in frames(stream))
+        found = judge_all(bench, (frame.data for frame in frames(stream)))
     assert [(j.packet, j.verdict, j.action, j.gateway, j.peer) for j in found] == [
         (number, *expected) for number, (_, _, *expected) in enumerate(CASES, 1)
     ]
@@ -135,9 +139,9 @@ def test_every_verdict_out_of_a_capture(tmp_path: Path, suffix: str) -> None:
     assert would_drop == ["a stranger, monitored"]
 
 
-def test_a_frame_that_the_kernel_does_not_run_is_other() -> None:
+def test_a_frame_that_the_kernel_does_not_run_is_other(bench: Bench) -> None:
     whole = bytes(tunnel("192.0.2.1"))
-    assert [said.verdict for said in judged([b"", whole[:13], whole[:14], whole])] == [
+    assert [said.verdict for said in judge_all(bench, [b"", whole[:13], whole[:14], whole])] == [
         "other",
         "other",
         "other",
@@ -145,28 +149,30 @@ def test_a_frame_that_the_kernel_does_not_run_is_other() -> None:
     ]
 
 
-def test_a_jumbo_frame_is_judged_by_its_first_bytes(tmp_path: Path) -> None:
+def test_a_jumbo_frame_is_judged_by_its_first_bytes(bench: Bench, tmp_path: Path) -> None:
     file = tmp_path / "jumbo.pcap"
     wrpcap(str(file), [tunnel("192.0.2.1") / Raw(b"x" * 8900)])
     with file.open("rb") as stream:
-        (said,) = judged(frame.data for frame in frames(stream))
+        (said,) = judge_all(bench, (frame.data for frame in frames(stream)))
     assert said.verdict == "unregistered"
 
 
-def test_the_moment_decides(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        (NOW - timedelta(microseconds=1), ["registered", "unregistered"]),
+        (NOW, ["expired", "unregistered"]),
+        (NOW + DAY, ["expired", "registered"]),
+    ],
+)
+def test_the_moment_decides(bench: Bench, now: datetime, expected: list[str]) -> None:
+    """Windows are half-open."""
     ended, coming = bytes(tunnel("203.0.113.65")), bytes(tunnel("203.0.113.9"))
-    moments = (NOW - DAY, NOW - timedelta(microseconds=1), NOW, NOW + DAY)
-    found = [[said.verdict for said in judged([ended, coming], now)] for now in moments]
-    assert found == [
-        ["registered", "unregistered"],
-        ["registered", "unregistered"],
-        ["expired", "unregistered"],
-        ["expired", "registered"],
-    ]
+    assert [said.verdict for said in judge_all(bench, [ended, coming], now)] == expected
 
 
-def test_json_has_exactly_these_keys() -> None:
-    (said,) = judged([bytes(tunnel("203.0.113.7"))])
+def test_json_has_exactly_these_keys(bench: Bench) -> None:
+    (said,) = judge_all(bench, [bytes(tunnel("203.0.113.7"))])
     plain = {
         "packet": 1,
         "verdict": "registered",
@@ -180,9 +186,9 @@ def test_json_has_exactly_these_keys() -> None:
     assert replace(said, truncated=True).to_json() == {**plain, "truncated": True}
 
 
-def test_the_summary_counts_and_keeps_the_first_drops() -> None:
+def test_the_summary_counts_and_keeps_the_first_drops(bench: Bench) -> None:
     summary = Summary(shown_drops=2)
-    for said in judged(bytes(packet) for _, packet, *_ in CASES):
+    for said in judge_all(bench, (bytes(packet) for _, packet, *_ in CASES)):
         summary.add(said)
     assert summary.packets == len(CASES) == sum(summary.counts.values())
     assert summary.counts["hub", "unregistered", "drop", False] == 2
