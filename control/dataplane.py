@@ -63,7 +63,7 @@ class DataPlane:
         try:
             self._tables = {name: self._table(name) for name in (*pins.PINNED, "explanation")}
             if pin_dir is not None:
-                self._check_pinned()
+                self._check_pinned(pin_dir)
             self.program_fd = self._load(LIVE)
             self._explain_fd = self._load(EXPLAIN)
         except BaseException:
@@ -246,7 +246,7 @@ class DataPlane:
             except Exception as error:  # bcc raises nothing narrower
                 raise _refused("loaded", error, noise()) from None
 
-    def _check_pinned(self) -> None:
+    def _check_pinned(self, pin_dir: Path) -> None:
         """Raise DataPlaneError where a pinned map has another shape: bcc adopts it in silence."""
         for name in pins.PINNED:
             table = self._bpf[name.encode()]
@@ -258,23 +258,14 @@ class DataPlane:
                 "max_entries": table.max_entries,
                 "flags": table.flags,
             }
-            try:
-                info = syscalls.map_info(table.map_fd)
-            except OSError as error:
-                raise self._misfit(name, error.strerror or str(error)) from None
+            info = syscalls.map_info(table.map_fd)
             wrong = [
                 f"{field} is {getattr(info, field)}, not {wanted}"
                 for field, wanted in expected.items()
                 if getattr(info, field) != wanted
             ]
             if wrong:
-                raise self._misfit(name, ", ".join(wrong))
-
-    def _misfit(self, name: str, why: str) -> DataPlaneError:
-        return DataPlaneError(
-            f"{self.pin_dir}/{name}: pinned there is another map ({why}), which was not made by "
-            "this agent; run `peergate detach`, then start the agent again"
-        )
+                raise pins.misfit(pin_dir / name, ", ".join(wrong))
 
 
 def _bcc() -> Bcc:
@@ -291,6 +282,7 @@ def _bcc() -> Bcc:
 def _compile(sizes: Sizes, pin_dir: Path | None) -> Bcc:
     """bcc's object, its maps made or, where they are pinned, opened."""
     bpf = _bcc()
+    _check_privilege()
     with suppress(ValueError, OSError):
         # Before 5.11 the kernel counts maps as locked memory.
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY,) * 2)
@@ -302,7 +294,6 @@ def _compile(sizes: Sizes, pin_dir: Path | None) -> Bcc:
     ]
     if pin_dir is not None:
         flags.append(f'-DPG_PINS="{pin_dir}"')
-    _check_privilege()
     if _loads(_COARSE_CLOCK):
         flags.append("-DPG_COARSE_CLOCK")
     with headers.kernel_headers(), _stderr_held() as noise:
@@ -337,10 +328,10 @@ def _loads(code: bytes) -> bool:
 def _refused(done: str, error: Exception, noise: str) -> DataPlaneError:
     """One line of what the compiler or the verifier wrote to standard error, and the mend."""
     lines = [line.strip() for line in noise.splitlines() if line.strip()]
-    telling = [line for line in lines if "error:" in line] or lines[-1:] or [str(error)]
-    if "file not found" in telling[0]:
-        mend = "install linux-libc-dev"
-    elif done == "compiled":
+    # After its reason the verifier writes statistics.
+    said = [line for line in lines if not line.startswith(("processed ", "verification time"))]
+    telling = [line for line in lines if "error:" in line] or said[-1:] or [str(error)]
+    if done == "compiled":
         mend = "install the versions of peergate and python3-bpfcc that belong together"
     else:
         mend = "use Linux 5.10 or later, and report this line with the kernel's version"

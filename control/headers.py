@@ -11,19 +11,28 @@ from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
+from control.errors import DataPlaneError
+
 SOURCES = Path(str(files("bpf")))
 PROGRAM = SOURCES / "peergate.c"
 LAYOUT = SOURCES / "peergate.h"
 KERNEL = SOURCES / "kernel"
 
-_SYSTEM = Path("/usr/include")
+SYSTEM = Path("/usr/include")
 
 
 def include_flags() -> list[str]:
-    """Where the compiler finds our headers, and after all others the system's."""
-    machine = _SYSTEM / f"{platform.machine()}-linux-gnu"
-    flags = [f"-I{SOURCES}", "-idirafter", str(_SYSTEM)]
-    return [*flags, "-idirafter", str(machine)] if machine.is_dir() else flags
+    """Where the compiler finds our headers, and after all others the system's.
+
+    Raises DataPlaneError where these are missing: bcc 0.26 would crash.
+    """
+    machine = SYSTEM / f"{platform.machine()}-linux-gnu"
+    directories = [SYSTEM, machine] if machine.is_dir() else [SYSTEM]
+    for needed in ("linux/types.h", "asm/types.h"):
+        if not any((directory / needed).is_file() for directory in directories):
+            raise DataPlaneError(f"{SYSTEM}/{needed} is missing: install linux-libc-dev")
+    after = [flag for directory in directories for flag in ("-idirafter", str(directory))]
+    return [f"-I{SOURCES}", *after]
 
 
 @contextmanager

@@ -42,7 +42,7 @@ class BpfMap:
         except OSError as error:
             if error.errno not in _NO_BATCHES:
                 raise self._failed("read", error) from None
-            yield from self._items_one_by_one()
+            yield from self.items_one_by_one()
 
     def write(self, rows: Sequence[tuple[bytes, bytes]]) -> int:
         """Write the rows in order; how many, which is fewer only where the map is full."""
@@ -58,8 +58,12 @@ class BpfMap:
             if error.errno not in _NO_BATCHES + _FULL:
                 raise self._failed("written", error) from None
         # What a batch could not do, single writes do or say why not.
+        return done + self.write_one_by_one(rows[done:])
+
+    def write_one_by_one(self, rows: Sequence[tuple[bytes, bytes]]) -> int:
+        done = 0
         try:
-            for key, value in rows[done:]:
+            for key, value in rows:
                 syscalls.update(self.fd, key, value)
                 done += 1
         except OSError as error:
@@ -79,7 +83,10 @@ class BpfMap:
             done += error.done
             if error.errno not in (*_NO_BATCHES, errno.ENOENT):
                 raise self._failed("deleted from", error) from None
-        for key in keys[done:]:
+        self.delete_one_by_one(keys[done:])
+
+    def delete_one_by_one(self, keys: Sequence[bytes]) -> None:
+        for key in keys:
             try:
                 syscalls.delete(self.fd, key)
             except FileNotFoundError:
@@ -108,7 +115,7 @@ class BpfMap:
                 strict=True,
             )
 
-    def _items_one_by_one(self) -> Iterator[tuple[Record, Record]]:
+    def items_one_by_one(self) -> Iterator[tuple[Record, Record]]:
         key = None
         while True:
             try:

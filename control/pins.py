@@ -63,13 +63,26 @@ def new_dir(directory: Path) -> Path:
 
 
 def check_whole(directory: Path) -> None:
-    """Raise DataPlaneError where a set lacks maps: guessing could forget gateway numbers."""
+    """Raise DataPlaneError where a set lacks maps: guessing could forget gateway numbers.
+
+    What shape they have is compared where bcc's types are known.
+    """
     found = {path.name for path in directory.iterdir()}
     if missing := [name for name in PINNED if name not in found]:
         raise DataPlaneError(
             f"{directory}: the pins of {', '.join(missing)} are gone: somebody removed them; "
             "run `peergate detach`, then start the agent again"
         )
+    for name in PINNED:
+        if _map_id(directory / name) is None:
+            raise misfit(directory / name, "not a map")
+
+
+def misfit(path: Path, why: str) -> DataPlaneError:
+    return DataPlaneError(
+        f"{path}: pinned there is something else ({why}), which this agent did not make; "
+        "run `peergate detach`, then start the agent again"
+    )
 
 
 def sets(bpffs: Path) -> list[Path]:
@@ -129,16 +142,19 @@ class Programs:
 
 
 def _pinned_ids(bpffs: Path) -> frozenset[int]:
-    ids = set()
-    for path in (pin for directory in sets(bpffs) for pin in directory.iterdir()):
-        try:
-            fd = syscalls.open_pinned(path)
-        except OSError as error:
-            raise DataPlaneError(f"{path}: not opened: {error.strerror}; run as root") from None
-        try:
-            ids.add(syscalls.map_info(fd).id)
-        except OSError:
-            log.warning("%s: pinned there is no map", path)
-        finally:
-            os.close(fd)
-    return frozenset(ids)
+    paths = [path for directory in sets(bpffs) for path in directory.iterdir()]
+    return frozenset(id_ for path in paths if (id_ := _map_id(path)) is not None)
+
+
+def _map_id(path: Path) -> int | None:
+    """The id of the map pinned at `path`; None where that is no map."""
+    try:
+        fd = syscalls.open_pinned(path)
+    except OSError as error:
+        raise DataPlaneError(f"{path}: not opened: {error.strerror}; run as root") from None
+    try:
+        return syscalls.map_info(fd).id
+    except OSError:
+        return None
+    finally:
+        os.close(fd)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 
@@ -59,6 +60,19 @@ def full_of_everything() -> Tables:
     return tables
 
 
+@pytest.fixture(scope="module")
+def loaded() -> Iterator[DataPlane]:
+    with DataPlane.offline(SIZES) as plane:
+        yield plane
+
+
+@pytest.fixture
+def plane(loaded: DataPlane) -> DataPlane:
+    """With empty maps."""
+    loaded.apply(difference(loaded.tables(), Tables()))
+    return loaded
+
+
 def test_rows_come_out_as_they_went_in() -> None:
     with DataPlane.offline(ROOMY) as plane:
         assert plane.tables() == Tables()
@@ -88,48 +102,43 @@ def test_single_calls_do_what_batches_do() -> None:
             assert {bytes(key): bytes(value) for key, value in table.items()} == batched
 
 
-def test_deleting_what_is_not_there_is_no_error() -> None:
-    with DataPlane.offline(SIZES) as plane:
-        plane.apply(Difference(site(host(1), host(2), host(3))))
-        gone = (host(9), host(1), host(8), host(2), host(7))
-        plane.apply(Difference(Tables(), (3,), (HUB + 9,), (*gone, prefix(1))))
-        assert plane.tables() == site(host(3))
+def test_deleting_what_is_not_there_is_no_error(plane: DataPlane) -> None:
+    plane.apply(Difference(site(host(1), host(2), host(3))))
+    gone = (host(9), host(1), host(8), host(2), host(7))
+    plane.apply(Difference(Tables(), (3,), (HUB + 9,), (*gone, prefix(1))))
+    assert plane.tables() == site(host(3))
 
 
 @pytest.mark.parametrize(("kind", "table"), [(host, "hosts"), (prefix, "prefixes")])
-def test_full_map(kind: type, table: str) -> None:
+def test_full_map(kind: type, table: str, plane: DataPlane) -> None:
     """The number, the limit and the setting are named; the rest is in force."""
-    with DataPlane.offline(SIZES) as plane:
-        with pytest.raises(MapFullError) as refused:
-            plane.apply(Difference(site(*(kind(n) for n in range(11)))))
-        assert (refused.value.table, refused.value.limit, refused.value.wanted) == (table, 8, 11)
-        assert f"max_{table}" in refused.value.message
-        tables = plane.tables()
-        assert len(tables.entries) == 8
-        assert (tables.gateways, tables.targets) == (site().gateways, site().targets)
+    with pytest.raises(MapFullError) as refused:
+        plane.apply(Difference(site(*(kind(n) for n in range(11)))))
+    assert (refused.value.table, refused.value.limit, refused.value.wanted) == (table, 8, 11)
+    assert f"max_{table}" in refused.value.message
+    tables = plane.tables()
+    assert len(tables.entries) == 8
+    assert (tables.gateways, tables.targets) == (site().gateways, site().targets)
 
 
-def test_full_map_takes_what_deleting_makes_room_for() -> None:
-    with DataPlane.offline(SIZES) as plane:
-        before, after = site(*map(host, range(8))), site(*map(host, range(4, 12)))
-        plane.apply(Difference(before))
-        plane.apply(difference(before, after))
-        assert plane.tables() == after
+def test_full_map_takes_what_deleting_makes_room_for(plane: DataPlane) -> None:
+    before, after = site(*map(host, range(8))), site(*map(host, range(4, 12)))
+    plane.apply(Difference(before))
+    plane.apply(difference(before, after))
+    assert plane.tables() == after
 
 
-def test_full_gateways() -> None:
-    with DataPlane.offline(SIZES) as plane:
-        rows = Tables(gateways={n: GatewayRow(f"g{n}") for n in range(1, 6)})
-        with pytest.raises(MapFullError, match="max_gateways"):
-            plane.apply(Difference(rows))
-        assert list(plane.tables().gateways) == [1, 2, 3, 4] or len(plane.tables().gateways) == 4
+def test_full_gateways(plane: DataPlane) -> None:
+    rows = Tables(gateways={n: GatewayRow(f"g{n}") for n in range(1, 6)})
+    with pytest.raises(MapFullError, match="max_gateways"):
+        plane.apply(Difference(rows))
+    assert set(plane.tables().gateways) == {1, 2, 3, 4}
 
 
-def test_too_many_services_at_an_address() -> None:
-    with DataPlane.offline(SIZES) as plane:
-        many = Target(tuple((Service(17, port), 1) for port in range(1, 18)))
-        with pytest.raises(DataPlaneError, match="17 services"):
-            plane.apply(Difference(Tables(targets={HUB: many})))
+def test_too_many_services_at_an_address(plane: DataPlane) -> None:
+    many = Target(tuple((Service(17, port), 1) for port in range(1, 18)))
+    with pytest.raises(DataPlaneError, match="17 services"):
+        plane.apply(Difference(Tables(targets={HUB: many})))
 
 
 def test_counters_add_up_over_cpus() -> None:
@@ -149,12 +158,12 @@ def test_counters_add_up_over_cpus() -> None:
         assert sum(c.packets for each in counts.values() for c in each.values()) == len(cpus)
 
 
-def test_long_frame_is_run_by_its_first_bytes() -> None:
-    with DataPlane.offline(SIZES) as plane:
-        plane.apply(Difference(site(host(7))))
-        assert plane.run(FRAME + b"\0" * 9000) == "pass"
-        assert plane.counters()[1]["registered_pass"].bytes == 2048
-        assert plane.explain(FRAME + b"\0" * 9000, 0).verdict == "registered"
+def test_long_frame_is_run_by_its_first_bytes(plane: DataPlane) -> None:
+    plane.apply(Difference(site(host(7))))
+    before = plane.counters()[1]["registered_pass"].bytes
+    assert plane.run(FRAME + b"\0" * 9000) == "pass"
+    assert plane.counters()[1]["registered_pass"].bytes == before + 2048
+    assert plane.explain(FRAME + b"\0" * 9000, 0).verdict == "registered"
 
 
 def test_closing_unloads() -> None:
@@ -182,7 +191,10 @@ def test_missing_headers_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ("line", "said"),
     [
         ("#error no such thing\n", "could not be compiled: .*error: no such thing"),
-        ("int x = *(int *)(long)ctx->data; if (x) return x;\n", "could not be loaded: .*invalid"),
+        (
+            "int x = *(int *)(long)ctx->data; if (x) return x;\n",
+            "could not be loaded: .*outside of the packet",
+        ),
     ],
 )
 def test_refusal_is_one_line(

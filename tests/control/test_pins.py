@@ -138,7 +138,7 @@ def test_pinned_program_in_place_of_a_map(bpffs: Path) -> None:
         syscalls.pin(plane.program_fd, directory / "hosts")
         # Whose program this is can still be told.
         assert pins.Programs(bpffs).is_ours(plane.program_id)
-    with pytest.raises(DataPlaneError, match=r"hosts: .*not a BPF map"):
+    with pytest.raises(DataPlaneError, match=r"hosts: .*not a map"):
         DataPlane.pinned(bpffs, SIZES)
 
 
@@ -166,14 +166,14 @@ def test_set_cut_off_half_made_is_made_again(bpffs: Path) -> None:
 def test_no_set_where_none_may_be_made(bpffs: Path) -> None:
     with pytest.raises(DataPlaneError, match="start the agent first"):
         DataPlane.pinned(bpffs, SIZES, create=False)
-    assert list(bpffs.iterdir()) == []
+    assert pins.sets(bpffs) == []
 
 
 def test_failure_leaves_no_set(bpffs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(headers, "SYSTEM", bpffs)
     with pytest.raises(DataPlaneError):
         DataPlane.pinned(bpffs, SIZES)
-    assert list(bpffs.iterdir()) == []
+    assert pins.sets(bpffs) == []
 
 
 def test_bpffs_is_mounted_once(bpffs: Path) -> None:
