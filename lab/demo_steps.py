@@ -15,8 +15,8 @@ from lab.watch import wait_until
 from lab.wireguard import PORT as WIREGUARD
 
 BRANCH_V6_BLOCK = "2001:db8:7::/48"
-APPLIED = 10.0  # seconds that a change may take from the registry to the kernel
-TUNNEL_UP = 20.0  # seconds that a client may take: its own retries are up to 5 s apart
+APPLIED = 20.0  # seconds that a change may take from the registry to the kernel
+TUNNEL_UP = 30.0  # seconds that a client may take: its own retries are up to 5 s apart
 TRIAL = 25  # seconds of validity; the tunnel needs up to TUNNEL_UP of them
 MEGABYTE = 1_000_000
 ENDLESS = ("registered_pass", "expired_drop", "unregistered_drop")

@@ -11,6 +11,7 @@ namespace, and maps pinned in a bpffs mounted there vanish with it.
 
 import ctypes
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -151,17 +152,31 @@ class Namespace:
         text: str | None = None,
         env: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command here to its end; `text` is its standard input."""
-        with self.entered():
-            return subprocess.run(
-                list(map(str, argv)),
-                input=text or "",
-                capture_output=True,
-                text=True,
-                timeout=timeout,
-                check=check,
-                env=env,
-            )
+        """Run a command here to its end; `text` is its standard input.
+
+        Raises LabError where it is not installed, takes longer than `timeout` seconds,
+        or, with `check`, fails.
+        """
+        try:
+            with self.entered():
+                done = subprocess.run(
+                    list(map(str, argv)),
+                    input=text or "",
+                    capture_output=True,
+                    text=True,
+                    timeout=timeout,
+                    check=False,
+                    env=env,
+                )
+        except FileNotFoundError:
+            raise LabError(f"{argv[0]} is not installed: run `make setup`") from None
+        except subprocess.TimeoutExpired:
+            line = shlex.join(map(str, argv))
+            raise LabError(f"{line}: not done after {timeout:g} s") from None
+        if check and done.returncode:
+            line = shlex.join(map(str, argv))
+            raise LabError(f"{line}: exit {done.returncode}: {done.stderr.strip()}")
+        return done
 
     def socket(self, family: int, kind: int, protocol: int = 0) -> socket.socket:
         """A socket of this namespace; the caller closes it."""

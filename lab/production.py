@@ -21,6 +21,7 @@ PORT = 8470
 LISTEN = f"{REGISTRY}:{PORT}"
 URL = f"http://{LISTEN}"
 ROUTER = "edge-1"
+PATIENCE = 60.0  # seconds that a service may take to start, on a slow machine
 MNT_DETACH = 2
 
 AGENT_TOML = """\
@@ -105,7 +106,7 @@ class RegistryService:
         self._process = self._peergate.start(
             self.log, "api", "serve", "--database", self._database, "--listen", LISTEN
         )
-        require(wait_until(self._answers, 20, 0.2), "the registry", self.log)
+        require(wait_until(self._answers, PATIENCE, 0.2), "the registry", self.log)
 
     def _answers(self) -> bool:
         with self._namespace.entered():
@@ -145,7 +146,7 @@ class Agent:
 
     def start(self) -> None:
         self._process = self._peergate.start(self.log, "agent", "--config", str(self.config))
-        require(wait_until(self.attached, 30, 0.1), "the agent", self.log)
+        require(wait_until(self.attached, PATIENCE, 0.1), "the agent", self.log)
 
     def attached(self) -> bool:
         """Whether a program sits on the uplink in the driver, read back from the kernel."""

@@ -58,6 +58,17 @@ def test_a_process_sees_its_namespace_and_ends_with_it() -> None:
     assert not Path(f"/proc/{sleeper.pid}").exists()
 
 
+def test_a_command_that_cannot_be_run_says_so() -> None:
+    with Namespace("command") as namespace:
+        assert namespace.run(["cat"], text="in").stdout == "in"
+        with pytest.raises(LabError, match="no-such-program is not installed"):
+            namespace.run(["no-such-program"])
+        with pytest.raises(LabError, match="exit 3: why"):
+            namespace.run(["sh", "-c", "echo why >&2; exit 3"], check=True)
+        with pytest.raises(LabError, match="sleep 60: not done after"):
+            namespace.run(["sleep", "60"], timeout=0.1)
+
+
 def test_a_process_that_ignores_sigterm_ends_too() -> None:
     with Namespace("stubborn") as namespace:
         stubborn = namespace.popen(
