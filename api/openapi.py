@@ -1,4 +1,4 @@
-"""The OpenAPI document: what FastAPI makes, with the errors that really come."""
+"""The OpenAPI document: what FastAPI makes, with the errors that really come and examples."""
 
 import re
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
+
+from api.routes.examples import EXAMPLES
 
 MEDIA_TYPE = "application/problem+json"
 _REF = "#/components/schemas/{model}"
@@ -51,6 +53,8 @@ def describe(app: FastAPI) -> None:
 
 def refuse_unknown_queries(request: Request) -> None:
     """A misspelt filter must not read as none."""
+    if not request.query_params:
+        return
     operation = _operation(request)
     known = {p["name"] for p in operation.get("parameters", ()) if p["in"] == "query"}
     unknown = [
@@ -92,6 +96,9 @@ def _with_errors(document: dict[str, Any]) -> dict[str, Any]:
         schemas.pop(name, None)
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
+            if examples := EXAMPLES.get((method, path)):
+                body = operation["requestBody"]["content"]["application/json"]
+                body["examples"] = {name: {"value": value} for name, value in examples.items()}
             for status, description in _errors(path, method, operation).items():
                 operation["responses"][status] = {
                     "description": description,

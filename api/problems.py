@@ -86,7 +86,10 @@ def _api_error(_request: Request, error: Exception) -> Response:
 
 def _invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    problems = problems_in([_detail(detail) for detail in error.errors()])
+    return _refused(problems_in([_detail(detail) for detail in error.errors()]))
+
+
+def _refused(problems: Sequence[Problem]) -> Response:
     return problem(
         HTTPStatus.UNPROCESSABLE_ENTITY, "the request is refused, nothing changed", "", problems
     )
@@ -113,6 +116,10 @@ def _detail(detail: Any) -> ErrorDetails:  # noqa: ANN401  # the framework has n
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
+    if status is HTTPStatus.BAD_REQUEST:
+        # What the framework says of a body that it cannot read at all.
+        unread = Problem("body", "", "not JSON in UTF-8 of a reasonable depth")
+        return _refused((unread,))
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
         # The framework names the methods of one route alone.
         allowed = ", ".join(methods_at(request.app, request.url.path))

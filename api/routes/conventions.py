@@ -91,8 +91,8 @@ def once_of(
         str | None,
         Header(
             pattern="^[!-~]{1,255}$",
-            description="sent again with the same key, a request is carried out once",
-            examples=["2f1f2c1e-6a3c-4a5d-9f0e-1a2b3c4d5e6f"],
+            description="sent again with the same key, a request is carried out once: "
+            "take a new one, such as a random UUID, for each request",
         ),
     ] = None,
 ) -> Once:

@@ -1,6 +1,6 @@
 """Bodies as people would send them, for the OpenAPI document."""
 
-from fastapi.openapi.models import Example
+from api.records import Json
 
 _HUB = {
     "name": "hub",
@@ -19,40 +19,38 @@ _BRANCH = {
     "valid_until": "2027-01-31T00:00:00Z",
 }
 
-GATEWAY: dict[str, Example] = {"hub": Example(value=_HUB)}
-GATEWAY_PATCH: dict[str, Example] = {
-    "monitor": Example(value={"mode": "monitor", "enforce_from": None, "enforce_until": None})
+_ROUTER = {
+    "registry": "4f6f0c9e-9f1f-4a57-9d28-2f4f3a0e7b11",
+    "revision": 12,
+    "version": "0.1.0",
+    "kernel": "6.18.0",
+    "time": "2026-11-23T12:00:00Z",
+    "interfaces": [
+        {"name": "eth0", "attach": "native", "attached": True, "program": 57, "error": None}
+    ],
+    "entries": {"hosts": 10, "prefixes": 3},
+    "repairs": 0,
+    "held": None,
+    "counters": {"hub": {"registered_pass": {"packets": 1, "bytes": 60}}},
 }
-PEER: dict[str, Example] = {"branch": Example(value=_BRANCH)}
-PEER_PATCH: dict[str, Example] = {"moved": Example(value={"sources": ["203.0.113.8"]})}
-DECISION: dict[str, Example] = {"reason": Example(value={"reason": "contract ended"})}
-RENEWAL: dict[str, Example] = {
-    "until": Example(value={"valid_until": "2040-01-31T00:00:00Z"}),
-    "without end": Example(value={"valid_until": None}),
-}
-POLICY: dict[str, Example] = {"one branch": Example(value={"gateways": [_HUB], "peers": [_BRANCH]})}
-TOKEN: dict[str, Example] = {"router": Example(value={"name": "router-1", "role": "agent"})}
-REPORT: dict[str, Example] = {
-    "router": Example(
-        value={
-            "registry": "4f6f0c9e-9f1f-4a57-9d28-2f4f3a0e7b11",
-            "revision": 12,
-            "version": "0.1.0",
-            "kernel": "6.18.0",
-            "time": "2026-11-23T12:00:00Z",
-            "interfaces": [
-                {
-                    "name": "eth0",
-                    "attach": "native",
-                    "attached": True,
-                    "program": 57,
-                    "error": None,
-                }
-            ],
-            "entries": {"hosts": 10, "prefixes": 3},
-            "repairs": 0,
-            "held": None,
-            "counters": {"hub": {"registered_pass": {"packets": 1, "bytes": 60}}},
-        }
-    )
+_REASON: dict[str, Json] = {"with a reason": {"reason": "contract ended"}}
+
+# By operation: a name and the body. They are put into the document as they stand, for
+# FastAPI would leave out what is null.
+EXAMPLES: dict[tuple[str, str], dict[str, Json]] = {
+    ("post", "/v1/gateways"): {"hub": _HUB},
+    ("patch", "/v1/gateways/{name}"): {
+        "only count": {"mode": "monitor", "enforce_from": None, "enforce_until": None}
+    },
+    ("post", "/v1/peers"): {"branch": _BRANCH},
+    ("patch", "/v1/peers/{id}"): {"moved": {"sources": ["203.0.113.8"]}},
+    ("post", "/v1/peers/{id}/reject"): _REASON,
+    ("post", "/v1/peers/{id}/revoke"): _REASON,
+    ("post", "/v1/peers/{id}/renew"): {
+        "until": {"valid_until": "2040-01-31T00:00:00Z"},
+        "without end": {"valid_until": None},
+    },
+    ("put", "/v1/policy"): {"one branch": {"gateways": [_HUB], "peers": [_BRANCH]}},
+    ("post", "/v1/tokens"): {"router": {"name": "router-1", "role": "agent"}},
+    ("put", "/v1/routers/{name}/report"): {"router": _ROUTER},
 }

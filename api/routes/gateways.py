@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Path
+from fastapi import APIRouter, Depends, Path
 from starlette.responses import Response
 
 from api.auth import CallerOf, RegistryOf, needs
@@ -10,7 +10,6 @@ from api.registry import gateways
 from api.registry.core import Write
 from api.registry.permissions import Permission
 from api.routes.conventions import ExpectedOf, Limit, NameCursor, OnceOf, answer
-from api.routes.examples import GATEWAY, GATEWAY_PATCH
 from api.routes.models import GatewayPage, GatewayPatch, GatewayView
 from policy.document import GatewaySpec, Name
 
@@ -30,9 +29,7 @@ def list_gateways(registry: RegistryOf, cursor: NameCursor = None, limit: Limit 
 
 
 @router.post("", dependencies=[writes], response_model=GatewayView, status_code=201)
-def add_gateway(
-    once: OnceOf, body: Annotated[GatewaySpec, Body(openapi_examples=GATEWAY)]
-) -> Response:
+def add_gateway(once: OnceOf, body: GatewaySpec) -> Response:
     """A new gateway; it takes part in the allowlist at once."""
 
     def work(write: Write) -> Response:
@@ -58,7 +55,7 @@ def change_gateway(
     caller: CallerOf,
     name: GatewayName,
     expected: ExpectedOf,
-    body: Annotated[GatewayPatch, Body(openapi_examples=GATEWAY_PATCH)],
+    body: GatewayPatch,
 ) -> Response:
     """Changes the fields that are sent; null takes a time away."""
     fields = body.model_dump(mode="json", exclude_unset=True)

@@ -205,13 +205,13 @@ class InterfaceReport(Document):
 
 
 class Entries(Document):
-    hosts: Annotated[int, Field(ge=0, le=2**63 - 1)]
-    prefixes: Annotated[int, Field(ge=0, le=2**63 - 1)]
+    hosts: Annotated[int, Field(ge=0, le=2**53)]
+    prefixes: Annotated[int, Field(ge=0, le=2**53)]
 
 
 class Count(Document):
-    packets: Annotated[int, Field(ge=0, le=2**64 - 1)]
-    bytes: Annotated[int, Field(ge=0, le=2**64 - 1)]
+    packets: Annotated[int, Field(ge=0)]
+    bytes: Annotated[int, Field(ge=0)]
 
 
 class RouterReport(Document):
@@ -224,7 +224,7 @@ class RouterReport(Document):
     time: Moment
     interfaces: Annotated[tuple[InterfaceReport, ...], Field(max_length=256)]
     entries: Entries
-    repairs: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
+    repairs: Annotated[int, Field(ge=0, le=2**53)] = 0
     held: Annotated[str, Field(max_length=2000)] | None = None
     counters: dict[str, dict[str, Count]] = Field(default_factory=dict)
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Path, Query
+from fastapi import APIRouter, Depends, Path, Query
 from starlette.responses import Response
 
 from api.auth import CallerOf, RegistryOf, needs
@@ -11,7 +11,6 @@ from api.registry import peers
 from api.registry.core import Write
 from api.registry.permissions import Permission
 from api.routes.conventions import ExpectedOf, Limit, NumberCursor, OnceOf, answer
-from api.routes.examples import DECISION, PEER, PEER_PATCH, RENEWAL
 from api.routes.models import Decision, PeerPage, PeerPatch, PeerView, Renewal
 from policy.document import Name, PeerSpec
 
@@ -47,7 +46,7 @@ def list_peers(
 
 
 @router.post("", dependencies=[requests], response_model=PeerView, status_code=201)
-def request_peer(once: OnceOf, body: Annotated[PeerSpec, Body(openapi_examples=PEER)]) -> Response:
+def request_peer(once: OnceOf, body: PeerSpec) -> Response:
     """Asks for a registration. It is pending, and lets nobody in, until it is approved."""
 
     def work(write: Write) -> Response:
@@ -73,7 +72,7 @@ def edit_peer(
     caller: CallerOf,
     number: Number,
     expected: ExpectedOf,
-    body: Annotated[PeerPatch, Body(openapi_examples=PEER_PATCH)],
+    body: PeerPatch,
 ) -> Response:
     """Changes the fields that are sent. A pending peer: by a registrar; an approved one: by an
     approver, and at once in force."""
@@ -98,7 +97,7 @@ def reject_peer(
     once: OnceOf,
     number: Number,
     expected: ExpectedOf,
-    body: Annotated[Decision | None, Body(openapi_examples=DECISION)] = None,
+    body: Decision | None = None,
 ) -> Response:
     """Turns a pending peer down."""
     reason = None if body is None else body.reason
@@ -114,7 +113,7 @@ def revoke_peer(
     once: OnceOf,
     number: Number,
     expected: ExpectedOf,
-    body: Annotated[Decision | None, Body(openapi_examples=DECISION)] = None,
+    body: Decision | None = None,
 ) -> Response:
     """Ends an approved peer now and for good."""
     reason = None if body is None else body.reason
@@ -130,7 +129,7 @@ def renew_peer(
     once: OnceOf,
     number: Number,
     expected: ExpectedOf,
-    body: Annotated[Renewal, Body(openapi_examples=RENEWAL)],
+    body: Renewal,
 ) -> Response:
     """Gives an approved peer, expired or not, a new end."""
     return once(

@@ -2,14 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Query
+from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from api.auth import CallerOf, RegistryOf, needs
 from api.registry import gateways, policy
 from api.registry.permissions import Permission
 from api.routes.conventions import ExpectedOf, answer
-from api.routes.examples import POLICY
 from api.routes.models import Applied, DifferenceView
 from policy.document import Policy
 
@@ -29,7 +28,7 @@ def apply_policy(
     registry: RegistryOf,
     caller: CallerOf,
     expected: ExpectedOf,
-    body: Annotated[Policy, Body(openapi_examples=POLICY)],
+    body: Policy,
     dry_run: Annotated[bool, Query(description="only say what would change")] = False,
 ) -> Response:
     """Makes the registry match the document, whole or not at all, in one revision.

@@ -2,14 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Path
+from fastapi import APIRouter, Depends, Path
 from starlette.responses import Response
 
 from api.auth import CallerOf, RegistryOf, needs
 from api.registry import routers
 from api.registry.permissions import Permission
 from api.routes.conventions import Limit, NameCursor, answer
-from api.routes.examples import REPORT
 from api.routes.models import RouterPage, RouterReport, RouterView
 from policy.document import Name
 
@@ -40,7 +39,7 @@ def report(
     registry: RegistryOf,
     caller: CallerOf,
     name: RouterName,
-    body: Annotated[RouterReport, Body(openapi_examples=REPORT)],
+    body: RouterReport,
 ) -> None:
     """Keeps what a router says of itself. One about another registry is kept out."""
     content = body.model_dump(mode="json")

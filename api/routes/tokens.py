@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Path
+from fastapi import APIRouter, Depends, Path
 from starlette.responses import Response
 
 from api.auth import CallerOf, RegistryOf, needs
@@ -10,7 +10,6 @@ from api.registry import tokens
 from api.registry.core import Write
 from api.registry.permissions import Permission
 from api.routes.conventions import Limit, NumberCursor, OnceOf, answer
-from api.routes.examples import TOKEN
 from api.routes.models import IssuedToken, NewToken, TokenPage, TokenView
 
 router = APIRouter(
@@ -29,7 +28,7 @@ def list_tokens(registry: RegistryOf, cursor: NumberCursor = None, limit: Limit 
 
 
 @router.post("", response_model=IssuedToken, status_code=201)
-def issue_token(once: OnceOf, body: Annotated[NewToken, Body(openapi_examples=TOKEN)]) -> Response:
+def issue_token(once: OnceOf, body: NewToken) -> Response:
     """A new token. Its text is in this answer alone: one sent twice with the same
     `Idempotency-Key` is not made twice, but the text is not shown again (409)."""
 

@@ -16,6 +16,7 @@ from api.records import Role
 from api.settings import Settings
 from tests.api.bodies import NOW, gateway, peer
 from tests.api.client import Client, running
+from tests.api.process import Process
 
 
 @dataclass(slots=True)
@@ -124,3 +125,16 @@ def start(seed: Seed) -> Iterator[Callable[[Settings], Service]]:
 @pytest.fixture
 def service(start: Callable[[Settings], Service], settings: Settings) -> Service:
     return start(settings)
+
+
+@pytest.fixture
+def process(settings: Settings, seed: Seed) -> Iterator[Process]:
+    started = Process(settings, seed.tokens)
+    try:
+        started.wait_until_ready()
+        yield started
+    finally:
+        started.process.kill()
+        started.process.wait()
+        assert started.process.stderr is not None
+        started.process.stderr.close()

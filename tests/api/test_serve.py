@@ -4,8 +4,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,7 +11,6 @@ from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from api.errors import SettingsError
@@ -22,74 +19,14 @@ from api.serve import serve
 from api.settings import Settings
 from tests.api.bodies import gateway, peer
 from tests.api.conftest import Seed
-
-_PROGRAM = """
-import sys
-from api.serve import serve
-from api.settings import Settings
-serve(Settings.from_environment(database=sys.argv[1], listen=sys.argv[2]))
-"""
-_DEADLINE = 20.0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
-class Process:
-    """`serve` in a process of its own."""
-
-    def __init__(self, settings: Settings, seed: Seed) -> None:
-        port = free_port()
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, str(settings.database_file), f"127.0.0.1:{port}"],
-            cwd=Path(__file__).parents[2],
-            stderr=subprocess.PIPE,
-        )
-        self.url = f"http://127.0.0.1:{port}"
-        self._tokens = seed.tokens
-
-    def client(self, role: Role) -> httpx.Client:
-        headers = {"Authorization": f"Bearer {self._tokens[role]}"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=_DEADLINE)
-
-    def wait_until_ready(self) -> None:
-        end = time.monotonic() + _DEADLINE
-        while True:
-            try:
-                assert httpx.get(f"{self.url}/readyz").status_code == 200
-            except httpx.TransportError:
-                assert self.process.poll() is None, self.stderr()
-                assert time.monotonic() < end, "not ready in time"
-                time.sleep(0.02)
-            else:
-                return
-
-    def stderr(self) -> str:
-        assert self.process.stderr is not None
-        return self.process.stderr.read().decode()
-
-
-@pytest.fixture
-def process(settings: Settings, seed: Seed) -> Iterator[Process]:
-    started = Process(settings, seed)
-    try:
-        started.wait_until_ready()
-        yield started
-    finally:
-        started.process.kill()
-        started.process.wait()
-        assert started.process.stderr is not None
-        started.process.stderr.close()
+from tests.api.process import DEADLINE, Process
 
 
 @contextmanager
 def waiting(process: Process, after: int) -> Iterator[socket.socket]:
     """A connection whose request the service has read, and waits with the answer to."""
     port = int(process.url.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), timeout=_DEADLINE) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as connection:
         with process.client(Role.AGENT) as agent:
             token = agent.headers["Authorization"]
             connection.sendall(
@@ -117,7 +54,7 @@ def established(process: Process) -> int:
 
 
 def until_established(process: Process, count: int) -> None:
-    end = time.monotonic() + _DEADLINE
+    end = time.monotonic() + DEADLINE
     while established(process) != count:
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -145,7 +82,7 @@ def test_it_stops_while_others_wait(process: Process, signal_sent: signal.Signal
         os.kill(process.process.pid, signal_sent)
         # Without letting go the connection would be cut off after 10 s, with no answer.
         assert read_answer(connection)["revision"] == 0
-        assert process.process.wait(timeout=_DEADLINE) == 0
+        assert process.process.wait(timeout=DEADLINE) == 0
 
 
 def test_whoever_hangs_up_is_let_go(process: Process) -> None:
@@ -162,14 +99,14 @@ def test_what_was_answered_survives_a_kill(
         made = admin.post("/v1/gateways", json=gateway())
         process.process.kill()
         process.process.wait()
-    again = Process(settings, seed)
+    again = Process(settings, seed.tokens)
     try:
         again.wait_until_ready()
         with again.client(Role.ADMIN) as admin:
             assert admin.get("/v1/gateways/hub").json() == made.json()
     finally:
         again.process.terminate()
-        again.process.wait(timeout=_DEADLINE)
+        again.process.wait(timeout=DEADLINE)
         assert again.process.stderr is not None
         again.process.stderr.close()
 

@@ -1,0 +1,61 @@
+"""The service in a process of its own, as it runs in production."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+
+from api.records import Role
+from api.settings import Settings
+
+_PROGRAM = """
+import sys
+from api.serve import serve
+from api.settings import Settings
+serve(Settings.from_environment(database=sys.argv[1], listen=sys.argv[2]))
+"""
+DEADLINE = 20.0
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+class Process:
+    """`serve` in a process of its own."""
+
+    def __init__(self, settings: Settings, tokens: Mapping[Role, str]) -> None:
+        port = free_port()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _PROGRAM, str(settings.database_file), f"127.0.0.1:{port}"],
+            cwd=Path(__file__).parents[2],
+            stderr=subprocess.PIPE,
+        )
+        self.url = f"http://127.0.0.1:{port}"
+        self.tokens = tokens
+
+    def client(self, role: Role) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self.tokens[role]}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=DEADLINE)
+
+    def wait_until_ready(self) -> None:
+        end = time.monotonic() + DEADLINE
+        while True:
+            try:
+                assert httpx.get(f"{self.url}/readyz").status_code == 200
+            except httpx.TransportError:
+                assert self.process.poll() is None, self.stderr()
+                assert time.monotonic() < end, "not ready in time"
+                time.sleep(0.02)
+            else:
+                return
+
+    def stderr(self) -> str:
+        assert self.process.stderr is not None
+        return self.process.stderr.read().decode()

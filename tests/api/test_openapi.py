@@ -1,0 +1,88 @@
+"""The service keeps to its OpenAPI document, whatever it is sent."""
+
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from api.records import Role
+from tests.api.conftest import Service
+from tests.api.process import Process
+
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+# Kept apart, for it takes away the token that the requests are made with.
+TOKEN = "^/v1/tokens/.id.$"
+
+
+@pytest.mark.parametrize(
+    "only",
+    [["--exclude-path-regex", TOKEN, "-n", "5"], ["--include-path-regex", TOKEN, "-n", "20"]],
+    ids=["all", "revoking tokens"],
+)
+def test_schemathesis(process: Process, tmp_path: Path, only: list[str]) -> None:
+    seed = str(secrets.randbelow(2**32))
+    print(f"schemathesis --seed {seed}")
+    with process.client(Role.ADMIN) as admin:
+        body = {"name": "fuzz", "role": "admin"}
+        token = admin.post("/v1/tokens", json=body).json()["token"]
+    done = subprocess.run(
+        [
+            *(Path(sys.executable).with_name("schemathesis"), "--config-file", CONFIG),
+            *("run", f"{process.url}/openapi.json", "-H", f"Authorization: Bearer {token}"),
+            *("--seed", seed, "--continue-on-failure", "--no-color", *only),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    process.process.terminate()
+    assert process.process.wait() == 0
+    assert "Traceback" not in process.stderr()
+
+
+def test_every_example_is_accepted(service: Service) -> None:
+    """In the order in which people would send them; the last word on each is in its status."""
+    paths = service.nobody.get("/openapi.json").json()["paths"]
+    registry = service.admin.get("/v1/status").json()["registry"]
+    sent = 0
+    for method, path, at in (
+        ("post", "/v1/gateways", "/v1/gateways"),
+        ("patch", "/v1/gateways/{name}", "/v1/gateways/hub"),
+        ("post", "/v1/peers", "/v1/peers"),
+        ("patch", "/v1/peers/{id}", "/v1/peers/1"),
+        ("post", "/v1/peers/{id}/reject", "/v1/peers/1/reject"),
+        ("put", "/v1/policy", "/v1/policy"),
+        ("post", "/v1/peers/{id}/renew", "/v1/peers/2/renew"),
+        ("post", "/v1/peers/{id}/revoke", "/v1/peers/2/revoke"),
+        ("post", "/v1/tokens", "/v1/tokens"),
+        ("put", "/v1/routers/{name}/report", "/v1/routers/edge-1/report"),
+    ):
+        content = paths[path][method]["requestBody"]["content"]["application/json"]
+        for example in content["examples"].values():
+            body = example["value"]
+            if "registry" in body:
+                body |= {"registry": registry, "revision": 0}
+            done = service.admin.request(method.upper(), at, json=body, headers={"If-Match": "*"})
+            assert done.status_code < 300, (at, done.text)
+            sent += 1
+    with_body = [o for methods in paths.values() for o in methods.values() if "requestBody" in o]
+    assert sent >= len(with_body)
+
+
+def test_errors_are_documented_as_problems(service: Service) -> None:
+    document = service.nobody.get("/openapi.json").json()
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            for status, response in operation["responses"].items():
+                if int(status) >= 400:
+                    assert list(response["content"]) == ["application/problem+json"]
+            codes = set(operation["responses"])
+            if path.startswith("/v1"):
+                assert {"401", "403"} <= codes, (method, path)
+            if method in ("patch", "delete") and "tokens" not in path:
+                assert {"412", "428"} <= codes, (method, path)
