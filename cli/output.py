@@ -106,9 +106,11 @@ def show_json(document: object) -> None:
     sys.stdout.write(json.dumps(document, indent=2) + "\n")
 
 
-def show_json_line(document: object) -> None:
-    """One JSON document on one line of stdout."""
+def show_json_line(document: object, *, at_once: bool = False) -> None:
+    """One JSON document on one line of stdout; `at_once` for somebody who watches."""
     sys.stdout.write(json.dumps(document) + "\n")
+    if at_once:
+        sys.stdout.flush()
 
 
 def note(message: str) -> None:

@@ -18,6 +18,7 @@ from cli.output import console, show, show_json_line, table
 if TYPE_CHECKING:
     from control.capture import Frame
     from control.replay import Judgement, Summary
+    from policy.document import Policy
 
 _LONG_CAPTURE = 4 * 1024 * 1024
 
@@ -44,31 +45,41 @@ def replay(
     at = moment(now, "--now") or datetime.now(UTC)
     wanted = read_policy(policy)
     with _opened(capture) as stream:
-        from control.allowlist import from_policy
-        from control.bench import offline
-        from control.capture import CaptureError, frames
-        from control.replay import Summary
-        from control.replay import replay as judge_all
-        from policy.window import to_ns
-
-        allowlist = from_policy(wanted, time=at)
-        peers = {peer.id: peer.name for peer in allowlist.peers}
-        summary = Summary()
-        damage: CaptureError | None = None
-        with offline(allowlist, at) as plane:
-            try:
-                read = _watched(frames(stream), stream)
-                for said in judge_all(read, plane.judge, to_ns(at), plane.gateways, peers):
-                    summary.add(said)
-                    if as_json:
-                        show_json_line(said.to_json())
-            except CaptureError as error:
-                damage = error
+        summary, damage = _run(wanted, at, stream, as_json)
     if not as_json and (summary.packets or damage is None):
         _show_summary(summary)
     if damage is not None:
         sys.stdout.flush()
-        raise CliError(f"{capture}: {damage.message}")
+        raise CliError(f"{capture}: {damage}")
+
+
+def _run(
+    wanted: "Policy", at: datetime, stream: BinaryIO, as_json: bool
+) -> "tuple[Summary, str | None]":
+    """Judge all frames, and print them as they come; the last word is where damage ended it."""
+    from control.allowlist import from_policy
+    from control.bench import offline
+    from control.capture import CaptureError, frames
+    from control.replay import Summary
+    from control.replay import replay as judge
+    from policy.window import to_ns
+
+    summary = Summary()
+    allowlist = from_policy(wanted, time=at)
+    peers = {peer.id: peer.name for peer in allowlist.peers}
+    # From a pipe, somebody watches: each line at once.
+    live = not stream.seekable()
+    try:
+        # What is no capture is refused before the program is compiled.
+        read = _watched(frames(stream), stream)
+        with offline(allowlist, at) as bench:
+            for said in judge(read, bench.judge, to_ns(at), bench.gateways, peers):
+                summary.add(said)
+                if as_json:
+                    show_json_line(said.to_json(), at_once=live)
+    except CaptureError as error:
+        return summary, error.message
+    return summary, None
 
 
 @contextmanager

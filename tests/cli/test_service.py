@@ -1,0 +1,94 @@
+"""The registry as it is run: init and serve as processes of their own."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Peergate
+
+PEERGATE = Path(sys.executable).with_name("peergate")
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    """The service's address, read off its log, and its process."""
+    process = subprocess.Popen(
+        [PEERGATE, *("api", "serve", "--database", "r.db", "--listen", "127.0.0.1:0")],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            assert process.stderr is not None
+            line = process.stderr.readline()
+            found = re.search(r"http://127\.0\.0\.1:[0-9]+", line)
+            assert found, line
+            yield found[0], process
+        finally:
+            process.kill()
+
+
+def test_from_nothing_to_a_running_registry(
+    offline_peergate: Peergate, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    made = offline_peergate("api", "init", "--database", tmp_path / "r.db")
+    assert made.code == 0
+    assert made.out.count("\n") == 1
+    assert "its first admin token, shown this once:" in made.err
+    assert made.out.strip() not in made.err
+    token = tmp_path / "token"
+    token.write_text(made.out)
+
+    url, process = request.getfixturevalue("served")
+    access = ("--url", url, "--token-file", token)
+    assert offline_peergate("gateway", "list", *access, "--json").json == []
+    spare = offline_peergate("api", "token", "--database", tmp_path / "r.db", "--json").json
+    token.write_text(spare["token"])
+    assert offline_peergate("token", "list", *access).code == 0
+
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(15) == 0
+
+
+def test_init_twice_makes_no_second_admin(offline_peergate: Peergate, tmp_path: Path) -> None:
+    made = offline_peergate("api", "init", "--database", "r.db", "--json")
+    assert set(made.json) == {"database", "registry", "token"}
+    again = offline_peergate("api", "init", "--database", "r.db")
+    assert (again.code, again.out) == (1, "")
+    assert again.err.count("\n") == 1
+    assert "there is a registry already" in again.err
+
+
+def test_serve_without_a_registry_says_what_to_do(tmp_path: Path) -> None:
+    refused = subprocess.run(
+        [PEERGATE, *("api", "serve", "--database", "none.db", "--listen", "127.0.0.1:0")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert refused.returncode == 1
+    assert "peergate api init" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+def test_serve_where_nobody_can_listen(offline_peergate: Peergate) -> None:
+    assert offline_peergate("api", "init", "--database", "r.db").code == 0
+    refused = offline_peergate("api", "serve", "--database", "r.db", "--listen", "nowhere")
+    assert refused.code == 1
+    assert "listen is ADDRESS:PORT" in refused.err
+
+
+def test_json_of_every_list_is_a_document(peergate: Peergate) -> None:
+    for words in ("gateway list", "peer list", "token list", "status"):
+        shown = peergate(*words.split(), "--json")
+        assert shown.code == 0
+        json.loads(shown.out)
