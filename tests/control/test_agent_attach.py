@@ -1,6 +1,7 @@
 """The program on its interfaces: as asked for, never over somebody else's, back when it went."""
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -164,12 +165,17 @@ def test_a_flood_of_link_events_ends_in_the_right_state(edge: Edge) -> None:
     """More events than the socket holds: what was lost is made up for by looking."""
     edge.configure(verify_every=3600)
     edge.write_policy()
-    edge.start()
+    agent = edge.start()
     ours = edge.program()
+    put(edge, links.DETACH, links.MODE_FLAG["native"])
+    assert wait_until(lambda: edge.program() == ours, SECONDS)  # it listens
+    agent.process.send_signal(signal.SIGSTOP)
     with edge.net.router.netlink() as netlink:
         netlink.link("add", ifname="spin", kind="ifb")
         (index,) = netlink.link_lookup(ifname="spin")
-        for mtu in range(1200, 1500):
+        for mtu in range(1200, 3200):
             netlink.link("set", index=index, mtu=mtu)
     put(edge, links.DETACH, links.MODE_FLAG["native"])
+    agent.process.send_signal(signal.SIGCONT)
     assert wait_until(lambda: edge.program() == ours, SECONDS)
+    assert agent.process.poll() is None
