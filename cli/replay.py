@@ -71,7 +71,7 @@ def _run(
     live = not stream.seekable()
     try:
         # What is no capture is refused before the program is compiled.
-        read = _watched(frames(stream), stream)
+        read = _watched(frames(stream), stream, as_json)
         with offline(allowlist, at) as bench:
             for said in judge(read, bench.judge, to_ns(at), bench.gateways, peers):
                 summary.add(said)
@@ -95,11 +95,12 @@ def _opened(capture: str) -> Iterator[BinaryIO]:
         yield stream
 
 
-def _watched(frames: "Iterator[Frame]", stream: BinaryIO) -> "Iterator[Frame]":
+def _watched(frames: "Iterator[Frame]", stream: BinaryIO, as_json: bool) -> "Iterator[Frame]":
     """The frames, with a bar on stderr where that is a terminal and the capture is long."""
     to = console(stderr=True)
     size = os.fstat(stream.fileno()).st_size
-    if not to.is_terminal or not stream.seekable() or size < _LONG_CAPTURE:
+    printing = as_json and sys.stdout.isatty()
+    if not to.is_terminal or printing or not stream.seekable() or size < _LONG_CAPTURE:
         yield from frames
         return
     from rich.progress import Progress

@@ -13,8 +13,6 @@ Judge = Callable[[bytes, int], Explanation]
 # The kernel runs no shorter frame; the program could not say anything else of it.
 SHORTEST_RUN = 14
 _TOO_SHORT = Explanation(verdict="other", drop=False, gateway=None, entry=None)
-# Verdicts that are tied to no gateway.
-_OF_NO_GATEWAY = frozenset({"other", "bystander"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +52,12 @@ def replay(
     """Run the frames as of `now` (ns since 1970). `gateways` and `peers` name the numbers."""
     for frame in frames:
         said = judge(frame.data, now) if len(frame.data) >= SHORTEST_RUN else _TOO_SHORT
-        known = said.gateway is not None and said.verdict not in _OF_NO_GATEWAY
         yield Judgement(
             packet=frame.number,
             verdict=said.verdict,
             action=said.action,
             would_drop=said.would_drop,
-            gateway=gateways[said.gateway] if known and said.gateway is not None else None,
+            gateway=None if said.gateway is None else gateways[said.gateway],
             peer=None if said.entry is None else peers[said.entry.peer],
             truncated=frame.truncated,
         )
