@@ -110,7 +110,7 @@ class RegistryService:
 
     def _answers(self) -> bool:
         with self._namespace.entered():
-            asking = HTTPConnection(REGISTRY, PORT, timeout=2)
+            asking = HTTPConnection(REGISTRY, PORT, timeout=PATIENCE)
             try:
                 asking.request("GET", "/readyz")
                 return asking.getresponse().status == HTTPStatus.OK

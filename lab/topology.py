@@ -9,7 +9,7 @@
 
 The program belongs on the router's link `uplink`. Every host's own link is `eth0`.
 Offloads stay as they are: TCP, UDP and fragments pass native XDP on a veth with
-checksum offload on (tried on Linux 6.1 and 6.18), and so do raw frames.
+checksum offload on (tried on Linux 6.18), and so do raw frames.
 """
 
 from contextlib import ExitStack
