@@ -45,9 +45,9 @@ def explain(
     The packet is not sent. Needs root.
 
     Examples:
-      peergate explain --src 203.0.113.9 --dst 198.51.100.1 --proto udp --dport 51820
-      peergate explain --src 2001:db8:7::1 --dst 2001:db8::1 --proto esp --policy policy.yaml
-      peergate explain --src 203.0.113.9 --dst 198.51.100.1 --proto udp --dport 500
+      peergate explain --src 203.0.113.9 --dst 198.51.100.1 \\
+          --proto udp --dport 51820
+      peergate explain --src 2001:db8:7::1 --dst 2001:db8::1 --proto esp \\
           --policy policy.yaml --now 2026-12-01T00:00:00Z --json
     """
     asked = _question(src, dst, proto, sport, dport)

@@ -50,8 +50,9 @@ def add(
     """Declare a gateway.
 
     Examples:
-      peergate gateway add hub --address 198.51.100.1 --address 2001:db8::1 --service wireguard
-      peergate gateway add hub --address 198.51.100.1 --service ipsec --service udp/4433
+      peergate gateway add hub --address 198.51.100.1 --service wireguard
+      peergate gateway add hub --address 198.51.100.1 --address 2001:db8::1 \\
+          --service ipsec --service udp/4433 \\
           --mode enforce --enforce-from 2026-12-01T00:00:00Z
     """
     body: Json = {"name": name, "addresses": address, "services": service, "mode": mode}
@@ -127,7 +128,8 @@ def set_fields(
 
     Examples:
       peergate gateway set hub --mode enforce
-      peergate gateway set hub --enforce-from 2026-12-01T00:00:00Z --enforce-until none
+      peergate gateway set hub --enforce-from 2026-12-01T00:00:00Z
+      peergate gateway set hub --enforce-until none
     """
     body: Json = {}
     if address:

@@ -53,10 +53,12 @@ def add(
     """Register a peer at a gateway; it is pending until somebody approves it.
 
     Examples:
-      peergate peer add branch-7 --gateway hub --source 203.0.113.7 --source 2001:db8:7::/48
-          --owner "Branch networks" --contact netops@example.net
-          --purpose "Site-to-site tunnel of branch 7" --valid-until 2027-01-31T00:00:00Z
-      peergate peer add lab --gateway hub --source 192.0.2.0/28 --owner Lab
+      peergate peer add branch-7 --gateway hub \\
+          --source 203.0.113.7 --source 2001:db8:7::/48 \\
+          --owner "Branch networks" --contact netops@example.net \\
+          --purpose "Site-to-site tunnel of branch 7" \\
+          --valid-until 2027-01-31T00:00:00Z
+      peergate peer add lab --gateway hub --source 192.0.2.0/28 --owner Lab \\
           --contact lab@example.net --purpose "Test bench" --approve
     """
     body: Json = {

@@ -70,7 +70,8 @@ def serve(
 
     Examples:
       peergate api serve
-      peergate api serve --listen 192.0.2.10:8470 --tls-cert cert.pem --tls-key key.pem
+      peergate api serve --listen 192.0.2.10:8470 \\
+          --tls-cert cert.pem --tls-key key.pem
     """
     from api import serve as service
     from api.settings import Settings

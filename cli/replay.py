@@ -39,8 +39,9 @@ def replay(
 
     Examples:
       peergate replay uplink.pcap --policy policy.yaml
-      peergate replay uplink.pcap --policy policy.yaml --now 2026-12-01T00:00:00Z --json
-      tcpdump -i eth0 -c 1000 -w - | peergate replay - --policy policy.yaml
+      peergate replay uplink.pcap --policy policy.yaml \\
+          --now 2026-12-01T00:00:00Z --json
+      tcpdump -i eth0 -c 99 -w - | peergate replay - --policy policy.yaml
     """
     at = moment(now, "--now") or datetime.now(UTC)
     wanted = read_policy(policy)

@@ -31,8 +31,7 @@ def status(
 
     Examples:
       peergate status
-      peergate status --url https://registry.example.net --token-file token
-      peergate status --json
+      peergate status --url https://registry.example.net --json
     """
     document: Json = {}
     router = _router(config)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import pairwise
 from pathlib import Path
 from socket import create_server
 from threading import Thread
@@ -43,11 +44,22 @@ def test_all_commands_are_there() -> None:
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
-def test_help_has_examples(offline_peergate: Peergate, words: tuple[str, ...]) -> None:
+def test_help_has_examples(
+    offline_peergate: Peergate, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     helped = offline_peergate(*words, "--help")
     assert (helped.code, helped.err) == (0, "")
     assert "Examples:" in helped.out
-    assert f"peergate {' '.join(words)}" in helped.out.partition("Examples:")[2]
+    examples = helped.out.partition("Examples:")[2].partition("╭")[0]
+    assert f"peergate {' '.join(words)}" in examples
+    # Each stands as it would be typed: a line that the terminal broke starts in the middle.
+    broken = [
+        line
+        for before, line in pairwise(examples.splitlines())
+        if line.strip() and "peergate" not in line and not before.rstrip().endswith("\\")
+    ]
+    assert broken == []
 
 
 @pytest.mark.parametrize(
