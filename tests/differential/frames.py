@@ -25,6 +25,7 @@ LONGEST = 2000
 MACS = bytes.fromhex("02000000000102000000000a")
 FRAGMENT, AH = 44, 51
 EXTENSIONS = (60, 0, 43, FRAGMENT, AH, 135, 139, 140)
+BUT_AH = tuple(kind for kind in EXTENSIONS if kind != AH)
 ODD_ETHERTYPES = ("0806", "8847", "8863", "05dc", "9100", "88e5", "0800", "86dd")
 PROTOCOLS = (*EXTENSIONS, UDP, TCP, 50, 47, 4, 97, 255, 1, 58, 2, 41, 59, 89, 112, 132, 115, 253)
 
@@ -153,13 +154,13 @@ class Maker:
         return protocol, data
 
     def ipv4(self, source: bytes, destination: bytes, protocol: int, upper: bytes) -> bytes:
-        chain = [AH] * self.one_of((1, 2, 8, 9, 3, 10)) if self.seldom(12) else []
+        chain = [AH] * self.one_of((1, 2, 8, 9, 3, 10)) if self.seldom(16) else []
         body, first = self.chain(chain, protocol, upper, start=20)
         options = self.noise(4 * self.number(11)) if self.seldom(12) else b""
         ihl = 5 + len(options) // 4
         total = 20 + len(options) + len(body)
-        if self.seldom(4):
-            ihl = self.number(16)
+        if self.seldom(7):
+            ihl = self.one_of((4, 0, 3, 6, 15, self.number(16)))
         version = self.number(16) if self.seldom(2) else 4
         flags, offset = self.ipv4_fragment()
         header = struct.pack(
@@ -190,6 +191,8 @@ class Maker:
         if kind:
             count = {1: (1, 2), 2: (8, 9, 7, 10), 3: (3, 4, 5, 6)}[kind]
             chain = [self.one_of(EXTENSIONS) for _ in range(self.one_of(count))]
+        if kind == 2 and self.seldom(40):  # AH, which may be a service, after eight others
+            chain = [self.one_of(BUT_AH) for _ in chain[1:]] + [AH]
         if self.seldom(14):  # A fragment header somewhere
             chain.insert(self.number(len(chain) + 1), FRAGMENT)
         body, first = self.chain(chain, protocol, upper, start=40)
@@ -202,7 +205,7 @@ class Maker:
         """Extension headers before `upper`, and the protocol of the first."""
         sizes = [self.extension_size(kind) for kind in kinds]
         stretchable = [i for i, kind in enumerate(kinds) if kind != FRAGMENT]
-        if stretchable and self.seldom(20):  # Bring the chain's end near byte 1,024
+        if stretchable and self.seldom(40):  # Bring the chain's end near byte 1,024
             i = self.one_of(stretchable)
             unit = 4 if kinds[i] == AH else 8
             wanted = 1004 + 4 * self.number(9)

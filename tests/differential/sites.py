@@ -111,7 +111,12 @@ def blocks(base: datetime) -> tuple[list[Gateway], tuple[Peer, ...]]:
     )
     rows += [(4294967295, "pool", "192.0.0.0/8 2001::/16", (-1, 6))]
     gateways = [
-        gateway("pool", "198.51.100.16/28 198.51.100.64/30 2001:db8:1::40/122", "openvpn", ALWAYS),
+        gateway(
+            "pool",
+            "198.51.100.16/28 198.51.100.64/30 2001:db8:1::40/122",
+            "openvpn proto/97",
+            ALWAYS,
+        ),
         gateway("inner", "198.51.100.20/31 2001:db8:1::48/126", "l2tp gre", between(base, -1, 2)),
     ]
     return gateways, peers(base, rows)
