@@ -15,14 +15,14 @@ from typing import TypeVar
 
 from control import links, pins, state
 from control.boot import Start, start
-from control.errors import ControlError, DataPlaneError, LinkError, RegistryError
+from control.errors import ControlError, DataPlaneError, LinkError
 from control.follow import Follower
 from control.interfaces import Uplinks
 from control.lock import only_agent
 from control.model import Allowlist
 from control.policyfile import PolicyFile
 from control.registry import RegistryClient
-from control.report import report
+from control.report import Reporter, report
 from control.settings import Settings
 from control.snapshot import save_snapshot
 from policy.errors import PolicyError
@@ -41,7 +41,7 @@ SAVING_SHARE = 0.1
 def run_agent(
     settings: Settings, policy: Path | None = None, ready: Callable[[], None] = lambda: None
 ) -> int:
-    """Run until SIGTERM or SIGINT; the exit status. `ready` is called once packets are judged."""
+    """Run until SIGTERM or SIGINT; the exit status. `ready` is called once all is in place."""
     try:
         state.prepare(settings.state_dir)
         with only_agent(settings.state_dir):
@@ -103,15 +103,17 @@ class Agent:
         self._uplinks = Uplinks(settings.interfaces, settings.attach, self._programs)
         self._one_at_a_time = asyncio.Lock()
         self._old_sets_may_be_there = True
-        self._is_ready = False
+        self._attached = False
         self._saved: Allowlist | None = started.snapshot
         self._to_save = asyncio.Event()
-        self._to_report = asyncio.Event()
         self._to_check_links = asyncio.Event()
+        self._reporter = Reporter(
+            client, settings, lambda: self._do(lambda: report(self._gate, self._uplinks.states))
+        )
         self._follower = (
             None
             if client is None
-            else Follower(client, settings.state_dir, self.offer, self._report)
+            else Follower(client, settings.state_dir, self.offer, self._reporter.send)
         )
 
     def tasks(self) -> list[Coroutine[object, object, None]]:
@@ -123,18 +125,19 @@ class Agent:
             links.follow(frozenset(self._settings.interfaces), self._to_check_links.set),
         ]
         if self._follower is not None:
-            return [*coroutines, self._follower.run(), self._report_always()]
+            return [*coroutines, self._follower.run(), self._reporter.run()]
         return [*coroutines, self._follow_file()]
 
     async def begin(self) -> None:
         """Attach, if there is something to attach. Raises LinkError where no interface took it."""
-        if not self._gate.filled:
+        if self._gate.filled:
+            self._to_save.set()
+            await self._attach()
+            if not self._attached:
+                raise LinkError("the program is attached to none of the configured interfaces")
+        else:
             log.warning("no allowlist yet: nothing is attached before the first one")
-            return
-        self._to_save.set()
-        await self._attach()
-        if not any(uplink.attached for uplink in self._uplinks.states):
-            raise LinkError("the program is attached to none of the configured interfaces")
+        self._ready()
 
     async def _do(self, work: Callable[[], T]) -> T:
         async with self._one_at_a_time:
@@ -145,12 +148,12 @@ class Agent:
     async def offer(self, allowlist: Allowlist) -> None:
         if await self._do(lambda: self._gate.offer(allowlist)):
             await self._in_force()
-        self._to_report.set()
+        self._reporter.soon.set()
 
     async def _in_force(self) -> None:
         self._to_save.set()
-        self._to_report.set()
-        if not self._is_ready:
+        self._reporter.soon.set()
+        if not self._attached:
             await self._attach()
 
     async def _follow_file(self) -> None:
@@ -177,13 +180,15 @@ class Agent:
             lambda: self._uplinks.ensure_attached(self._gate.plane.program_fd)
         )
         if before != self._uplinks.states:
-            self._to_report.set()
-        if not self._is_ready and any(uplink.attached for uplink in self._uplinks.states):
-            self._is_ready = True
-            self._ready()
+            self._reporter.soon.set()
+        if any(uplink.attached for uplink in self._uplinks.states):
+            self._attached = True
         if everywhere and self._old_sets_may_be_there:
             self._old_sets_may_be_there = False
-            await self._do(self._drop_old_sets)
+            try:
+                await self._do(self._drop_old_sets)
+            except ControlError as error:
+                log.error("%s", error.message)
 
     def _drop_old_sets(self) -> None:
         """Remove the maps of agents before, unless a program elsewhere still uses them."""
@@ -214,7 +219,8 @@ class Agent:
         saved_at = time.monotonic()
         while True:
             try:
-                if self._gate.keep_time() or self._gate.due <= self._gate.now():
+                jump = await self._do(self._gate.keep_time)
+                if jump or self._gate.due <= self._gate.now():
                     await self._do(self._gate.retime)
                 if self._gate.held is not None and await self._do(self._gate.reconsider):
                     await self._in_force()
@@ -233,7 +239,7 @@ class Agent:
             await asyncio.sleep(self._settings.verify_every)
             try:
                 if await self._do(self._gate.verify):
-                    self._to_report.set()
+                    self._reporter.soon.set()
             except DataPlaneError as error:
                 log.error("%s", error.message)
             self._to_check_links.set()
@@ -268,38 +274,3 @@ class Agent:
             await asyncio.to_thread(self._save_time)
         except ControlError as error:
             log.error("%s", error.message)
-
-    # Reports
-
-    async def _report(self) -> None:
-        """Tell the registry what is in force; nothing before the first contact."""
-        known = await asyncio.to_thread(state.known_registry, self._settings.state_dir)
-        if self._client is None or known is None:
-            return
-        applied = self._gate.applied
-        same = applied is not None and applied.registry == known.registry
-        revision = max(known.revision, applied.revision if applied and same else 0)
-        body = await self._do(
-            lambda: report(self._gate, known.registry, revision, self._uplinks.states)
-        )
-        await self._client.report(self._settings.router, body)
-
-    async def _report_always(self) -> None:
-        trouble: str | None = None
-        while True:
-            self._to_report.clear()
-            said = None
-            try:
-                await self._report()
-            except (RegistryError, DataPlaneError) as error:
-                said = error.message
-            if said is not None and said != trouble:
-                log.warning("the report was not taken: %s", said)
-            trouble = said
-            # A report in a burst of changes waits for the burst.
-            await asyncio.sleep(0.2 if said is None else TICK)
-            try:
-                async with asyncio.timeout(self._settings.report_every):
-                    await self._to_report.wait()
-            except TimeoutError:
-                pass

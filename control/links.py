@@ -83,7 +83,10 @@ def attachment(name: str) -> Attachment:
 def attachments() -> tuple[Attachment, ...]:
     """Every interface of this network namespace that has a program."""
     with IPRoute() as netlink:
-        found = (_attachment(link) for link in netlink.get_links())
+        try:
+            found = [_attachment(link) for link in netlink.get_links()]
+        except NetlinkError as error:
+            raise LinkError(f"links cannot be listed: {os.strerror(error.code)}") from None
         return tuple(one for one in found if one.programs)
 
 

@@ -1,14 +1,28 @@
 """What a router tells its registry: revision in force, attachment, counters."""
 
+import asyncio
+import logging
 import platform
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
+from control import state
+from control.errors import DataPlaneError, RegistryError
 from control.gate import Gate
 from control.interfaces import InterfaceState
 from control.model import Count
+from control.registry import RegistryClient
+from control.settings import Settings
+
+log = logging.getLogger(__name__)
 
 NO_GATEWAY = 0
+
+# Seconds.
+BURST = 0.2
+AFTER_TROUBLE = 1.0
 
 
 def peergate_version() -> str:
@@ -18,15 +32,11 @@ def peergate_version() -> str:
         return "unknown"
 
 
-def report(
-    gate: Gate, registry: str, revision: int, interfaces: tuple[InterfaceState, ...]
-) -> dict[str, object]:
-    """The body of PUT /v1/routers/{name}/report."""
+def report(gate: Gate, interfaces: tuple[InterfaceState, ...]) -> dict[str, object]:
+    """The body of PUT /v1/routers/{name}/report, but for `registry` and `revision`."""
     sources = [source for _, source in gate.wanted.entries]
     hosts = sum(source.prefixlen == source.max_prefixlen for source in sources)
     return {
-        "registry": registry,
-        "revision": revision,
         "version": peergate_version(),
         "kernel": platform.release(),
         "time": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -60,3 +70,45 @@ def counters_by_name(gate: Gate) -> dict[str, dict[str, dict[str, int]]]:
 
 def _count(count: Count) -> dict[str, int]:
     return {"packets": count.packets, "bytes": count.bytes}
+
+
+class Reporter:
+    """Sends what `body` gives, every so often and when `soon` is set."""
+
+    def __init__(
+        self,
+        client: RegistryClient | None,
+        settings: Settings,
+        body: Callable[[], Awaitable[dict[str, object]]],
+    ) -> None:
+        self.soon = asyncio.Event()
+        self._client = client
+        self._settings = settings
+        self._body = body
+        self._trouble: str | None = None
+
+    async def send(self) -> None:
+        """One report. Before the first contact there is nothing to say, and nobody to say it to."""
+        known = await asyncio.to_thread(state.known_registry, self._settings.state_dir)
+        if self._client is None or known is None:
+            return
+        said = {"registry": known.registry, "revision": known.revision, **await self._body()}
+        await self._client.report(self._settings.router, said)
+
+    async def run(self) -> None:
+        """Never returns. A report that is not taken is logged when the reason changes."""
+        while True:
+            self.soon.clear()
+            trouble = None
+            try:
+                await self.send()
+            except (RegistryError, DataPlaneError) as error:
+                trouble = error.message
+                if trouble != self._trouble:
+                    log.warning("the report was not taken: %s", trouble)
+            self._trouble = trouble
+            # A burst of changes is one report.
+            await asyncio.sleep(BURST if trouble is None else AFTER_TROUBLE)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.report_every):
+                    await self.soon.wait()

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 MNT_DETACH = 2
 PORT = 51820
 SIZES = Sizes(max_hosts=2048, max_prefixes=1024, max_gateways=16)
-SECONDS = 15.0  # how long anything may take
+SECONDS = 30.0  # how long anything may take
 
 
 def gateway(mode: str = "enforce", **more: object) -> dict[str, object]:

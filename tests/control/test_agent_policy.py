@@ -1,5 +1,6 @@
 """The agent on a policy file: followed while it runs, broken ones refused, large removals held."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
 from control import state
@@ -7,6 +8,7 @@ from control.detach import detach
 from control.model import Difference, Entry, Tables
 from lab.topology import BRANCH, STRANGER
 from lab.watch import wait_until
+from policy.window import to_ns
 from tests.control.edge import BRANCH_PEER, SECONDS, Edge, gateway, many_peers, peer
 
 
@@ -78,9 +80,13 @@ def test_too_large_a_removal_is_held_until_accepted(edge: Edge) -> None:
     assert edge.lets_in(branch=True)
     assert "152 of 152" in (edge.status().held or "")
     state.accept_removal(edge.state_dir, 1)  # another revision: no
+    edge.write_policy([peer("guest", STRANGER)])
+    agent.wait_for("revision 3 would remove 152 of 152 sources")
     assert edge.lets_in(branch=True)
-    state.accept_removal(edge.state_dir, 2)
-    agent.wait_for("revision 2 of file is in force")
+    edge.write_policy([])
+    agent.wait_for("revision 4 would remove")
+    state.accept_removal(edge.state_dir, 4)
+    agent.wait_for("revision 4 of file is in force")
     assert edge.lets_in(branch=False)
     assert edge.status().held is None
 
@@ -155,6 +161,8 @@ def test_the_clock_cell_is_kept_true(edge: Edge) -> None:
 
 def test_windows_open_and_close_on_time(edge: Edge) -> None:
     """Two windows with a gap: the kernel closes the first, the agent writes the second."""
+    edge.write_policy()
+    agent = edge.start()
     now = datetime.now(UTC)
 
     def at(seconds: float) -> str:
@@ -162,13 +170,11 @@ def test_windows_open_and_close_on_time(edge: Edge) -> None:
 
     edge.write_policy(
         [
-            peer("first", BRANCH, valid_until=at(4)),
-            peer("again", BRANCH, valid_from=at(6), valid_until=at(3600)),
-            peer("later", STRANGER, valid_from=at(6)),
+            peer("first", BRANCH, valid_until=at(6)),
+            peer("again", BRANCH, valid_from=at(12), valid_until=at(3600)),
+            peer("later", STRANGER, valid_from=at(12)),
         ]
     )
-    agent = edge.start()
-    assert edge.lets_in(branch=True, stranger=False)
     assert edge.lets_in(branch=False, stranger=False)
     assert edge.counter("expired_drop").packets > 0
     agent.wait_for("1 entries have another window now")
@@ -176,9 +182,13 @@ def test_windows_open_and_close_on_time(edge: Edge) -> None:
 
 
 def test_a_peer_ends_on_time_with_the_agent_dead(edge: Edge) -> None:
-    until = datetime.now(UTC) + timedelta(seconds=5)
+    until = datetime.now(UTC) + timedelta(hours=1)
     edge.write_policy([peer("branch", BRANCH, valid_until=until.isoformat())])
     edge.start().kill()
     assert edge.lets_in(branch=True)
+    assert edge.counter("expired_drop").packets == 0
+    with edge.maps() as maps:
+        # Three seconds before its end; from here on nobody does anything.
+        maps.set_clock(to_ns(until) - 3 * 10**9 - time.monotonic_ns())
     assert edge.lets_in(branch=False)
     assert edge.counter("expired_drop").packets > 0
