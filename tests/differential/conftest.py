@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
-from _pytest.terminal import TerminalReporter
 
 from tests.differential.model import Verdict
 
@@ -43,7 +42,9 @@ def pytest_report_collectionfinish(config: pytest.Config) -> str:
     return f"differential test: PEERGATE_SEED={of_run(config).seed}"
 
 
-def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
     tally = of_run(config)
     if not tally.frames:
         return
