@@ -19,7 +19,6 @@ from policy.document import Name
 
 _ETAG = re.compile(r'"([0-9]{1,18})"')
 
-PeerNumber = Annotated[int, Query(ge=1, le=4294967295)]
 Limit = Annotated[int, Query(ge=1, le=500, description="at most so many")]
 NameCursor = Annotated[Name | None, Query(description="`next` of the page before")]
 NumberCursor = Annotated[
