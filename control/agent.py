@@ -167,8 +167,9 @@ class Agent:
             try:
                 allowlist = await asyncio.to_thread(self._file.load, from_ns(self._gate.now()))
             except PolicyError as error:
-                for problem in error.problems:
-                    log.error("%s is refused: %s", self._file.path, problem)
+                self._file.log_refusal(error)
+            except ControlError as error:
+                log.error("%s", error.message)
             else:
                 await self.offer(allowlist)
 

@@ -107,8 +107,7 @@ def _load_file(file: PolicyFile, gate: Gate) -> Stamp | None:
     try:
         allowlist = file.load(from_ns(gate.now()))
     except PolicyError as error:
-        for problem in error.problems:
-            log.error("%s is refused: %s", file.path, problem)
+        file.log_refusal(error)
         if not gate.filled:
             raise DataPlaneError(
                 f"{file.path} is refused, and there is no last good allowlist: mend the file"

@@ -137,7 +137,8 @@ class Gate:
         held = None if self.held is None else self.held.reason
         try:
             state.remember_applied(self._state_dir, state.Applied(registry, revision, held))
-            if registry != policyfile.REGISTRY:
+            # Not while another one's first allowlist is held: it may have been accepted just now.
+            if self.held is None and registry != policyfile.REGISTRY:
                 state.remember_registry(self._state_dir, state.Known(registry, revision))
         except SnapshotError as error:
             log.error("%s", error.message)

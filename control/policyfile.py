@@ -1,6 +1,7 @@
 """Follows a policy file: every change of it on disk becomes an allowlist, or is refused."""
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,10 @@ from control.state import policy_file_revision
 from policy.errors import PolicyError, Problem
 from policy.file import parse_policy
 
+log = logging.getLogger(__name__)
+
 REGISTRY = "file"
+MOST_LINES = 20
 
 Stamp = tuple[int, int, int, int]
 
@@ -48,3 +52,10 @@ class PolicyFile:
         digest = hashlib.sha256(content).hexdigest()
         revision = policy_file_revision(self.state_dir, digest)
         return from_policy(policy, registry=REGISTRY, revision=revision, time=now)
+
+    def log_refusal(self, error: PolicyError) -> None:
+        """A line for each problem, as far as somebody may read them."""
+        for problem in error.problems[:MOST_LINES]:
+            log.error("%s is refused: %s", self.path, problem)
+        if len(error.problems) > MOST_LINES:
+            log.error("%s: and %d problems more", self.path, len(error.problems) - MOST_LINES)

@@ -5,6 +5,7 @@ Every write is atomic: a reader sees the old file or the new one, also after a p
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ POLICY_FILE = "policy-file.json"
 ACCEPTED_REMOVAL = "accepted-removal.json"
 CLOCK = "clock.json"
 FILLED = "filled.json"
+
+ACCEPTED_FOR_NS = 3600 * 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +116,23 @@ def remember_applied(state_dir: Path, done: Applied) -> None:
 
 
 def accept_removal(state_dir: Path, revision: int) -> None:
-    """Let the change held at `revision` through; the running agent sees it within a second."""
+    """Let the change held at `revision` through; the running agent sees it within a second.
+
+    It is good for an hour: a number mistyped must not let a later change through.
+    """
     prepare(state_dir)
-    _write(state_dir / ACCEPTED_REMOVAL, {"revision": revision})
+    until = time.time_ns() + ACCEPTED_FOR_NS
+    _write(state_dir / ACCEPTED_REMOVAL, {"revision": revision, "until_ns": until})
 
 
 def accepted_removal(state_dir: Path) -> int | None:
-    """The revision last accepted, until it is used up."""
-    revision = _read(state_dir / ACCEPTED_REMOVAL).get("revision")
-    return revision if isinstance(revision, int) else None
+    """The revision accepted, until it is used up or too long ago."""
+    content = _read(state_dir / ACCEPTED_REMOVAL)
+    revision, until = content.get("revision"), content.get("until_ns")
+    if isinstance(revision, int) and isinstance(until, int):
+        left = until - time.time_ns()
+        return revision if 0 < left <= ACCEPTED_FOR_NS else None
+    return None
 
 
 def use_up_removal(state_dir: Path) -> None:

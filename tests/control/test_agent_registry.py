@@ -154,6 +154,24 @@ def test_an_unknown_registry_is_refused_until_accepted(edge: Edge, registry: Reg
     assert registry.report["registry"] == OTHER
 
 
+def test_an_accepted_registry_that_removes_too_much_is_held_all_the_same(
+    edge: Edge, registry: Registry
+) -> None:
+    registry.set([BRANCH_PEER, *many_peers(120)])
+    agent = edge.start(on_policy=False)
+    registry.id, registry.revision = OTHER, 6
+    registry.set([GUEST])
+    agent.wait_for("refused")
+    state.accept_registry(edge.state_dir, OTHER)
+    agent.wait_for("revision 7 would remove 122 of 122 sources")
+    assert edge.lets_in(branch=True)
+    state.accept_removal(edge.state_dir, 7)
+    agent.wait_for(f"revision 7 of {OTHER} is in force")
+    assert edge.lets_in(branch=False, stranger=True)
+    registry.set([])
+    agent.wait_for(f"revision 8 of {OTHER} is in force")
+
+
 def test_unknown_after_a_restart_too(edge: Edge, registry: Registry) -> None:
     edge.start(on_policy=False).end()
     registry.id = OTHER

@@ -101,6 +101,18 @@ def test_registries_are_remembered_and_accepted(tmp_path: Path) -> None:
     assert state.known_registry(tmp_path) == state.Known("two", 0)
 
 
+def test_an_accepted_removal_is_used_up_and_does_not_last(tmp_path: Path) -> None:
+    state.accept_removal(tmp_path, 40)
+    assert state.accepted_removal(tmp_path) == 40
+    path = tmp_path / state.ACCEPTED_REMOVAL
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "until_ns": 1}))
+    assert state.accepted_removal(tmp_path) is None
+    state.accept_removal(tmp_path, 41)
+    state.use_up_removal(tmp_path)
+    assert state.accepted_removal(tmp_path) is None
+
+
 def test_a_policy_files_revision_grows_with_its_content(tmp_path: Path) -> None:
     assert state.policy_file_revision(tmp_path, "a") == 1
     assert state.policy_file_revision(tmp_path, "a") == 1
