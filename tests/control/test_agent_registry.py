@@ -164,12 +164,12 @@ def test_an_accepted_registry_that_removes_too_much_is_held_all_the_same(
     agent.wait_for("refused")
     state.accept_registry(edge.state_dir, OTHER)
     agent.wait_for("revision 7 would remove 122 of 122 sources")
+    registry.set([GUEST, peer("more", "203.0.113.99")])
+    agent.wait_for("revision 8 would remove 122 of 122 sources")
     assert edge.lets_in(branch=True)
-    state.accept_removal(edge.state_dir, 7)
-    agent.wait_for(f"revision 7 of {OTHER} is in force")
-    assert edge.lets_in(branch=False, stranger=True)
-    registry.set([])
+    state.accept_removal(edge.state_dir, 8)
     agent.wait_for(f"revision 8 of {OTHER} is in force")
+    assert edge.lets_in(branch=False, stranger=True)
 
 
 def test_unknown_after_a_restart_too(edge: Edge, registry: Registry) -> None:
