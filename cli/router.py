@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.apply import read_policy
-from cli.errors import CliError, UsageError
+from cli.errors import UsageError
 from cli.logs import log_to_stderr
 from cli.options import AgentConfig, AsJson
-from cli.output import details, note, show, show_json
+from cli.output import complain, note, show_json, warn
 
 if TYPE_CHECKING:
     from control.settings import Settings
@@ -91,18 +90,21 @@ def detach(config: AgentConfig = None, as_json: AsJson = False) -> None:
 
 
 def _check(settings: "Settings", policy: Path | None, as_json: bool) -> None:
-    """Settings are right if they were read; look at what they name as well."""
-    checked = {name: str(value) for name, value in asdict(settings).items() if value is not None}
-    if policy is not None:
-        found = read_policy(str(policy))
-        checked["policy"] = f"{len(found.gateways)} gateways, {len(found.peers)} peers"
-    elif settings.registry_url is None:
-        raise CliError("registry_url is missing: name the registry, or give --policy FILE")
+    """All that was found at once; exit code 1 if the agent could not start."""
+    from control.check import check
+
+    findings = check(settings, policy)
+    ok = all(found.level != "error" for found in findings)
     if as_json:
-        show_json({"ok": True, "settings": checked})
+        named = {name: str(value) for name, value in asdict(settings).items() if value is not None}
+        show_json({"ok": ok, "settings": named, "findings": [asdict(each) for each in findings]})
     else:
-        show(details(checked))
-        note("the settings are right")
+        say = {"ok": note, "warning": warn, "error": complain}
+        for found in findings:
+            say[found.level](found.message)
+        (note if ok else complain)("the agent can start" if ok else "the agent cannot start")
+    if not ok:
+        raise typer.Exit(1)
 
 
 def _done(what: dict[str, object], as_json: bool) -> None:

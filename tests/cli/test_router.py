@@ -138,18 +138,33 @@ def test_status_where_no_agent_has_been(router: Router) -> None:
     assert "nothing is in force here" in shown.stdout
 
 
-def test_settings_are_checked(router: Router) -> None:
+def test_check_says_whether_the_agent_can_start(router: Router) -> None:
     checked = router.peergate("agent", "--check", "--policy", str(router.policy))
-    assert checked.returncode == 0
+    assert checked.returncode == 0, checked.stderr
     assert "1 gateways, 2 peers" in checked.stdout
-    assert json.loads(
+    assert "uplink: free for the program, native" in checked.stdout
+    told = json.loads(
         router.peergate("agent", "--check", "--policy", str(router.policy), "--json").stdout
-    )["ok"]
+    )
+    assert told["ok"]
+    assert told["settings"]["attach"] == "native"
+    assert {"level", "message"} == set(told["findings"][0])
     refused = router.peergate("agent", "--check")
     assert refused.returncode == 1
-    assert "registry_url is missing" in refused.stderr
+    assert "registry_url is not set" in refused.stderr
+
+
+def test_check_names_every_hindrance(router: Router) -> None:
+    router.config.write_text('interfaces = ["absent"]\n')
     router.policy.write_text("peers: {")
-    assert router.peergate("agent", "--check", "--policy", str(router.policy)).returncode == 1
+    refused = router.peergate("agent", "--check", "--policy", str(router.policy))
+    assert refused.returncode == 1
+    assert "absent: there is no such interface" in refused.stderr
+    assert "not a YAML document" in refused.stderr
+    assert "the agent cannot start" in refused.stderr
+
+
+def test_settings_with_a_wrong_key_are_refused(router: Router) -> None:
     router.config.write_text('interfaces = ["uplink"]\natach = "native"\n')
     refused = router.peergate("agent", "--check", "--policy", str(router.policy))
     assert refused.returncode == 1
