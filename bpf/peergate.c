@@ -55,15 +55,15 @@ static __always_inline __u64 pg_utc(struct pg_now *now)
 
 	if (now->known)
 		return now->utc;
-	offset = clock.lookup(&zero);
-	if (!offset)
-		return 0;
-#ifdef PG_COARSE_CLOCK
-	now->utc = bpf_ktime_get_coarse_ns() + *offset;
-#else
-	now->utc = bpf_ktime_get_ns() + *offset;
-#endif
 	now->known = 1;
+	offset = clock.lookup(&zero);
+	if (offset)
+		now->utc = *offset;
+#ifdef PG_COARSE_CLOCK
+	now->utc += bpf_ktime_get_coarse_ns();
+#else
+	now->utc += bpf_ktime_get_ns();
+#endif
 	return now->utc;
 }
 
