@@ -5,6 +5,7 @@ is written out and named, and the exit status is then not 0.
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -83,6 +84,8 @@ def main() -> int:
     print("\n".join(done.stderr.splitlines()[-30:]))
     if done.returncode:
         print(f"broken: the input and the fuzzer are in {directory}")
+    else:
+        shutil.rmtree(directory)
     return done.returncode
 
 
