@@ -299,10 +299,16 @@ def _problem(detail: ErrorDetails) -> Problem:
         context = detail["ctx"]
         return Problem(_field((*detail["loc"], context["field"])), context["value"], detail["msg"])
     rule = _RULES.get(kind, detail["msg"].removeprefix("Value error, "))
-    if kind == "string_pattern_mismatch":
+    if kind == "string_pattern_mismatch" and detail["ctx"]["pattern"] == _NAME:
         rule = "a name is 1 to 63 letters, digits, dots, dashes or underscores"
-    plain = isinstance(value, str | int | float | date) and kind != "missing"
-    return Problem(_field(detail["loc"]), str(value)[:200] if plain else "", rule)
+    return Problem(_field(detail["loc"]), "" if kind == "missing" else _shown(value), rule)
+
+
+def _shown(value: object) -> str:
+    """A refused value as it may be read; none that is a whole structure."""
+    if isinstance(value, int) and value.bit_length() > 256:
+        return f"a number of {value.bit_length()} bits"  # Python does not write it out
+    return str(value)[:200] if isinstance(value, str | int | float | date) else ""
 
 
 def check_policy(data: object) -> Policy:

@@ -16,11 +16,13 @@ except AttributeError:  # a PyYAML without libyaml: the same, slower
 
 
 class _Loader(_Base):  # type: ignore[misc]  # which base it is, is known at run time only
-    """Plain data alone; a key said twice is an error."""
+    """A key said twice is an error, and so is one that is no scalar."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys: set[Hashable] = set()
         for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise _refusal("a key is a single word", key_node.start_mark)
             key = self.construct_object(key_node, deep=True)
             if key in keys:
                 raise _refusal(f"{key!r} stands twice", key_node.start_mark)
@@ -39,6 +41,8 @@ def parse_policy(text: str) -> Policy:
         for event in yaml.parse(text, Loader=_Base):
             if isinstance(event, yaml.AliasEvent):  # a few of them can grow without bound
                 raise _refusal("aliases are not allowed in a policy", event.start_mark)
+            if getattr(event, "tag", None) is not None:  # `!!int ""` breaks its constructor
+                raise _refusal("tags are not allowed in a policy", event.start_mark)
         data = yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)

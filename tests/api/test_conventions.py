@@ -57,6 +57,12 @@ def test_an_unknown_query_parameter_is_named(service: Service) -> None:
     assert errors == [{"field": "stat", "value": "active", "rule": "unknown query parameter"}]
 
 
+def test_what_is_no_name_is_not_told_how_names_are_written(service: Service) -> None:
+    (refused,) = service.admin.get("/v1/peers?cursor=x").json()["errors"]
+    assert (refused["field"], refused["value"]) == ("cursor", "x")
+    assert "a name is" not in refused["rule"]
+
+
 def test_a_defect_is_a_problem_too(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_read: object) -> None:
         raise RuntimeError("a secret of the inside")

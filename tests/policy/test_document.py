@@ -152,6 +152,11 @@ def test_an_empty_policy_is_a_policy(text: str) -> None:
         ("gateways: [", "line 2", "", "YAML"),
         ("gateways: []\ngateways: []", "line 2", "", "stands twice"),
         ("a: &x [1]\nb: [*x, *x]", "line 2", "", "aliases"),
+        ("? [a]\n: b", "line 1", "", "a key is"),
+        ('gateways: !!int ""', "line 1", "", "tags"),
+        ("gateways: !!timestamp x", "line 1", "", "tags"),
+        ("gateways: !!set {a, b}", "line 1", "", "tags"),
+        (f"gateways: 0x{'f' * 5000}", "gateways", "a number of 20000 bits", "tuple"),
     ],
 )
 def test_refused_with_field_value_and_rule(text: str, field: str, value: str, rule: str) -> None:
