@@ -51,11 +51,13 @@ def count(connection: Connection) -> int:
 
 
 def add(connection: Connection, spec: GatewaySpec, now: datetime) -> None:
+    """Versions go on where a removed gateway of this name ended: no ETag comes twice."""
+    last = select(func.max(gateways.c.version)).where(gateways.c.name == spec.name)
     connection.execute(
         insert(gateways).values(
             name=spec.name,
             spec=spec.model_dump(mode="json"),
-            version=1,
+            version=(connection.execute(last).scalar_one() or 0) + 1,
             created=now,
             changed=now,
         )

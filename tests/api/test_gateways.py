@@ -153,6 +153,15 @@ def test_one_of_the_same_name_begins_without_peers(service: Service) -> None:
     assert [p["id"] for p in service.agent.get("/v1/allowlist").json()["peers"]] == [new]
 
 
+def test_what_was_read_of_one_is_stale_for_its_namesake(service: Service) -> None:
+    read = service.admin.post("/v1/gateways", json=gateway()).headers["ETag"]
+    service.admin.delete("/v1/gateways/hub", headers={"If-Match": read})
+    service.add_gateway(addresses=["198.51.100.77"])
+    stale = service.admin.delete("/v1/gateways/hub", headers={"If-Match": read})
+    assert stale.status_code == 412
+    assert service.admin.get("/v1/gateways/hub").status_code == 200
+
+
 def test_lists_are_paged_by_name(service: Service) -> None:
     names = ["a", "b", "c", "d", "e"]
     for number, name in enumerate(reversed(names)):
