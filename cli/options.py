@@ -48,10 +48,8 @@ def moment(text: str | None, option: str) -> datetime | None:
         return None
     try:
         parsed = datetime.fromisoformat(text)
-    except ValueError:
-        parsed = None
-    if parsed is None or parsed.tzinfo is None:
-        raise UsageError(
-            f"{option} {text}: must be a time with its zone, as in 2026-12-01T00:00:00Z"
-        )
-    return parsed.astimezone(UTC)
+        if parsed.tzinfo is not None:
+            return parsed.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise UsageError(f"{option} {text}: must be a time with its zone, as in 2026-12-01T00:00:00Z")

@@ -66,7 +66,7 @@ def test_replay_judges_as_of_a_moment(
     now = ("--now", "2099-02-01T01:00:00+01:00")
     replayed = offline_peergate("replay", capture, "--policy", policy, "--json", *now)
     assert lines(replayed.out)[1] == {**BRANCH, "verdict": "expired", "action": "drop"}
-    for wrong in ("yesterday", "2099-02-01T01:00:00"):
+    for wrong in ("yesterday", "2099-02-01T01:00:00", "0001-01-01T00:00:00+01:00"):
         refused = offline_peergate("replay", capture, "--policy", policy, "--now", wrong)
         assert refused.code == 2
         assert f"--now {wrong}: must be a time with its zone" in refused.err
