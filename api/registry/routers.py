@@ -1,9 +1,14 @@
 """Routers, as their latest reports show them."""
 
-from api.errors import ConflictError, NotFoundError
+from api.errors import ConflictError, NotFoundError, RefusedError
 from api.records import Head, Json, Report
 from api.registry.core import Read, Registry
 from api.store import routers
+from policy.errors import Problem
+
+# A report lifts no registry above this, far below what reports may say: a router that lies cannot
+# leave the registry at a revision which the honest ones can no longer report.
+HIGHEST_RISE = 2**52
 
 
 def get(read: Read, name: str) -> Report:
@@ -44,4 +49,9 @@ def _is_ahead(head: Head, of: str, revision: int) -> bool:
             "own registry, or accept this one there",
             "other-registry",
         )
-    return revision > head.revision
+    ahead = revision > head.revision
+    if ahead and revision > HIGHEST_RISE:
+        rule = f"a registry goes on above {HIGHEST_RISE} by its own changes alone"
+        problem = Problem("revision", str(revision), rule)
+        raise RefusedError("no registry was ever there", "", (problem,))
+    return ahead

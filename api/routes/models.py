@@ -218,7 +218,7 @@ class RouterReport(Document):
     """What an agent says of its router. Counters are by gateway; "" is no gateway known."""
 
     registry: Annotated[str, Field(min_length=1, max_length=64)]
-    revision: Annotated[int, Field(ge=0, le=2**52)]
+    revision: Annotated[int, Field(ge=0, le=2**53)]
     version: Annotated[str, Field(max_length=64, examples=["0.1.0"])]
     kernel: Annotated[str, Field(max_length=128, examples=["6.18.0"])]
     time: Moment

@@ -33,3 +33,17 @@ def test_a_report_about_another_registry_is_kept_out(service: Service) -> None:
     assert (refused.status_code, refused.json()["type"]) == (409, "/problems/other-registry")
     assert service.admin.get("/v1/routers").json()["items"] == []
     assert service.revision == 0
+
+
+def test_a_router_that_lies_does_not_shut_out_the_others(service: Service) -> None:
+    service.add_gateway()
+    registry = service.admin.get("/v1/status").json()["registry"]
+    highest = report(registry, 2**52)
+    assert service.agent.put("/v1/routers/liar/report", json=highest).status_code == 204
+    for revision in (2**52 + 2, 2**53):
+        beyond = service.agent.put("/v1/routers/liar/report", json=report(registry, revision))
+        assert (beyond.status_code, beyond.json()["errors"][0]["field"]) == (422, "revision")
+    service.add_gateway("b", addresses=["198.51.100.2"])
+    honest = report(registry, service.revision)
+    assert service.revision == 2**52 + 2
+    assert service.agent.put("/v1/routers/edge-1/report", json=honest).status_code == 204
