@@ -36,6 +36,7 @@ from policy.window import Window
 T = TypeVar("T")
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+")
 SOURCES_PER_PEER = 4096
 
@@ -70,8 +71,8 @@ def _mail(text: str) -> str:
 
 
 def _moment(value: object) -> object:
-    """YAML gives datetimes, JSON text; numbers would be taken as seconds since 1970."""
-    if not isinstance(value, str | datetime):
+    """YAML gives datetimes, JSON text; numbers, in text too, would be seconds since 1970."""
+    if not isinstance(value, datetime) and not (isinstance(value, str) and _DAY.match(value)):
         raise ValueError("must be a time with its zone, as in 2026-12-01T00:00:00Z")
     return value
 

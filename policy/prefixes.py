@@ -41,7 +41,7 @@ def _parse(text: str) -> Network:
         raise ValueError("a prefix length is a decimal number, not a mask")
     if str(network.network_address) != str(ip_network(text.partition("/")[0]).network_address):
         raise ValueError(f"host bits are set: did you mean {network}?")
-    if _overlaps(network, _MAPPED):
+    if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
         raise ValueError("IPv4-mapped IPv6 addresses are not seen on a wire: write the IPv4 one")
     return network
 

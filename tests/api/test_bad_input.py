@@ -30,6 +30,7 @@ GATEWAYS = [
     ({"enforce_from": EARLY, "enforce_until": EARLY}, "enforce_until", *BACKWARDS),
     ({"enforce_from": "2026-12-01"}, "enforce_from", "2026-12-01", "zone"),
     ({"enforce_from": 1795000000}, "enforce_from", "1795000000", "zone"),
+    ({"enforce_from": "1795000000"}, "enforce_from", "1795000000", "zone"),
     ({"name": "a hub"}, "name", "a hub", "letters, digits"),
     ({"name": ""}, "name", "", "letters, digits"),
     ({"adresses": []}, "adresses", "", "unknown field"),

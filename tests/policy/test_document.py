@@ -102,7 +102,9 @@ def test_an_empty_policy_is_a_policy(text: str) -> None:
         (peer(owner='""'), "peers[0].owner", "", "at least 1"),
         (peer(name="a/b"), "peers[0].name", "a/b", "letters, digits"),
         (peer(colour="red"), "peers[0].colour", "red", "unknown field"),
+        (peer(sources="['::/0']"), "peers[0].sources[0]", "::/0", "/16 to /128"),
         (peer(valid_from="2026-01-01"), "peers[0].valid_from", "2026-01-01", "zone"),
+        (peer(valid_from="'1767225600'"), "peers[0].valid_from", "1767225600", "zone"),
         (
             peer(valid_from="2026-01-01T00:00:00"),
             "peers[0].valid_from",
