@@ -35,7 +35,6 @@ def start(settings: Settings, policy: Path | None) -> Start:
     Raises DataPlaneError (no privilege, no BPF), LinkError (no interface can take the program).
     """
     state_dir = settings.state_dir
-    pins.ensure_bpffs(settings.bpffs)
     _check_interfaces(settings)
     snapshot = _snapshot(state_dir)
     plane = DataPlane.pinned(settings.bpffs, settings.sizes)
@@ -45,8 +44,10 @@ def start(settings: Settings, policy: Path | None) -> Start:
         set_dir = pins.set_dir(settings.bpffs, settings.sizes)
         gate = Gate(plane, clock, set_dir, state_dir)
         in_step = snapshot is not None
-        if plane.adopted and state.is_filled(state_dir, set_dir):
-            gate.adopt()
+        filled = plane.adopted and state.is_filled(state_dir, set_dir)
+        if plane.adopted:
+            gate.adopt(filled=filled)
+        if filled:
             in_step = _in_step(state_dir, snapshot)
         else:
             state.forget_filled(state_dir)

@@ -131,13 +131,27 @@ class DataPlane:
         addresses = self._tables["addresses"]
         return Tables(
             gateways=self.gateways(),
-            targets={read_address(key): read_target(row) for key, row in addresses.items()},
+            targets={address: read_target(row) for address, row in addresses.rows(read_address)},
             entries=self._sources.read(),
         )
 
     def gateways(self) -> dict[int, GatewayRow]:
         """Every gateway by its number, those removed among them."""
-        return {number: read_gateway(row) for number, row in self._tables["gateways"].items()}
+        rows = self._tables["gateways"].rows(self._read_number)
+        return {number: read_gateway(row) for number, row in rows}
+
+    def delete_strays(self) -> int:
+        """Delete the rows whose keys we never write, which `tables` leaves out; how many."""
+        return (
+            self._tables["addresses"].delete_strays(read_address)
+            + self._tables["gateways"].delete_strays(self._read_number)
+            + self._sources.delete_strays()
+        )
+
+    def _read_number(self, key: int) -> int:
+        if not NO_GATEWAY < key <= self.sizes.max_gateways:
+            raise ValueError(f"{key} is no gateway's number")
+        return key
 
     def apply(self, difference: Difference) -> None:
         """Write and delete rows, in an order that drops no registered peer meanwhile.
@@ -151,12 +165,11 @@ class DataPlane:
         gateways_left = len(rows) - gateways.write(
             [(number_key(number), gateway_value(gateways.value, row)) for number, row in rows]
         )
-        targets_left = len(write.targets) - addresses.write(
-            [
-                (address_key(addresses.key, address), target_value(addresses.value, target))
-                for address, target in write.targets.items()
-            ]
-        )
+        targets = [
+            (address_key(addresses.key, address), target_value(addresses.value, target))
+            for address, target in write.targets.items()
+        ]
+        targets = targets[addresses.write(targets) :]
         addresses.delete([address_key(addresses.key, a) for a in delete.delete_targets])
         self._sources.delete(delete.delete_entries)
         gateways.delete([number_key(number) for number in delete.delete_gateways])
@@ -166,10 +179,10 @@ class DataPlane:
         if gateways_left:
             limit = gateways.max_entries
             raise MapFullError("gateways", limit, limit + gateways_left, "max_gateways")
-        if targets_left:
+        if targets := targets[addresses.write(targets) :]:
             limit = addresses.max_entries
             raise DataPlaneError(
-                f"{limit + targets_left} gateway addresses: a router carries at most {limit}; "
+                f"{limit + len(targets)} gateway addresses: a router carries at most {limit}; "
                 "spread the gateways over more routers"
             )
 
@@ -185,7 +198,7 @@ class DataPlane:
 
     def counters(self) -> dict[int, dict[str, Count]]:
         """Every gateway's counters by name; number 0 counts where no gateway is known."""
-        numbers = [NO_GATEWAY, *sorted(number for number, _ in self._tables["gateways"].items())]
+        numbers = [NO_GATEWAY, *sorted(self.gateways())]
         return {number: self._counts(number) for number in numbers}
 
     def _counts(self, number: int) -> dict[str, Count]:
@@ -236,7 +249,12 @@ class DataPlane:
     # Set-up
 
     def _table(self, name: str) -> BpfMap:
-        table = self._bpf[name.encode()]
+        try:
+            table = self._bpf[name.encode()]
+        except OSError as error:  # bcc counts the CPUs there
+            raise DataPlaneError(
+                f"{error.filename}: cannot be read: {error.strerror}; mount sysfs at /sys"
+            ) from None
         return BpfMap(name, table.map_fd, table.Key, table.Leaf, table.max_entries)
 
     def _load(self, name: str) -> int:

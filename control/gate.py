@@ -65,10 +65,15 @@ class Gate:
         """UTC in ns, as the maps have it."""
         return self.clock.now(time.monotonic_ns())
 
-    def adopt(self) -> None:
-        """Take over maps that are filled already. Raises DataPlaneError."""
+    def adopt(self, *, filled: bool) -> None:
+        """Take over maps made before, also those that an agent was killed while it filled.
+
+        What they hold is where differences start from, and the memory of gateway numbers.
+        Raises DataPlaneError.
+        """
+        self.plane.delete_strays()
         self.wanted = self.plane.tables()
-        self.filled = True
+        self.filled = filled
         log.info("adopted the maps of the agent before: %d entries", len(self.wanted.entries))
 
     def offer(self, allowlist: Allowlist, *, guarded: bool = True) -> bool:
@@ -102,7 +107,10 @@ class Gate:
         before, self.applied, self._times = self.applied, allowlist, times
         if not self.filled:
             self.filled = True
-            state.mark_filled(self._state_dir, self._set_dir)
+            try:
+                state.mark_filled(self._state_dir, self._set_dir)
+            except SnapshotError as error:
+                log.error("%s", error.message)
         self.held = None
         self._cut_off_at.clear()
         if before is None or before.revision != allowlist.revision or rows:
@@ -179,10 +187,10 @@ class Gate:
         """Repair what differs between maps and allowlist; how many rows did."""
         if not self.filled:
             return 0
+        strays = self.plane.delete_strays()
         change = difference(self.plane.tables(), self.wanted)
-        if not change:
+        if not (rows := strays + rows_in(change)):
             return 0
-        rows = rows_in(change)
         self.plane.apply(change)
         self.repairs += rows
         log.warning("maps differed from the allowlist in %d rows: repaired", rows)

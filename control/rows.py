@@ -27,8 +27,13 @@ def fill_address(record: Record, address: Address) -> None:
 
 
 def read_address(record: Record) -> Address:
-    packed = _WORDS.pack(*record.word)
-    return IPv4Address(packed[:4]) if ntohl(record.family) == 4 else IPv6Address(packed)
+    """Raises ValueError for what `fill_address` never makes."""
+    packed, family = _WORDS.pack(*record.word), ntohl(record.family)
+    if family == 4 and not any(packed[4:]):
+        return IPv4Address(packed[:4])
+    if family == 6:
+        return IPv6Address(packed)
+    raise ValueError(f"{packed.hex()} of family {family} is no address")
 
 
 def address_key(address_type: CType, address: Address) -> bytes:
@@ -42,7 +47,9 @@ def gateway_value(gateway_type: CType, row: GatewayRow) -> bytes:
 
 
 def read_gateway(record: Record) -> GatewayRow:
-    return GatewayRow(record.name.decode(), record.enforce_from, record.enforce_until)
+    return GatewayRow(
+        record.name.decode(errors="replace"), record.enforce_from, record.enforce_until
+    )
 
 
 def target_value(target_type: CType, target: Target) -> bytes:
@@ -67,10 +74,12 @@ def target_value(target_type: CType, target: Target) -> bytes:
 
 
 def read_target(record: Record) -> Target:
+    """A row that is not as `target_value` makes it reads as one without services."""
     used = record.services[: record.service_count]
-    return Target(
+    target = Target(
         tuple((Service(s.protocol, ntohs(s.port) if s.has_port else None), s.gateway) for s in used)
     )
+    return target if target_value(type(record), target) == bytes(record) else Target(())
 
 
 def entry_value(entry_type: CType, entry: Entry) -> bytes:

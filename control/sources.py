@@ -12,7 +12,7 @@ from control.errors import MapFullError
 from control.maps import BpfMap, Record
 from control.model import Entry, SourceKey
 from control.rows import entry_value, fill_address, read_address, read_entry
-from policy.prefixes import Network
+from policy.prefixes import Address, Network
 
 _GATEWAY_AND_FAMILY_BITS = 64
 
@@ -26,12 +26,14 @@ class Sources:
 
     def read(self) -> dict[SourceKey, Entry]:
         entries: dict[SourceKey, Entry] = {}
-        for key, value in self.hosts.items():
-            entries[_source(key, None)] = read_entry(value)
-        for key, value in self.prefixes.items():
-            length = key.length - _GATEWAY_AND_FAMILY_BITS
-            entries[_source(key.source, length)] = read_entry(value)
+        for source, value in self.hosts.rows(_read_host):
+            entries[source] = read_entry(value)
+        for source, value in self.prefixes.rows(_read_prefix):
+            entries[source] = read_entry(value)
         return entries
+
+    def delete_strays(self) -> int:
+        return self.hosts.delete_strays(_read_host) + self.prefixes.delete_strays(_read_prefix)
 
     def write(self, entries: Mapping[SourceKey, Entry]) -> dict[SourceKey, Entry]:
         """Write the entries; those that found no room come back."""
@@ -77,10 +79,22 @@ def _is_host(network: Network) -> bool:
     return network.prefixlen == network.max_prefixlen
 
 
-def _source(record: Record, length: int | None) -> SourceKey:
-    """The key that a struct pg_source stands for; without a length, a host's."""
+def _read_host(record: Record) -> SourceKey:
+    """The key that a struct pg_source stands for; raises ValueError where we never write it."""
     address = read_address(record.address)
-    bits = address.max_prefixlen if length is None else length
+    return _source_key(record.gateway, address, address.max_prefixlen)
+
+
+def _read_prefix(record: Record) -> SourceKey:
+    """The same of a struct pg_prefix; bits past its length do not count."""
+    length = record.length - _GATEWAY_AND_FAMILY_BITS
+    key = _source_key(record.source.gateway, read_address(record.source.address), length)
+    if _is_host(key[1]):
+        raise ValueError(f"{key[1]} belongs into the other map")
+    return key
+
+
+def _source_key(gateway: int, address: Address, length: int) -> SourceKey:
     if address.version == 4:
-        return ntohl(record.gateway), IPv4Network((int(address), bits))
-    return ntohl(record.gateway), IPv6Network((int(address), bits))
+        return ntohl(gateway), IPv4Network((int(address), length), strict=False)
+    return ntohl(gateway), IPv6Network((int(address), length), strict=False)

@@ -13,15 +13,18 @@ from control import headers, syscalls
 from control.dataplane import DataPlane
 from control.errors import DataPlaneError, MapFullError
 from control.model import Difference, Entry, GatewayRow, Sizes, SourceKey, Tables, Target
-from control.plan import difference
+from control.plan import difference, rows_in
+from control.rows import number_key
 from lab.watch import wait_until
+from policy.prefixes import Address
 from policy.services import Service
 from policy.window import FOREVER_NS
 from tests.bpf.frames import ether, ip, udp
 
 SIZES = Sizes(max_hosts=8, max_prefixes=8, max_gateways=4)
 ROOMY = Sizes(max_hosts=20_000, max_prefixes=20_000, max_gateways=300)
-HUB = ip_address("198.51.100.1")
+HUB = IPv4Address("198.51.100.1")
+ROWS = ("addresses", "gateways", "hosts", "prefixes")
 WIREGUARD = Target(((Service(17, 51820), 1),))
 FRAME = ether(ip("203.0.113.7", str(HUB)) / udp())
 
@@ -32,6 +35,10 @@ def host(number: int) -> SourceKey:
 
 def prefix(number: int) -> SourceKey:
     return 1, IPv6Network((0x20010DB8 << 96 | number << 64, 64))
+
+
+def address_bytes(family: int, address: IPv4Address, rest: bytes = bytes(12)) -> bytes:
+    return family.to_bytes(4, "big") + address.packed + rest
 
 
 def entry(source: SourceKey, peer: int = 7) -> Entry:
@@ -126,6 +133,45 @@ def test_full_map_takes_what_deleting_makes_room_for(plane: DataPlane) -> None:
     plane.apply(Difference(before))
     plane.apply(difference(before, after))
     assert plane.tables() == after
+
+
+def test_full_addresses_take_what_deleting_makes_room_for(plane: DataPlane) -> None:
+    targets: dict[Address, Target] = {HUB + number: WIREGUARD for number in range(4097)}
+    before, after = Tables(targets=dict(targets)), Tables(targets=targets)
+    del before.targets[HUB + 4096], after.targets[HUB]
+    plane.apply(difference(Tables(), before))
+    plane.apply(difference(before, after))
+    assert plane.tables() == after
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value"),
+    [
+        ("addresses", b"\x07" * 20, bytes(200)),
+        ("addresses", address_bytes(4, HUB, b"\x01" * 12), bytes(200)),
+        ("gateways", b"\xff" * 4, bytes(80)),
+        ("gateways", number_key(2), b"\xff" * 80),
+        ("hosts", bytes(4) + address_bytes(4, HUB, b"\x01" * 12), bytes(24)),
+        ("prefixes", number_key(164) + bytes(4) + address_bytes(4, HUB), bytes(24)),
+        ("prefixes", number_key(63) + bytes(4) + address_bytes(4, HUB), bytes(24)),
+        ("prefixes", number_key(96) + bytes(4) + address_bytes(4, HUB), bytes(24)),
+        ("prefixes", number_key(88) + bytes(4) + address_bytes(4, HUB), bytes(24)),
+        ("addresses", address_bytes(4, HUB), bytes(8) + b"\x11\x01" + bytes(190)),
+    ],
+)
+def test_rows_that_we_never_write_are_repaired(
+    table: str, key: bytes, value: bytes, plane: DataPlane
+) -> None:
+    wanted = site(host(1), prefix(1))
+    plane.apply(difference(plane.tables(), wanted))
+    syscalls.update(plane._tables[table].fd, key, value)
+    strays = plane.delete_strays()
+    repair = difference(plane.tables(), wanted)
+    assert strays + rows_in(repair) == 1
+    plane.apply(repair)
+    assert plane.tables() == wanted
+    assert [len(list(plane._tables[name].items())) for name in ROWS] == [1, 1, 1, 1]
+    assert not plane.delete_strays()
 
 
 def test_full_gateways(plane: DataPlane) -> None:
