@@ -18,7 +18,7 @@ from control.boot import Start, start
 from control.errors import ControlError, DataPlaneError, LinkError
 from control.follow import Follower
 from control.interfaces import Uplinks
-from control.lock import only_agent
+from control.lock import only_agent, only_agent_on
 from control.model import Allowlist
 from control.policyfile import PolicyFile
 from control.registry import RegistryClient
@@ -45,7 +45,9 @@ def run_agent(
     try:
         state.prepare(settings.state_dir)
         with only_agent(settings.state_dir):
-            asyncio.run(_run(settings, policy, ready))
+            pins.ensure_bpffs(settings.bpffs)
+            with only_agent_on(settings.bpffs):
+                asyncio.run(_run(settings, policy, ready))
     except ControlError as error:
         log.error("%s", error.message)
         return 1

@@ -2,7 +2,7 @@
 
 from control import links, pins, state
 from control.errors import LinkError
-from control.lock import only_agent
+from control.lock import only_agent, only_agent_on
 from control.settings import Settings
 
 
@@ -12,7 +12,7 @@ def detach(settings: Settings) -> list[str]:
     Idempotent. Raises SettingsError while an agent runs: it would attach the program again.
     """
     state.prepare(settings.state_dir)
-    with only_agent(settings.state_dir):
+    with only_agent(settings.state_dir), only_agent_on(settings.bpffs):
         return _detach(settings)
 
 

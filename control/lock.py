@@ -1,9 +1,9 @@
-"""One agent at a time."""
+"""One agent at a time: on its state directory, and on the maps."""
 
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from control.errors import SettingsError
@@ -31,8 +31,35 @@ def only_agent(state_dir: Path) -> Iterator[None]:
                 f"{path}: another agent runs on this state directory: process {holder}; "
                 "stop it first"
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        with suppress(OSError):  # a full disk: the lock holds, only its holder is not named
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def only_agent_on(bpffs: Path) -> Iterator[None]:
+    """Hold the lock of the maps, which agents with other state directories could share.
+
+    Raises SettingsError where another agent has it. Without a directory there is nothing to hold.
+    """
+    try:
+        descriptor = os.open(bpffs, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield
+        return
+    except OSError as error:
+        raise SettingsError(f"{bpffs}: cannot be opened: {error.strerror}; run as root") from None
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SettingsError(
+                f"{bpffs}: another agent, with another state directory, keeps its maps there; "
+                "stop it first, or give each its own bpffs"
+            ) from None
         yield
     finally:
         os.close(descriptor)

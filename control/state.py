@@ -4,6 +4,7 @@ Every write is atomic: a reader sees the old file or the new one, also after a p
 """
 
 import json
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -11,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from control.errors import SnapshotError
+from policy.window import FOREVER_NS
+
+log = logging.getLogger(__name__)
 
 REGISTRY = "registry.json"
 APPLIED = "applied.json"
@@ -72,7 +76,7 @@ def _read(path: Path) -> dict[str, object]:
     """The file's object; empty where there is none, or none that is whole."""
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -147,14 +151,17 @@ def policy_file_revision(state_dir: Path, digest: str) -> int:
     revision = last if isinstance(last, int) else 0
     if content.get("sha256") == digest and revision:
         return revision
-    _write(path, {"sha256": digest, "revision": revision + 1})
+    try:
+        _write(path, {"sha256": digest, "revision": revision + 1})
+    except SnapshotError as error:  # a full disk must not keep a change out of the maps
+        log.error("%s", error.message)
     return revision + 1
 
 
 def saved_time(state_dir: Path) -> int:
     """The last time saved, ns since 1970; 0 where none is."""
     now = _read(state_dir / CLOCK).get("now_ns")
-    return now if isinstance(now, int) and now > 0 else 0
+    return now if isinstance(now, int) and 0 < now <= FOREVER_NS else 0
 
 
 def save_time(state_dir: Path, now: int) -> None:

@@ -136,3 +136,43 @@ def test_the_time_is_saved_and_set(edge: Edge) -> None:
     agent = edge.start()
     agent.wait_for("the wall clock is 3[56][0-9]{2} s behind")
     assert edge.status().now.timestamp() * 1e9 > saved + 3500 * 10**9
+
+
+def test_one_agent_on_a_set_of_maps(edge: Edge) -> None:
+    edge.write_policy()
+    edge.start()
+    edge.configure(state_dir=str(edge.directory / "other-state"))
+    other = edge.start(waits=False)
+    assert other.exit_status() == 1
+    assert other.said(r"bpf: another agent, with another state directory, keeps its maps there")
+
+
+def test_without_state_the_maps_still_tell_numbers_and_what_to_delete(edge: Edge) -> None:
+    """Else another gateway would get the number, and with it the sources."""
+    edge.configure(verify_every=600)
+    spare = gateway(name="spare", services=["udp/9"])
+    edge.write_policy([BRANCH_PEER], [gateway(), spare])
+    edge.start().kill()
+    for name in (state.FILLED, snapshot.NAME, state.APPLIED):
+        (edge.state_dir / name).unlink(missing_ok=True)
+    edge.write_policy([], [spare, gateway()])
+    edge.start()
+    with edge.maps() as maps:
+        assert {number: row.name for number, row in maps.gateways().items()} == {
+            1: "hub",
+            2: "spare",
+        }
+        assert not maps.tables().entries
+
+
+def test_a_full_disk_keeps_nothing_out_of_the_maps(edge: Edge) -> None:
+    """Stood in for by directories where the files belong, which root cannot write either."""
+    edge.state_dir.mkdir()
+    for name in (state.FILLED, state.APPLIED, state.POLICY_FILE, state.CLOCK, snapshot.NAME):
+        (edge.state_dir / f".{name}.new").mkdir()
+    edge.write_policy()
+    agent = edge.start()
+    assert edge.lets_in(branch=True)
+    edge.write_policy([])
+    assert edge.lets_in(branch=False)
+    assert agent.end() == 0

@@ -129,6 +129,12 @@ def test_damaged_small_files_are_as_none(tmp_path: Path) -> None:
     assert state.accepted_removal(tmp_path) is None
 
 
+@pytest.mark.parametrize("content", ['{"now_ns": 1' + "0" * 30 + "}", "[" * 100_000])
+def test_absurd_small_files_are_as_none(content: str, tmp_path: Path) -> None:
+    (tmp_path / state.CLOCK).write_text(content)
+    assert state.saved_time(tmp_path) == 0
+
+
 def test_filled_is_of_this_boot_and_these_maps(tmp_path: Path) -> None:
     pins = tmp_path / "pins"
     assert not state.is_filled(tmp_path, pins)
