@@ -81,7 +81,7 @@ def _made(state_dir: Path, revision: int | None) -> datetime | None:
 
 
 def _router_json(found: "Status", made: datetime | None) -> Json:
-    from control.explain import rfc3339
+    from policy.window import rfc3339
 
     return {
         "name": found.router,
@@ -101,8 +101,7 @@ def _router_json(found: "Status", made: datetime | None) -> Json:
 
 
 def _gateway_json(found: "GatewayStatus") -> Json:
-    from control.explain import rfc3339
-    from policy.window import FOREVER_NS, from_ns
+    from policy.window import FOREVER_NS, from_ns, rfc3339
 
     monitors = found.enforce_from >= found.enforce_until
     start = None if monitors or not found.enforce_from else from_ns(found.enforce_from)

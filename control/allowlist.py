@@ -17,8 +17,8 @@ from policy.document import (
     problems_of,
 )
 from policy.errors import PolicyError, Problem
-from policy.prefixes import Address
-from policy.services import Service
+from policy.offers import Offer, offer_problems
+from policy.window import rfc3339
 
 PeerId = Annotated[int, Field(ge=1, le=2**32 - 1)]
 Revision = Annotated[int, Field(ge=0, lt=2**63)]
@@ -144,7 +144,7 @@ def to_json(allowlist: Allowlist) -> bytes:
     document = {
         "registry": allowlist.registry,
         "revision": allowlist.revision,
-        "time": _moment(allowlist.time),
+        "time": rfc3339(allowlist.time),
         "gateways": [
             {
                 "name": gateway.name,
@@ -163,8 +163,8 @@ def to_json(allowlist: Allowlist) -> bytes:
                 "contact": peer.contact,
                 "purpose": peer.purpose,
                 "sources": list(map(str, peer.sources)),
-                "valid_from": _moment(peer.valid.start),
-                "valid_until": _moment(peer.valid.end),
+                "valid_from": rfc3339(peer.valid.start),
+                "valid_until": rfc3339(peer.valid.end),
             }
             for peer in allowlist.peers
         ],
@@ -194,13 +194,9 @@ def _enforcement(gateway: Gateway) -> dict[str, Any]:
         return {"mode": "monitor"}
     return {
         "mode": "enforce",
-        "enforce_from": _moment(gateway.enforce.start),
-        "enforce_until": _moment(gateway.enforce.end),
+        "enforce_from": rfc3339(gateway.enforce.start),
+        "enforce_until": rfc3339(gateway.enforce.end),
     }
-
-
-def _moment(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _consistent(allowlist: Allowlist) -> Allowlist:
@@ -212,19 +208,15 @@ def _consistent(allowlist: Allowlist) -> Allowlist:
 
 
 def _inconsistencies(allowlist: Allowlist) -> Iterable[Problem]:
-    names: set[str] = set()
-    claims: dict[tuple[Address, Service], str] = {}
-    for gateway in allowlist.gateways:
-        where = f"gateways.{gateway.name}"
-        if gateway.name in names:
-            yield Problem(where, gateway.name, "two gateways have this name")
-        names.add(gateway.name)
-        for address in (address for block in gateway.addresses for address in block):
-            for service in gateway.services:
-                holder = claims.setdefault((address, service), gateway.name)
-                if holder != gateway.name:
-                    rule = f"gateway {holder} has this (address, service) already"
-                    yield Problem(f"{where}.services", f"{service} at {address}", rule)
+    yield from offer_problems(
+        Offer(
+            gateway.name,
+            tuple({address: None for block in gateway.addresses for address in block}),
+            gateway.services,
+        )
+        for gateway in allowlist.gateways
+    )
+    names = {gateway.name for gateway in allowlist.gateways}
     ids: set[int] = set()
     for peer in allowlist.peers:
         if peer.gateway not in names:

@@ -7,7 +7,7 @@ from datetime import datetime
 from control.model import Allowlist, Explanation, Gateway, Peer
 from policy.prefixes import Address, Network
 from policy.services import TCP, UDP, Service
-from policy.window import Window
+from policy.window import Window, rfc3339
 
 PROTOCOLS = {
     "icmp": 1,
@@ -103,10 +103,6 @@ class Account:
             "nearest": None if self.nearest is None else self.nearest.to_json(),
             "why": list(self.why),
         }
-
-
-def rfc3339(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
 
 
 def build(asked: Question) -> bytes:

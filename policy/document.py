@@ -2,7 +2,6 @@
 
 import re
 import unicodedata
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime
 from typing import Annotated, Literal, Self, TypeVar
@@ -22,15 +21,15 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from policy.errors import PolicyError, Problem
+from policy.offers import Offer, offer_problems
 from policy.prefixes import (
     ADDRESSES_PER_GATEWAY,
-    ADDRESSES_PER_ROUTER,
     Address,
     Network,
     parse_gateway_block,
     parse_source,
 )
-from policy.services import SERVICES_PER_ADDRESS, Service, parse_service
+from policy.services import Service, parse_service
 from policy.window import Window
 
 T = TypeVar("T")
@@ -156,7 +155,7 @@ class GatewaySpec(Document):
         if self.mode == "monitor" and (self.enforce_from or self.enforce_until):
             rule = "enforce_from and enforce_until need mode: enforce"
             raise _refusal("mode", self.mode, rule)
-        count = sum(block.num_addresses for block in _unique(self.addresses))
+        count = len(self.hosts)
         if count > ADDRESSES_PER_GATEWAY:
             rule = f"a gateway is at most {ADDRESSES_PER_GATEWAY} addresses"
             raise _refusal("addresses", f"{count} addresses", rule)
@@ -171,6 +170,10 @@ class GatewaySpec(Document):
     def hosts(self) -> tuple[Address, ...]:
         """Every single address, each once."""
         return _unique(address for block in self.addresses for address in block)
+
+    @property
+    def offer(self) -> Offer:
+        return Offer(self.name, self.hosts, self.offered)
 
     @property
     def enforcement(self) -> Window | None:
@@ -205,49 +208,6 @@ class Policy(Document):
 
     gateways: tuple[GatewaySpec, ...] = ()
     peers: tuple[PeerSpec, ...] = ()
-
-
-def gateway_problems(gateways: Sequence[GatewaySpec]) -> tuple[Problem, ...]:
-    """What is wrong between gateways: names, claims, and the bounds per address and router."""
-    problems: list[Problem] = []
-    names: set[str] = set()
-    claims: dict[tuple[Address, Service], str] = {}
-    offered: dict[Address, int] = defaultdict(int)
-    for index, gateway in enumerate(gateways):
-        where = f"gateways[{index}]"
-        if gateway.name in names:
-            problems.append(Problem(f"{where}.name", gateway.name, "two gateways have this name"))
-        names.add(gateway.name)
-        for host in gateway.hosts:
-            for service in gateway.offered:
-                holder = claims.setdefault((host, service), gateway.name)
-                if holder != gateway.name:
-                    problems.append(
-                        Problem(
-                            f"{where}.services",
-                            f"{service} at {host}",
-                            f"gateway {holder} has this (address, service) already",
-                        )
-                    )
-            before = offered[host]
-            offered[host] += len(gateway.offered)
-            if before <= SERVICES_PER_ADDRESS < offered[host]:
-                problems.append(
-                    Problem(
-                        f"{where}.services",
-                        f"{offered[host]} at {host}",
-                        f"an address has at most {SERVICES_PER_ADDRESS} services",
-                    )
-                )
-    if len(offered) > ADDRESSES_PER_ROUTER:
-        problems.append(
-            Problem(
-                "gateways",
-                f"{len(offered)} addresses",
-                f"a router carries at most {ADDRESSES_PER_ROUTER} gateway addresses",
-            )
-        )
-    return tuple(problems)
 
 
 def _peer_problems(policy: Policy) -> Iterable[Problem]:
@@ -325,4 +285,5 @@ def check_policy(data: object) -> Policy:
 
 def policy_problems(policy: Policy) -> tuple[Problem, ...]:
     """What is wrong between the parts of a policy whose parts are right by themselves."""
-    return gateway_problems(policy.gateways) + tuple(_peer_problems(policy))
+    offers = (gateway.offer for gateway in policy.gateways)
+    return offer_problems(offers) + tuple(_peer_problems(policy))

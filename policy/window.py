@@ -18,6 +18,11 @@ def from_ns(ns: int) -> datetime:
     return _EPOCH + timedelta(microseconds=ns // 1000)
 
 
+def rfc3339(moment: datetime | None) -> str | None:
+    """As everything that prints or sends a time writes it: UTC, with Z."""
+    return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """[start, end) in UTC; None is without end on that side."""

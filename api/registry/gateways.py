@@ -9,8 +9,9 @@ from api.errors import ConflictError, NotFoundError, RefusedError
 from api.records import Gateway
 from api.registry.core import Expected, Read, Write
 from api.store import gateways, peers
-from policy.document import GatewaySpec, gateway_problems, problems_of
+from policy.document import GatewaySpec, problems_of
 from policy.errors import Problem
+from policy.offers import offer_problems
 from policy.services import warning
 
 
@@ -76,8 +77,9 @@ def remove(write: Write, name: str, expected: Expected) -> None:
 
 
 def _check_against_others(write: Write, spec: GatewaySpec) -> None:
-    others = [other.spec for other in gateways.every(write.connection) if other.name != spec.name]
-    problems = gateway_problems([*others, spec])
+    every = gateways.every(write.connection)
+    others = [other.spec.offer for other in every if other.name != spec.name]
+    problems = offer_problems([*others, spec.offer])
     if problems:
         # The new one is last, so what is wrong stands at its index.
         own = f"gateways[{len(others)}]."

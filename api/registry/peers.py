@@ -13,6 +13,7 @@ from api.registry.permissions import Caller, Permission
 from api.store import gateways, peers
 from policy.document import PeerSpec, problems_of
 from policy.errors import Problem
+from policy.window import rfc3339
 
 
 def get(state: Read | Write, number: int) -> Peer:
@@ -42,10 +43,6 @@ def content(peer: Peer) -> dict[str, object]:
         "valid_from": rfc3339(peer.valid_from),
         "valid_until": rfc3339(peer.valid_until),
     }
-
-
-def rfc3339(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
 
 
 def filled(peer: Peer, spec: PeerSpec) -> Peer:

@@ -15,6 +15,7 @@ from api.registry.core import Registry
 from api.registry.permissions import Permission
 from api.routes.models import AllowlistView, ChangesView
 from api.watch import Watch
+from policy.window import rfc3339
 
 follows = Depends(needs(Permission.FOLLOW))
 router = APIRouter(prefix="/v1/allowlist", tags=["allowlist"], dependencies=[follows])
@@ -41,7 +42,7 @@ def snapshot(registry: RegistryOf) -> Response:
         {
             "registry": found.registry,
             "revision": found.revision,
-            "time": peers.rfc3339(found.time),
+            "time": rfc3339(found.time),
             "gateways": [_gateway(gateway) for gateway in found.gateways],
             "peers": [_peer(peer) for peer in found.peers],
         }
@@ -64,7 +65,7 @@ async def changes(
             "registry": found.registry,
             "after": found.after,
             "revision": found.revision,
-            "time": peers.rfc3339(found.time),
+            "time": rfc3339(found.time),
             "gateways": {n: _gateway(g) if g else None for n, g in found.gateways.items()},
             "peers": {str(n): _peer(p) if p else None for n, p in found.peers.items()},
         }

@@ -193,6 +193,11 @@ def test_two_gateways_may_share_an_address_but_not_a_service() -> None:
         parse_policy(dedent(shared % "udp/51820"))
 
 
+def test_an_address_inside_a_block_counts_once() -> None:
+    (hub,) = parse_policy(gateway(addresses="[198.51.100.0/24, 198.51.100.7]")).gateways
+    assert len(hub.hosts) == 256
+
+
 def test_sixteen_services_per_address_counted_over_gateways() -> None:
     def policy(ports: int) -> str:
         text = ", ".join(f"udp/{port}" for port in range(1, 9))
