@@ -17,7 +17,9 @@ _GONE = ("rejected", "revoked")
 Which = Annotated[
     str, typer.Argument(help="The peer's id, its name, or GATEWAY/NAME.", metavar="PEER")
 ]
-Reason = Annotated[str, typer.Option(help="Why; kept with the registration.", metavar="TEXT")]
+Reason = Annotated[
+    str | None, typer.Option(help="Why; kept with the registration.", metavar="TEXT")
+]
 
 
 def group() -> typer.Typer:
@@ -153,7 +155,7 @@ def approve(
 
 def reject(
     peer: Which,
-    reason: Reason,
+    reason: Reason = None,
     as_json: AsJson = False,
     url: Url = None,
     token_file: TokenFile = None,
@@ -170,7 +172,7 @@ def reject(
 
 def revoke(
     peer: Which,
-    reason: Reason,
+    reason: Reason = None,
     as_json: AsJson = False,
     url: Url = None,
     token_file: TokenFile = None,
