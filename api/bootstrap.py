@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from api import migrations
 from api.database import check, open_store
-from api.errors import SettingsError
+from api.errors import SettingsError, UnavailableError
 from api.records import Head, Role
 from api.registry import tokens
 from api.registry.core import Write, utc_now
@@ -76,6 +76,8 @@ def _opened(settings: Settings) -> Iterator[Store]:
     store = open_store(settings)
     try:
         yield store
+    except UnavailableError as error:
+        raise SettingsError(f"{settings.database_file}: {error}") from error
     finally:
         store.close()
 
