@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from control import policyfile, state
+from control import state
 from control.clock import Clock, read_clocks
 from control.dataplane import DataPlane
 from control.errors import DataPlaneError, SnapshotError
@@ -100,7 +100,10 @@ class Gate:
         self._put_in_force(allowlist, times, rows)
         self._set_due(now)
         if accepted:
-            state.use_up_removal(self._state_dir)
+            try:
+                state.use_up_removal(self._state_dir)
+            except SnapshotError as error:
+                log.error("%s", error.message)
         return True
 
     def _put_in_force(self, allowlist: Allowlist, times: Timetable, rows: int) -> None:
@@ -146,7 +149,7 @@ class Gate:
         try:
             state.remember_applied(self._state_dir, state.Applied(registry, revision, held))
             # Not while another one's first allowlist is held: it may have been accepted just now.
-            if self.held is None and registry != policyfile.REGISTRY:
+            if self.held is None and registry != state.NO_REGISTRY:
                 state.remember_registry(self._state_dir, state.Known(registry, revision))
         except SnapshotError as error:
             log.error("%s", error.message)

@@ -93,19 +93,21 @@ def sets(bpffs: Path) -> list[Path]:
 
 
 def remove_set(directory: Path) -> None:
-    """Unpin a set; its maps live on while a program uses them."""
+    """Unpin a set; its maps live on while a program uses them.
+
+    It loses its name first, so that an end in the middle leaves no set that looks damaged.
+    """
     try:
+        if not directory.name.endswith("-new"):
+            nameless = directory.with_name(f"{directory.name}-new")
+            if nameless.is_dir():
+                remove_set(nameless)
+            directory = directory.rename(nameless)
         for path in directory.iterdir():
             path.unlink()
         directory.rmdir()
     except OSError as error:
         raise DataPlaneError(f"{directory}: not removed: {error.strerror}; run as root") from None
-
-
-def remove_pins(bpffs: Path) -> None:
-    """Unpin everything of ours under `bpffs`."""
-    for directory in sets(bpffs):
-        remove_set(directory)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from control.allowlist import from_policy
 from control.model import Allowlist
-from control.state import policy_file_revision
+from control.state import NO_REGISTRY, policy_file_revision
 from policy.errors import PolicyError, Problem
 from policy.file import parse_policy
 
 log = logging.getLogger(__name__)
 
-REGISTRY = "file"
+
 MOST_LINES = 20
 
 Stamp = tuple[int, int, int, int]
@@ -51,7 +51,7 @@ class PolicyFile:
         policy = parse_policy(text)
         digest = hashlib.sha256(content).hexdigest()
         revision = policy_file_revision(self.state_dir, digest)
-        return from_policy(policy, registry=REGISTRY, revision=revision, time=now)
+        return from_policy(policy, registry=NO_REGISTRY, revision=revision, time=now)
 
     def log_refusal(self, error: PolicyError) -> None:
         """A line for each problem, as far as somebody may read them."""

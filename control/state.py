@@ -23,6 +23,9 @@ ACCEPTED_REMOVAL = "accepted-removal.json"
 CLOCK = "clock.json"
 FILLED = "filled.json"
 
+# What stands for a registry where a policy file is followed.
+NO_REGISTRY = "file"
+
 ACCEPTED_FOR_NS = 3600 * 10**9
 
 
@@ -85,12 +88,26 @@ def _write(path: Path, content: Mapping[str, object]) -> None:
     write_atomically(path, json.dumps(dict(content)).encode() + b"\n")
 
 
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise SnapshotError(f"{path}: cannot be removed: {error.strerror}") from None
+
+
 def known_registry(state_dir: Path) -> Known | None:
-    """The registry accepted here; None before the first contact."""
+    """The registry accepted here; None before the first contact.
+
+    Where its own file is damaged, the one whose allowlist is in force: a router must not
+    follow the next best registry because of a bad disk.
+    """
     content = _read(state_dir / REGISTRY)
     registry, revision = content.get("registry"), content.get("revision")
     if isinstance(registry, str) and isinstance(revision, int):
         return Known(registry, revision)
+    done = applied(state_dir)
+    if done is not None and done.registry != NO_REGISTRY:
+        return Known(done.registry, done.revision)
     return None
 
 
@@ -140,7 +157,7 @@ def accepted_removal(state_dir: Path) -> int | None:
 
 
 def use_up_removal(state_dir: Path) -> None:
-    (state_dir / ACCEPTED_REMOVAL).unlink(missing_ok=True)
+    _remove(state_dir / ACCEPTED_REMOVAL)
 
 
 def policy_file_revision(state_dir: Path, digest: str) -> int:
@@ -183,4 +200,4 @@ def mark_filled(state_dir: Path, pin_dir: Path) -> None:
 
 
 def forget_filled(state_dir: Path) -> None:
-    (state_dir / FILLED).unlink(missing_ok=True)
+    _remove(state_dir / FILLED)

@@ -84,7 +84,7 @@ def test_other_sizes_are_another_set(bpffs: Path) -> None:
         pins.remove_set(pins.set_dir(bpffs, SIZES))
         assert not programs.is_ours(old.program_id)
         assert programs.is_ours(new.program_id)
-        pins.remove_pins(bpffs)
+        pins.remove_set(new.pin_dir or bpffs)
         assert pins.sets(bpffs) == []
 
 

@@ -153,3 +153,15 @@ def test_the_lock_says_who_holds_it(tmp_path: Path) -> None:
         with pytest.raises(SettingsError, match=f"process {os.getpid()}"), only_agent(tmp_path):
             pass
     assert holder(tmp_path) is None
+
+
+def test_a_damaged_registry_file_does_not_open_the_door_to_another(tmp_path: Path) -> None:
+    state.remember_applied(tmp_path, state.Applied("ours", 12))
+    state.remember_registry(tmp_path, state.Known("ours", 14))
+    (tmp_path / state.REGISTRY).write_bytes(b"\0\0")
+    assert state.known_registry(tmp_path) == state.Known("ours", 12)
+
+
+def test_a_policy_file_is_no_registry(tmp_path: Path) -> None:
+    state.remember_applied(tmp_path, state.Applied(state.NO_REGISTRY, 3))
+    assert state.known_registry(tmp_path) is None
