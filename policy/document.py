@@ -275,7 +275,7 @@ def _shown(value: object) -> str:
 def check_policy(data: object) -> Policy:
     """The policy that parsed YAML or JSON holds. Raises PolicyError with every problem."""
     try:
-        policy = Policy.model_validate({} if data is None else data)
+        policy = Policy.model_validate(data)
     except ValidationError as error:
         raise PolicyError(problems_of(error)) from None
     if problems := policy_problems(policy):

@@ -49,9 +49,11 @@ def parse_policy(text: str) -> Policy:
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         what = str(getattr(error, "problem", None) or error).splitlines()[0]
         raise PolicyError((Problem(where, "", f"not a YAML document: {what}"),)) from None
-    if data is not None and not isinstance(data, dict):
+    data = {} if data is None else data
+    if not isinstance(data, dict):
         raise PolicyError((Problem("", "", "a policy is a mapping of `gateways` and `peers`"),))
-    return check_policy(data)
+    # `peers:` with nothing after it is YAML's null, and means none.
+    return check_policy({key: () if value is None else value for key, value in data.items()})
 
 
 def load_policy(path: Path) -> Policy:

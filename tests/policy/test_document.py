@@ -81,7 +81,7 @@ def test_mode_is_monitor_unless_said() -> None:
     assert parse_policy(gateway()).gateways[0].enforcement is None
 
 
-@pytest.mark.parametrize("text", ["", "{}", "gateways: []\npeers: []"])
+@pytest.mark.parametrize("text", ["", "{}", "gateways: []\npeers: []", "gateways:\npeers:\n"])
 def test_an_empty_policy_is_a_policy(text: str) -> None:
     assert parse_policy(text) == Policy()
 
