@@ -174,6 +174,22 @@ def test_rows_that_we_never_write_are_repaired(
     assert not plane.delete_strays()
 
 
+@pytest.mark.parametrize(
+    "offset", [4, 8 + 15 * 8, 8 + 16 * 8 + 4], ids=["gateway_count", "last service", "gateways[1]"]
+)
+def test_what_the_kernel_reads_beyond_the_counts_is_repaired(offset: int, plane: DataPlane) -> None:
+    """The program looks at all sixteen slots of struct pg_target, whatever the counts say."""
+    wanted = site(host(1))
+    plane.apply(difference(plane.tables(), wanted))
+    addresses = plane._tables["addresses"]
+    ((key, value),) = ((bytes(key), bytes(value)) for key, value in addresses.items())
+    syscalls.update(addresses.fd, key, value[:offset] + b"\x02" + value[offset + 1 :])
+    repair = difference(plane.tables(), wanted)
+    assert rows_in(repair) == 1
+    plane.apply(repair)
+    assert [bytes(value) for _, value in addresses.items()] == [value]
+
+
 def test_full_gateways(plane: DataPlane) -> None:
     rows = Tables(gateways={n: GatewayRow(f"g{n}") for n in range(1, 6)})
     with pytest.raises(MapFullError, match="max_gateways"):

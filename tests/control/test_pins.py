@@ -88,6 +88,18 @@ def test_other_sizes_are_another_set(bpffs: Path) -> None:
         assert pins.sets(bpffs) == []
 
 
+def test_a_removal_that_ends_in_the_middle_leaves_no_damaged_set(bpffs: Path) -> None:
+    with DataPlane.pinned(bpffs, SIZES) as plane:
+        directory = plane.pin_dir or bpffs
+    (directory / "stuck").mkdir()
+    with pytest.raises(DataPlaneError, match="not removed"):
+        pins.remove_set(directory)
+    assert not directory.exists()
+    (pins.sets(bpffs)[0] / "stuck").rmdir()
+    with DataPlane.pinned(bpffs, SIZES) as fresh:
+        assert not fresh.adopted
+
+
 def test_programs_by_id(bpffs: Path) -> None:
     programs = pins.Programs(bpffs)
     with DataPlane.pinned(bpffs, SIZES) as plane, DataPlane.offline(SIZES) as private:
