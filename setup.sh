@@ -1,10 +1,20 @@
 #!/usr/bin/env bash
 # Debian packages, .venv on the system's Python (which sees Debian's bcc), locked
 # Python packages, the `peergate` command. Does only what is not done yet.
+# More groups of debian-packages.txt are arguments: ./setup.sh vm deb
 set -euo pipefail
 cd "$(dirname "$0")"
 
-mapfile -t packages < <(grep -Ev '^\s*(#|$)' debian-packages.txt)
+groups=" run test demo $* "
+packages=()
+group=
+while read -r word _; do
+	case $word in
+	'' | '#'*) ;;
+	'['*']') group=${word:1:-1} ;;
+	*) [[ $groups != *" $group "* ]] || packages+=("$word") ;;
+	esac
+done <debian-packages.txt
 missing=()
 for package in "${packages[@]}"; do
 	dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
