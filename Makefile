@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 VENV := .venv/bin
 
-.PHONY: setup demo test lint format fuzz clean
+.PHONY: setup demo test test-vm lint format fuzz clean
 
 setup:
 	@./setup.sh
@@ -17,7 +17,13 @@ lint: setup
 	clang-format --dry-run --Werror bpf/*.c bpf/*.h tests/bpf/*.c
 
 test: lint
-	$(VENV)/pytest
+	$(VENV)/pytest --ignore=tests/vm
+
+# Virtual machines: all kernels, or `make test-vm KERNELS="6.1 7"`.
+KERNELS ?= 5.10 6.1 6.12 6.18 7
+test-vm:
+	@./setup.sh vm deb
+	$(VENV)/pytest -n 2 --dist worksteal --kernels "$(KERNELS)" tests/vm
 
 format: setup
 	$(VENV)/ruff check --fix .
