@@ -7,6 +7,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import uvicorn
 
@@ -19,20 +20,34 @@ _log = logging.getLogger("peergate.api")
 # What still runs after this many seconds is cut off.
 _GRACE = 10
 
+# "alive" comes ten times a second from the event loop, between its other work.
+Tell = Callable[[Literal["ready", "alive", "stopping"]], None]
+
 
 class _Server(uvicorn.Server):
-    """Lets go of waiting requests before it waits for all requests to end."""
+    """Says how it is, and lets go of waiting requests before it waits for all requests to end."""
 
-    def __init__(self, config: uvicorn.Config, let_go: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, let_go: Callable[[], None], tell: Tell) -> None:
         super().__init__(config)
         self._let_go = let_go
+        self._tell = tell
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._tell("ready")
+
+    async def on_tick(self, counter: int) -> bool:
+        self._tell("alive")
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._tell("stopping")
         self._let_go()
         await super().shutdown(sockets)
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, tell: Tell = lambda _: None) -> None:
     """Returns after SIGINT or SIGTERM. Raises SettingsError where it cannot start."""
     # It would tell of its context whenever the schema is checked.
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -62,7 +77,7 @@ def serve(settings: Settings) -> None:
         scheme = "http" if settings.tls_cert is None else "https"
         shown = f"[{host}]" if ":" in host else host
         _log.info("registry %s at %s://%s:%d", settings.database_file, scheme, shown, port)
-        server = _Server(config, app.state.watch.close)
+        server = _Server(config, app.state.watch.close, tell)
         with _quiet_end():
             server.run(sockets=[listener])
 

@@ -1,5 +1,6 @@
 """peergate api: the registry service itself, where it runs."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,12 +11,13 @@ from rich.text import Text
 from cli.logs import log_to_stderr
 from cli.options import AsJson
 from cli.output import console, harmless, show_json
+from cli.systemd import Systemd
 
 Database = Annotated[
     str | None,
     typer.Option(
         help="A SQLite file or its URL; else PEERGATE_DATABASE_URL, "
-        "else /var/lib/peergate/registry.db.",
+        "else /var/lib/peergate-api/registry.db.",
         metavar="DATABASE",
     ),
 ]
@@ -80,7 +82,8 @@ def serve(
     service.serve(
         Settings.from_environment(
             database=database, listen=listen, tls_cert=tls_cert, tls_key=tls_key
-        )
+        ),
+        Systemd.of(os.environ).tell,
     )
 
 

@@ -1,7 +1,6 @@
 """peergate agent and detach: the router's own part, where it runs."""
 
 import os
-import socket
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ from cli.errors import UsageError
 from cli.logs import log_to_stderr
 from cli.options import AgentConfig, AsJson
 from cli.output import complain, note, show_json, warn
+from cli.systemd import Systemd
 
 if TYPE_CHECKING:
     from control.settings import Settings
@@ -21,7 +21,7 @@ def agent(
     config: AgentConfig = None,
     policy: Annotated[
         Path | None,
-        typer.Option(help="Follow this policy file in place of a registry.", metavar="FILE"),
+        typer.Option(help="Follow this policy file, whatever the settings say.", metavar="FILE"),
     ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Check settings and policy, and run nothing.")
@@ -53,6 +53,7 @@ def agent(
     from control.settings import load_settings
 
     settings = load_settings(config, os.environ)
+    policy = policy or settings.policy_file
     if accept_registry is not None and accept_removal is not None:
         raise UsageError("--accept-registry and --accept-removal: one at a time")
     if accept_registry is not None:
@@ -67,7 +68,7 @@ def agent(
         from control.agent import run_agent
 
         log_to_stderr()
-        raise typer.Exit(run_agent(settings, policy, _tell_systemd))
+        raise typer.Exit(run_agent(settings, policy, Systemd.of(os.environ).tell))
 
 
 def detach(config: AgentConfig = None, as_json: AsJson = False) -> None:
@@ -113,14 +114,3 @@ def _done(what: dict[str, object], as_json: bool) -> None:
     else:
         for name, value in what.items():
             note(f"{name.replace('_', ' ')}: {value}")
-
-
-def _tell_systemd() -> None:
-    """READY=1 to whoever started us with Type=notify (sd_notify(3))."""
-    where = os.environ.get("NOTIFY_SOCKET")
-    if not where:
-        return
-    address = "\0" + where[1:] if where.startswith("@") else where
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to:
-        to.connect(address)
-        to.send(b"READY=1")

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from control import links, pins, state
-from control.boot import Start, start
+from control.boot import Start, awaited, start
 from control.errors import ControlError, DataPlaneError, LinkError
 from control.follow import Follower
 from control.interfaces import Uplinks
@@ -32,29 +32,30 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+# "alive" comes whenever the loop has been round: maps, clock and state were worked on.
+Tell = Callable[[Literal["ready", "alive", "stopping"]], None]
+
 TICK = 1.0
 SAVE_TIME_EVERY = 60.0
 # At most this part of the time goes into writing snapshots, however large they are.
 SAVING_SHARE = 0.1
 
 
-def run_agent(
-    settings: Settings, policy: Path | None = None, ready: Callable[[], None] = lambda: None
-) -> int:
-    """Run until SIGTERM or SIGINT; the exit status. `ready` is called once all is in place."""
+def run_agent(settings: Settings, policy: Path | None = None, tell: Tell = lambda _: None) -> int:
+    """Run until SIGTERM or SIGINT; the exit status. "ready" is told once all is in place."""
     try:
         state.prepare(settings.state_dir)
         with only_agent(settings.state_dir):
             pins.ensure_bpffs(settings.bpffs)
             with only_agent_on(settings.bpffs):
-                asyncio.run(_run(settings, policy, ready))
+                asyncio.run(_run(settings, policy, tell))
     except ControlError as error:
         log.error("%s", error.message)
         return 1
     return 0
 
 
-async def _run(settings: Settings, policy: Path | None, ready: Callable[[], None]) -> None:
+async def _run(settings: Settings, policy: Path | None, tell: Tell) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -64,10 +65,11 @@ async def _run(settings: Settings, policy: Path | None, ready: Callable[[], None
             client = await stack.enter_async_context(RegistryClient.of(settings))
         started = await asyncio.to_thread(start, settings, policy)
         stack.callback(started.gate.plane.close)
-        agent = Agent(settings, policy, client, started, ready)
+        agent = Agent(settings, policy, client, started, tell)
         stack.push_async_callback(agent.save)
         await agent.begin()
         await _first_of(stop.wait(), *agent.tasks())
+        tell("stopping")
     log.info("stopped: program and maps stay in force")
 
 
@@ -93,14 +95,14 @@ class Agent:
         policy: Path | None,
         client: RegistryClient | None,
         started: Start,
-        ready: Callable[[], None],
+        tell: Tell,
     ) -> None:
         self._settings = settings
         self._gate = started.gate
         self._file = None if policy is None else PolicyFile(policy, settings.state_dir)
         self._file_stamp = started.file_stamp
         self._client = client
-        self._ready = ready
+        self._tell = tell
         self._programs = pins.Programs(settings.bpffs)
         self._uplinks = Uplinks(settings.interfaces, settings.attach, self._programs)
         self._one_at_a_time = asyncio.Lock()
@@ -131,15 +133,18 @@ class Agent:
         return [*coroutines, self._follow_file()]
 
     async def begin(self) -> None:
-        """Attach, if there is something to attach. Raises LinkError where no interface took it."""
+        """Attach, if there is something to attach.
+
+        Raises LinkError where no interface took it, and none is yet to come.
+        """
         if self._gate.filled:
             self._to_save.set()
             await self._attach()
-            if not self._attached:
+            if not self._attached and not awaited(self._settings.interfaces):
                 raise LinkError("the program is attached to none of the configured interfaces")
         else:
             log.warning("no allowlist yet: nothing is attached before the first one")
-        self._ready()
+        self._tell("ready")
 
     async def _do(self, work: Callable[[], T]) -> T:
         async with self._one_at_a_time:
@@ -232,6 +237,7 @@ class Agent:
                     await asyncio.to_thread(self._save_time)
             except ControlError as error:
                 log.error("%s", error.message)
+            self._tell("alive")
             await asyncio.sleep(self._until_next_tick())
 
     def _until_next_tick(self) -> float:

@@ -1,6 +1,8 @@
 """Before the loop: maps opened or adopted, the clock set, the last good allowlist in force."""
 
 import logging
+import socket
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,8 +65,16 @@ def start(settings: Settings, policy: Path | None) -> Start:
     return Start(gate, snapshot, stamp)
 
 
+def awaited(names: Iterable[str]) -> list[str]:
+    """The interfaces that are not there yet: at boot a driver may be late."""
+    present = {name for _, name in socket.if_nameindex()}
+    return [name for name in names if name not in present]
+
+
 def _check_interfaces(settings: Settings) -> None:
-    """One interface at least can take the program; what hinders the others is said."""
+    """One interface at least can take the program, or may come; what hinders all is said."""
+    if awaited(settings.interfaces):
+        return
     programs = pins.Programs(settings.bpffs)
     found = [look(name, settings.attach, programs) for name in settings.interfaces]
     hindered = [state.error for state in found if state.error and not state.attached]

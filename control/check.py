@@ -37,11 +37,12 @@ class Finding:
 
 def check(settings: Settings, policy: Path | None = None) -> list[Finding]:
     """Everything that the agent will need; errors are what it cannot start with."""
-    findings = [*_program(), *_interfaces(settings), *_state(settings)]
-    return [*findings, *(_registry(settings) if policy is None else _policy(settings, policy))]
+    interfaces = [interface(settings, name) for name in settings.interfaces]
+    findings = [*program(), *interfaces, *state(settings)]
+    return [*findings, *(registry(settings) if policy is None else policy_file(settings, policy))]
 
 
-def _program() -> Iterator[Finding]:
+def program() -> Iterator[Finding]:
     try:
         from control.dataplane import DataPlane
 
@@ -55,20 +56,18 @@ def _program() -> Iterator[Finding]:
         yield Finding("ok", "the program compiles and loads here")
 
 
-def _interfaces(settings: Settings) -> Iterator[Finding]:
-    programs = pins.Programs(settings.bpffs)
-    for name in settings.interfaces:
-        found = look(name, settings.attach, programs)
-        if found.error is not None:
-            yield Finding("warning" if found.attached else "error", found.error)
-        elif found.attached:
-            yield Finding("ok", f"{name}: program {found.program} is attached, {found.attach}")
-        else:
-            by = f"driver {links.driver(name)}"
-            yield Finding("ok", f"{name}: free for the program, {settings.attach}, {by}")
+def interface(settings: Settings, name: str) -> Finding:
+    """What sits on one interface, and whether it can take the program."""
+    found = look(name, settings.attach, pins.Programs(settings.bpffs))
+    if found.error is not None:
+        return Finding("warning" if found.attached else "error", found.error)
+    if found.attached:
+        return Finding("ok", f"{name}: program {found.program} is attached, {found.attach}")
+    by = f"driver {links.driver(name)}"
+    return Finding("ok", f"{name}: free for the program, {settings.attach}, {by}")
 
 
-def _state(settings: Settings) -> Iterator[Finding]:
+def state(settings: Settings) -> Iterator[Finding]:
     if (process := holder(settings.state_dir)) is not None:
         yield Finding("ok", f"an agent runs already: process {process}")
     try:
@@ -86,9 +85,11 @@ def _state(settings: Settings) -> Iterator[Finding]:
         yield Finding("error", f"{parent}: not writable: run as root, or set state_dir")
 
 
-def _registry(settings: Settings) -> Iterator[Finding]:
+def registry(settings: Settings) -> Iterator[Finding]:
     if settings.registry_url is None:
-        yield Finding("error", "registry_url is not set: set it, or give --policy FILE")
+        yield Finding(
+            "error", "registry_url is not set: set it or policy_file, or give --policy FILE"
+        )
         return
     if settings.registry_url.startswith("http:") and not _is_local(settings.registry_url):
         yield Finding("warning", f"{settings.registry_url}: the token travels in clear: use https")
@@ -122,7 +123,7 @@ def _token(path: Path) -> Finding:
     return Finding("ok", f"{path}: holds a token")
 
 
-def _policy(settings: Settings, path: Path) -> Iterator[Finding]:
+def policy_file(settings: Settings, path: Path) -> Iterator[Finding]:
     try:
         document = load_policy(path)
     except PolicyError as error:

@@ -3,9 +3,12 @@
 import asyncio
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import quote
 
 import httpx
@@ -30,6 +33,23 @@ class RevisionAhead(RegistryError):  # noqa: N818  # a state of affairs, not a f
     """We are above the registry's head: it was restored and must hear of our revision."""
 
 
+class Forbidden(RegistryError):  # noqa: N818  # a state of affairs, not a failure
+    """Our token is known, and its role does not allow this."""
+
+
+Role = Literal["agent", "admin", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a registry says of itself, and the role of our token. `time` is its clock's, if said."""
+
+    registry: str
+    revision: int
+    role: Role
+    time: datetime | None
+
+
 class RegistryClient:
     """One registry, one router's token. The token file is read for every request."""
 
@@ -47,7 +67,9 @@ class RegistryClient:
     @classmethod
     def of(cls, settings: Settings) -> Self:
         if settings.registry_url is None:
-            raise RegistryError("registry_url is not set: set it, or give --policy FILE")
+            raise RegistryError(
+                "registry_url is not set: set it or policy_file, or give --policy FILE"
+            )
         return cls(settings.registry_url, settings.token_file, settings.ca_file)
 
     async def __aenter__(self) -> Self:
@@ -85,6 +107,30 @@ class RegistryClient:
     async def report(self, router: str, report: Mapping[str, object]) -> None:
         await self._request("PUT", f"/v1/routers/{quote(router, safe='')}/report", json=report)
 
+    async def standing(self) -> Standing:
+        """Where the registry stands, and what our token is good for; nothing is changed."""
+        response = await self._request("GET", "/v1/status")
+        body = _body(response)
+        registry, revision = body.get("registry"), body.get("revision")
+        if not isinstance(registry, str) or not isinstance(revision, int):
+            raise RegistryError(f"registry {self._url}: no registry answers there: {body!r:.80}")
+        role: Role = "agent"
+        if await self._may("/v1/routers"):
+            role = "admin" if await self._may("/v1/tokens") else "other"
+        try:
+            said = parsedate_to_datetime(response.headers.get("Date", ""))
+        except ValueError:
+            said = None
+        return Standing(registry, revision, role, said)
+
+    async def _may(self, path: str) -> bool:
+        """Whether the token's role lets us read there."""
+        try:
+            await self._request("GET", path, params={"limit": 1})
+        except Forbidden:
+            return False
+        return True
+
     async def _request(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401  # httpx has no type for these
         try:
             response = await self._http.request(method, path, headers=self._headers(), **options)
@@ -119,7 +165,11 @@ class RegistryClient:
 
 
 # By the last word of a problem's type.
-_REFUSALS = {"snapshot-required": SnapshotRequired, "revision-ahead": RevisionAhead}
+_REFUSALS = {
+    "snapshot-required": SnapshotRequired,
+    "revision-ahead": RevisionAhead,
+    "forbidden": Forbidden,
+}
 
 
 def _body(response: httpx.Response) -> dict[str, object]:

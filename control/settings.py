@@ -23,7 +23,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the agent is to do. `registry_url` and `token_file` are not needed with --policy."""
+    """What the agent is to do. It follows a registry or a policy file."""
 
     router: str
     interfaces: tuple[str, ...]
@@ -31,6 +31,7 @@ class Settings:
     registry_url: str | None = None
     token_file: Path | None = None
     ca_file: Path | None = None
+    policy_file: Path | None = None
     state_dir: Path = Path("/var/lib/peergate")
     bpffs: Path = Path("/run/peergate/bpf")
     max_hosts: int = _SIZES.max_hosts
@@ -114,6 +115,7 @@ _READERS: dict[str, Callable[[object], object]] = {
     "registry_url": _url,
     "token_file": _path,
     "ca_file": _path,
+    "policy_file": _path,
     "state_dir": _path,
     "bpffs": _path,
     "max_hosts": _entries,
@@ -140,6 +142,8 @@ def load_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
             read[key] = _value(key, text, name, "the environment")
     if "interfaces" not in read:
         raise SettingsError(f'{file}: interfaces is missing: name the uplinks, as in ["eth0"]')
+    if "registry_url" in read and "policy_file" in read:
+        raise SettingsError(f"{file}: registry_url and policy_file: an agent follows one of them")
     if "router" not in read:
         read["router"] = _value("router", socket.gethostname(), "host name", str(file))
     return Settings(**read)

@@ -7,15 +7,20 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from control import state
+from control.settings import load_settings
 from lab.netns import Namespace, veth
 from lab.watch import wait_until
 from tests.cli.test_apply import POLICY
+from tests.control.edge import gateway, many_peers
 
 PEERGATE = Path(sys.executable).with_name("peergate")
 SECONDS = 20.0
@@ -59,19 +64,74 @@ def router(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Router]:
 
 
 @pytest.fixture
-def agent(router: Router, tmp_path: Path) -> "subprocess.Popen[str]":
-    """A running agent that has said that it is ready, as to systemd."""
+def told(tmp_path: Path) -> Iterator[socket.socket]:
+    """Where systemd hears what its services tell."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
         notified.bind(str(tmp_path / "notify"))
         notified.settimeout(SECONDS)
-        with (tmp_path / "agent.log").open("w") as log:
-            process = router.namespace.popen(
-                [PEERGATE, "agent", "--config", router.config, "--policy", router.policy],
-                stderr=log,
-                env={**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")},
-            )
-        assert notified.recv(100) == b"READY=1", (tmp_path / "agent.log").read_text()
+        yield notified
+
+
+@pytest.fixture
+def agent(router: Router, tmp_path: Path, told: socket.socket) -> "subprocess.Popen[str]":
+    """A running agent that has said that it is ready, as to systemd."""
+    supervised = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "1000000"}
+    with (tmp_path / "agent.log").open("w") as log:
+        process = router.namespace.popen(
+            [PEERGATE, "agent", "--config", router.config, "--policy", router.policy],
+            stderr=log,
+            env={**os.environ, **supervised},
+        )
+    assert told.recv(100) == b"READY=1", (tmp_path / "agent.log").read_text()
     return process
+
+
+def test_the_watchdog_hears_from_the_agent_until_it_ends(
+    agent: "subprocess.Popen[str]", told: socket.socket
+) -> None:
+    assert [told.recv(100) for _ in range(3)] == [b"WATCHDOG=1"] * 3
+    agent.terminate()
+    assert agent.wait(SECONDS) == 0
+    *signs, last = _pending(told)
+    assert set(signs) <= {b"WATCHDOG=1"}
+    assert last == b"STOPPING=1"
+
+
+def test_an_agent_whose_work_does_not_go_on_is_silent(
+    router: Router, agent: "subprocess.Popen[str]", told: socket.socket
+) -> None:
+    """Its event loop turns, but its work hangs: in reading a file that is a pipe."""
+    assert wait_until(lambda: router.status()["age_seconds"] is not None, SECONDS)
+    document = {"gateways": [gateway()], "peers": many_peers(150)}
+    router.policy.write_text(yaml.safe_dump(document))
+    assert wait_until(lambda: router.status()["revision"] == 2, SECONDS)
+    pipe = load_settings(router.config, {}).state_dir / state.ACCEPTED_REMOVAL
+    os.mkfifo(pipe)
+    router.policy.write_text(yaml.safe_dump({**document, "peers": []}))
+    told.settimeout(2.0)
+    assert _falls_silent(told)
+    assert agent.poll() is None
+    with pipe.open("wb"):
+        pipe.unlink()
+    told.settimeout(SECONDS)
+    assert told.recv(100) == b"WATCHDOG=1"
+
+
+def _falls_silent(told: socket.socket) -> bool:
+    """Whether there is a gap longer than the socket waits, within a hundred signs of life."""
+    try:
+        return not all(told.recv(100) == b"WATCHDOG=1" for _ in range(100))
+    except TimeoutError:
+        return True
+
+
+def _pending(told: socket.socket) -> list[bytes]:
+    told.setblocking(False)
+    found = []
+    with suppress(BlockingIOError):
+        while True:
+            found.append(told.recv(100))
+    return found
 
 
 def test_a_router_from_attached_to_detached(router: Router, agent: "subprocess.Popen[str]") -> None:
@@ -173,9 +233,6 @@ def test_settings_with_a_wrong_key_are_refused(router: Router) -> None:
 
 
 def test_what_an_agent_holds_back_is_accepted_by_command(router: Router) -> None:
-    from control import state
-    from control.settings import load_settings
-
     directory = load_settings(router.config, {}).state_dir
     accepted = router.peergate("agent", "--accept-removal", "42", "--json")
     assert json.loads(accepted.stdout) == {"accepted_removal": 42}
@@ -190,7 +247,6 @@ def test_what_an_agent_holds_back_is_accepted_by_command(router: Router) -> None
 def test_an_interface_that_is_not_there(router: Router) -> None:
     config = router.config.read_text()
     router.config.write_text(config.replace('"uplink"', '"downlink"'))
-    refused = router.peergate("agent", "--policy", str(router.policy))
+    refused = router.peergate("agent", "--check", "--policy", str(router.policy))
     assert refused.returncode == 1
-    (line,) = (line for line in refused.stderr.splitlines() if "ERROR" in line)
-    assert "downlink: there is no such interface" in line
+    assert "downlink: there is no such interface" in refused.stderr

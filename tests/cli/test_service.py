@@ -1,8 +1,10 @@
 """The registry as it is run: init and serve as processes of their own."""
 
 import json
+import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.systemd import Moment, Systemd
 from tests.cli.conftest import Peergate
 
 PEERGATE = Path(sys.executable).with_name("peergate")
@@ -55,6 +58,50 @@ def test_from_nothing_to_a_running_registry(
 
     process.send_signal(signal.SIGTERM)
     assert process.wait(15) == 0
+
+
+def test_systemd_hears_from_the_service(offline_peergate: Peergate, tmp_path: Path) -> None:
+    assert offline_peergate("api", "init", "--database", "r.db").code == 0
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(str(tmp_path / "notify"))
+        told.settimeout(20)
+        supervised = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "500000"}
+        with subprocess.Popen(
+            [PEERGATE, *("api", "serve", "--database", "r.db", "--listen", "127.0.0.1:0")],
+            cwd=tmp_path,
+            env={**os.environ, **supervised},
+        ) as process:
+            try:
+                assert told.recv(100) == b"READY=1"
+                assert [told.recv(100) for _ in range(3)] == [b"WATCHDOG=1"] * 3
+                process.send_signal(signal.SIGTERM)
+                while (last := told.recv(100)) != b"STOPPING=1":
+                    assert last == b"WATCHDOG=1"
+                assert process.wait(15) == 0
+            finally:
+                process.kill()
+
+
+@pytest.mark.parametrize(
+    ("environ", "address", "every"),
+    [
+        ({}, None, None),
+        ({"NOTIFY_SOCKET": "/run/systemd/notify"}, "/run/systemd/notify", None),
+        ({"NOTIFY_SOCKET": "@notify", "WATCHDOG_USEC": "30000000"}, "\0notify", 15.0),
+        ({"NOTIFY_SOCKET": "@notify", "WATCHDOG_USEC": "soon"}, "\0notify", None),
+        ({"NOTIFY_SOCKET": "", "WATCHDOG_USEC": "2", "WATCHDOG_PID": "1"}, None, None),
+    ],
+)
+def test_what_systemd_asks_for(
+    environ: dict[str, str], address: str | None, every: float | None
+) -> None:
+    assert Systemd.of(environ) == Systemd(address, every)
+
+
+@pytest.mark.parametrize("moment", ["ready", "alive", "stopping"])
+def test_nobody_listens(tmp_path: Path, moment: Moment) -> None:
+    Systemd(str(tmp_path / "nobody"), every=0.0).tell(moment)
+    Systemd(None).tell(moment)
 
 
 def test_init_twice_makes_no_second_admin(offline_peergate: Peergate, tmp_path: Path) -> None:

@@ -52,6 +52,10 @@ def test_the_environment_stands_over_the_file(tmp_path: Path) -> None:
         ('interfaces = ["a-name-too-long-for-linux"]', r"is no interface name"),
         ('interfaces = ["eth0"]\nattach = "offload"', r"attach: 'offload': must be native or"),
         ('interfaces = ["eth0"]\nattahc = "native"', r"unknown key attahc: did you mean attach\?"),
+        (
+            'interfaces = ["eth0"]\nregistry_url = "https://r.example.net"\npolicy_file = "/p"',
+            r"registry_url and policy_file: an agent follows one of them",
+        ),
         ('interfaces = ["eth0"]\nzzz = 1', r"unknown key zzz: there are: router, interfaces"),
         ('interfaces = ["eth0"]\nmax_hosts = 0', r"max_hosts: 0: must be a number from 1"),
         ('interfaces = ["eth0"]\nmax_hosts = true', r"max_hosts: True: must be a number"),
