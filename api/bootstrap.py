@@ -88,7 +88,13 @@ def _make_file(file: Path) -> None:
         return
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        try:
+            if os.geteuid() == 0:  # the service has the directory, and need not be root
+                owner = file.parent.stat()
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise SettingsError(
             f"{file}: cannot be made ({error.strerror}): run as a user who may, or name another "

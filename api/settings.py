@@ -9,7 +9,7 @@ from typing import Self, TypedDict, Unpack
 from api.errors import SettingsError
 
 _SQLITE = "sqlite:///"
-DEFAULT_DATABASE = "sqlite:////var/lib/peergate/registry.db"
+DEFAULT_DATABASE = "sqlite:////var/lib/peergate-api/registry.db"
 
 
 class Overrides(TypedDict, total=False):

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from control.errors import SettingsError
+from control.state import give_to_owner
 
 NAME = "lock"
 
@@ -19,10 +20,11 @@ def only_agent(state_dir: Path) -> Iterator[None]:
     """
     path = state_dir / NAME
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be opened: {error.strerror}; run as root") from None
     try:
+        give_to_owner(descriptor, state_dir)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -28,6 +28,9 @@ NO_REGISTRY = "file"
 
 ACCEPTED_FOR_NS = 3600 * 10**9
 
+# Root may write here too, where another user has the directory and could put links in it.
+_WRITE = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -50,8 +53,9 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write, flush to the disk, rename, flush the directory. Raises SnapshotError."""
     temporary = path.with_name(f".{path.name}.new")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(temporary, _WRITE | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
+            give_to_owner(descriptor, path.parent)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -63,6 +67,13 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.close(directory)
     except OSError as error:
         raise SnapshotError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def give_to_owner(descriptor: int, directory: Path) -> None:
+    """What root makes in the agent's directory is the agent's, which need not be root."""
+    if os.geteuid() == 0:
+        owner = directory.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def prepare(state_dir: Path) -> None:

@@ -18,7 +18,7 @@ def test_nothing_said_is_the_default() -> None:
     settings = Settings.from_environment(database=None, listen=None)
     assert settings == Settings()
     assert (settings.host, settings.port) == ("127.0.0.1", 8470)
-    assert settings.database_file == Path("/var/lib/peergate/registry.db")
+    assert settings.database_file == Path("/var/lib/peergate-api/registry.db")
 
 
 def test_an_override_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
