@@ -5,7 +5,6 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -117,11 +116,7 @@ class RegistryClient:
         role: Role = "agent"
         if await self._may("/v1/routers"):
             role = "admin" if await self._may("/v1/tokens") else "other"
-        try:
-            said = parsedate_to_datetime(response.headers.get("Date", ""))
-        except ValueError:
-            said = None
-        return Standing(registry, revision, role, said)
+        return Standing(registry, revision, role, _time(body.get("time")))
 
     async def _may(self, path: str) -> bool:
         """Whether the token's role lets us read there."""
@@ -178,6 +173,14 @@ def _body(response: httpx.Response) -> dict[str, object]:
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
+
+
+def _time(said: object) -> datetime | None:
+    try:
+        time = datetime.fromisoformat(said) if isinstance(said, str) else None
+    except ValueError:
+        return None
+    return None if time is None or time.tzinfo is None else time
 
 
 def _kind(response: httpx.Response) -> str:

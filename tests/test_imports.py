@@ -52,7 +52,11 @@ def test_packages_keep_apart(package: str, never: set[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "only"), [("bcc", {"control/dataplane.py"}), ("pyroute2", {"control/links.py"})]
+    ("module", "only"),
+    [
+        ("bcc", {"control/dataplane.py"}),
+        ("pyroute2", {"control/links.py", "control/devices.py"}),
+    ],
 )
 def test_one_module_alone_imports(module: str, only: set[str]) -> None:
     found = {name for name, names in sources("api", "cli", "control", "policy") if module in names}
