@@ -5,34 +5,26 @@
  * has headers that cannot be judged. A gateway number without a row monitors.
  *
  * Maps, lookups, verdict and the two XDP entry points; bcc rewrites map calls in
- * this file only. The sizes of the maps, PG_PINS (where the maps are pinned; else
- * they are private) and PG_COARSE_CLOCK (5.11 and later) come as compiler flags.
+ * this file only. The sizes of the maps and PG_COARSE_CLOCK (5.11 and later) come as
+ * compiler flags. All maps but `explanation` are pinned by control/dataplane.py.
  */
 #include "peergate.h"
 #include "parse.h"
 
 #define PG_ADDRESSES_MAX 4096
 
-#ifdef PG_PINS
-#define PG_TABLE(type, key, value, name, size, flags)                                              \
-	BPF_TABLE_PINNED(type, key, value, name, size, PG_PINS "/" #name, flags)
-#else
-#define PG_TABLE(type, key, value, name, size, flags)                                              \
-	BPF_F_TABLE(type, key, value, name, size, flags)
-#endif
-
 /*
  * Hashes are not preallocated: the kernel then frees a replaced value only when no
  * packet reads it any more, so that a packet sees the old value or the new one.
  */
-PG_TABLE("hash", struct pg_address, struct pg_target, addresses, PG_ADDRESSES_MAX,
-	 BPF_F_NO_PREALLOC);
-PG_TABLE("hash", __u32, struct pg_gateway, gateways, PG_GATEWAYS_MAX, BPF_F_NO_PREALLOC);
-PG_TABLE("hash", struct pg_source, struct pg_entry, hosts, PG_HOSTS_MAX, BPF_F_NO_PREALLOC);
-PG_TABLE("lpm_trie", struct pg_prefix, struct pg_entry, prefixes, PG_PREFIXES_MAX,
-	 BPF_F_NO_PREALLOC);
-PG_TABLE("percpu_array", __u32, struct pg_counters, counters, PG_GATEWAYS_MAX + 1, 0);
-PG_TABLE("array", __u32, __u64, clock, 1, 0);
+BPF_F_TABLE("hash", struct pg_address, struct pg_target, addresses, PG_ADDRESSES_MAX,
+	    BPF_F_NO_PREALLOC);
+BPF_F_TABLE("hash", __u32, struct pg_gateway, gateways, PG_GATEWAYS_MAX, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("hash", struct pg_source, struct pg_entry, hosts, PG_HOSTS_MAX, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("lpm_trie", struct pg_prefix, struct pg_entry, prefixes, PG_PREFIXES_MAX,
+	    BPF_F_NO_PREALLOC);
+BPF_F_TABLE("percpu_array", __u32, struct pg_counters, counters, PG_GATEWAYS_MAX + 1, 0);
+BPF_F_TABLE("array", __u32, __u64, clock, 1, 0);
 BPF_F_TABLE("array", __u32, struct pg_explanation, explanation, 1, 0);
 
 /* UTC in nanoseconds: given to the explaining entry point, else read when first asked for. */

@@ -13,12 +13,11 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from ctypes import sizeof
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from control import headers, pins, syscalls
+from control import headers, loader, pins, syscalls
 from control.errors import DataPlaneError, MapFullError
 from control.maps import BpfMap
 from control.model import Count, Difference, Explanation, GatewayRow, Sizes, Tables
@@ -36,6 +35,7 @@ from control.sources import Sources
 
 LIVE = "peergate"
 EXPLAIN = "peergate_explain"
+TABLES = (*pins.PINNED, "explanation")
 
 ACTIONS = {1: "drop", 2: "pass"}  # XDP_DROP, XDP_PASS
 Bcc = Any  # bcc has no types
@@ -46,29 +46,28 @@ LONGEST_FRAME = 2048  # and some kernels more than a page; what decides stands f
 NO_GATEWAY = 0
 _FIRST = number_key(0)
 
-# Instructions: r0 = 0, exit; before that a call of bpf_ktime_get_coarse_ns (160, Linux 5.11).
-_PASS = bytes.fromhex("b7000000000000009500000000000000")
-_COARSE_CLOCK = bytes.fromhex("85000000a0000000") + _PASS
-
 
 class DataPlane:
     """A loaded program with its maps, pinned or private. Not for two threads but `explain`."""
 
-    def __init__(self, sizes: Sizes, pin_dir: Path | None) -> None:
+    def __init__(self, sizes: Sizes, pin_dir: Path | None, *, adopt: bool = False) -> None:
+        """`pin_dir`: where maps are pinned, or with `adopt` have been; None: they are private."""
         self.sizes = sizes
         self.pin_dir = pin_dir
-        self.adopted = False
+        self.adopted = adopt
         self._explaining = threading.Lock()
-        self._bpf = _compile(sizes, pin_dir)
+        self._fds: dict[str, int] = {}
         try:
-            self._tables = {name: self._table(name) for name in (*pins.PINNED, "explanation")}
-            if pin_dir is not None:
-                self._check_pinned(pin_dir)
-            self.program_fd = self._load(LIVE)
-            self._explain_fd = self._load(EXPLAIN)
+            with _compiled(sizes) as made:
+                self._tables = {name: self._table(made, name) for name in TABLES}
+                fds = {made[name.encode()].map_fd: self._fds[name] for name in TABLES}
+                for entry in (LIVE, EXPLAIN):
+                    code = loader.over_maps(made.dump_func(entry.encode()), fds)
+                    self._fds[entry] = loader.load(code, entry)
         except BaseException:
             self.close()
             raise
+        self.program_fd = self._fds[LIVE]
         self.program_id = syscalls.program_info(self.program_fd).id
         self._sources = Sources(self._tables["hosts"], self._tables["prefixes"])
         fields = [name for name, _ in self._tables["counters"].value._type_._fields_]
@@ -91,9 +90,7 @@ class DataPlane:
         directory = pins.set_dir(bpffs, sizes)
         if directory.is_dir():
             pins.check_whole(directory)
-            plane = cls(sizes, directory)
-            plane.adopted = True
-            return plane
+            return cls(sizes, directory, adopt=True)
         if not create:
             raise DataPlaneError(
                 f"{directory}: no maps are pinned there; start the agent first, with the same sizes"
@@ -111,7 +108,8 @@ class DataPlane:
 
     def close(self) -> None:
         """Unload the program, unless it is attached; pinned maps stay."""
-        self._bpf.close()
+        while self._fds:
+            os.close(self._fds.popitem()[1])
 
     def __enter__(self) -> Self:
         return self
@@ -220,7 +218,7 @@ class DataPlane:
         table = self._tables["explanation"]
         with self._explaining:
             table.write([(_FIRST, bytes(table.value(now=now_ns)))])
-            self._run(self._explain_fd, frame)
+            self._run(self._fds[EXPLAIN], frame)
             said = table.get(_FIRST)
         return Explanation(
             verdict=self.verdict_words[said.verdict],
@@ -248,42 +246,22 @@ class DataPlane:
 
     # Set-up
 
-    def _table(self, name: str) -> BpfMap:
+    def _table(self, made: Bcc, name: str) -> BpfMap:
+        """The map as compiled, pinned where it has to be; or the one pinned there."""
         try:
-            table = self._bpf[name.encode()]
+            table = made[name.encode()]
         except OSError as error:  # bcc counts the CPUs there
             raise DataPlaneError(
                 f"{error.filename}: cannot be read: {error.strerror}; mount sysfs at /sys"
             ) from None
-        return BpfMap(name, table.map_fd, table.Key, table.Leaf, table.max_entries)
-
-    def _load(self, name: str) -> int:
-        with _stderr_held() as noise:
-            try:
-                return int(self._bpf.load_func(name.encode(), self._bpf.XDP).fd)
-            except Exception as error:  # bcc raises nothing narrower
-                raise _refused("loaded", error, noise()) from None
-
-    def _check_pinned(self, pin_dir: Path) -> None:
-        """Raise DataPlaneError where a pinned map has another shape: bcc adopts it in silence."""
-        for name in pins.PINNED:
-            table = self._bpf[name.encode()]
-            value = getattr(table, "sLeaf", table.Leaf)  # a per-CPU map's, for one CPU
-            expected = {
-                "type": table.ttype,
-                "key_size": sizeof(table.Key),
-                "value_size": sizeof(value),
-                "max_entries": table.max_entries,
-                "flags": table.flags,
-            }
-            info = syscalls.map_info(table.map_fd)
-            wrong = [
-                f"{field} is {getattr(info, field)}, not {wanted}"
-                for field, wanted in expected.items()
-                if getattr(info, field) != wanted
-            ]
-            if wrong:
-                raise pins.misfit(pin_dir / name, ", ".join(wrong))
+        pin = self.pin_dir / name if self.pin_dir and name in pins.PINNED else None
+        if pin is None or not self.adopted:
+            self._fds[name] = os.dup(table.map_fd)
+            if pin is not None:
+                pins.pin(table.map_fd, pin)
+        else:
+            self._fds[name] = pins.open_like(pin, table.map_fd)
+        return BpfMap(name, self._fds[name], table.Key, table.Leaf, table.max_entries)
 
 
 def _bcc() -> Bcc:
@@ -297,63 +275,54 @@ def _bcc() -> Bcc:
     return BPF
 
 
-def _compile(sizes: Sizes, pin_dir: Path | None) -> Bcc:
-    """bcc's object, its maps made or, where they are pinned, opened."""
+@contextmanager
+def _compiled(sizes: Sizes) -> Iterator[Bcc]:
+    """bcc's object: instructions, types, and maps, which go with it unless they are kept."""
     bpf = _bcc()
-    _check_privilege()
-    with suppress(ValueError, OSError):
-        # Before 5.11 the kernel counts maps as locked memory.
-        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY,) * 2)
+    loader.check_privilege()
+    _raise_memlock()
     flags = [
         *headers.include_flags(),
         f"-DPG_HOSTS_MAX={sizes.max_hosts}",
         f"-DPG_PREFIXES_MAX={sizes.max_prefixes}",
         f"-DPG_GATEWAYS_MAX={sizes.max_gateways}",
     ]
-    if pin_dir is not None:
-        flags.append(f'-DPG_PINS="{pin_dir}"')
-    if _loads(_COARSE_CLOCK):
+    if loader.has_coarse_clock():
         flags.append("-DPG_COARSE_CLOCK")
     with headers.kernel_headers(), _stderr_held() as noise:
         try:
-            compiled = bpf(src_file=os.fsencode(headers.PROGRAM), cflags=flags)
+            made = bpf(src_file=os.fsencode(headers.PROGRAM), cflags=flags)
         except Exception as error:  # bcc raises nothing narrower
-            raise _refused("compiled", error, noise()) from None
-    # bcc would keep every program to the end of the process.
-    atexit.unregister(compiled.cleanup)
-    return compiled
-
-
-def _check_privilege() -> None:
+            raise _refused(error, noise()) from None
+    # bcc would keep it to the end of the process.
+    atexit.unregister(made.cleanup)
     try:
-        os.close(syscalls.load_xdp(_PASS, "probe"))
-    except OSError as error:
-        mend = {
-            errno.EPERM: "run as root (CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON, CAP_SYS_ADMIN)",
-            errno.ENOSYS: "use a kernel with CONFIG_BPF_SYSCALL, on x86-64 or arm64",
-        }.get(error.errno or 0, "use Linux 5.10 or later")
-        raise DataPlaneError(f"the kernel refuses BPF programs: {error.strerror}; {mend}") from None
+        yield made
+    finally:
+        made.close()
 
 
-def _loads(code: bytes) -> bool:
-    try:
-        os.close(syscalls.load_xdp(code, "probe"))
-    except OSError:
-        return False
-    return True
+def _raise_memlock() -> None:
+    """Before 5.11 the kernel counts maps as locked memory."""
+    hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]
+    for limit in (resource.RLIM_INFINITY, hard):
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_MEMLOCK, (limit, limit))
+            return
 
 
-def _refused(done: str, error: Exception, noise: str) -> DataPlaneError:
-    """One line of what the compiler or the verifier wrote to standard error, and the mend."""
-    lines = [line.strip() for line in noise.splitlines() if line.strip()]
-    # After its reason the verifier writes statistics.
-    said = [line for line in lines if not line.startswith(("processed ", "verification time"))]
-    telling = [line for line in lines if "error:" in line] or said[-1:] or [str(error)]
-    if done == "compiled":
-        mend = "install the versions of peergate and python3-bpfcc that belong together"
-    else:
-        mend = "use Linux 5.10 or later, and report this line with the kernel's version"
-    return DataPlaneError(f"the program could not be {done}: {telling[0]}; {mend}")
+def _refused(error: Exception, noise: str) -> DataPlaneError:
+    """One line of what the compiler, or the kernel by bcc, wrote to standard error; the mend."""
+    said = [line.strip() for line in noise.splitlines() if line.strip()]
+    telling = [line for line in said if "error:" in line] or said[-1:] or [str(error)]
+    mend = "install the versions of peergate and python3-bpfcc that belong together"
+    limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+    if telling[0].endswith(os.strerror(errno.EPERM)) and limit != resource.RLIM_INFINITY:
+        mend = (
+            f"before Linux 5.11 maps count as locked memory, and this process may lock {limit} "
+            "bytes: run as root, or with LimitMEMLOCK=infinity in the unit"
+        )
+    return DataPlaneError(f"the program could not be compiled: {telling[0]}; {mend}")
 
 
 @contextmanager

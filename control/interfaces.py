@@ -35,18 +35,38 @@ class Uplinks:
 
     def ensure_attached(self, program_fd: int) -> bool:
         """Whether our program sits on every interface now. Logs what has changed."""
-        self.states = tuple(self._ensure(state, program_fd) for state in self.states)
+        try:
+            # Before it is attached: killed in between, we must know it again.
+            self._programs.keep(program_fd)
+        except ControlError as error:
+            self.states = tuple(self._failed(state, error) for state in self.states)
+            return False
+        before = self.states
+        self.states = tuple(self._ensure(state, program_fd) for state in before)
+        if self.states != before:
+            self._drop_unused(program_fd)
         return all(state.attached for state in self.states)
+
+    def _drop_unused(self, program_fd: int) -> None:
+        """Let go of programs of agents before that sit nowhere any more."""
+        try:
+            attached = {program for each in links.attachments() for _, program in each.programs}
+            self._programs.drop(attached | {links.program_id(program_fd)})
+        except ControlError as error:
+            log.error("%s", error.message)
 
     def _ensure(self, before: InterfaceState, program_fd: int) -> InterfaceState:
         name = before.name
         try:
             found = links.ensure_attached(name, program_fd, self._attach, self._programs)
         except ControlError as error:
-            if error.message != before.error:
-                log.error("%s", error.message)
-            return InterfaceState(name, self._attach, error=error.message)
+            return self._failed(before, error)
         return InterfaceState(name, self._attach, found.program(self._attach))
+
+    def _failed(self, before: InterfaceState, error: ControlError) -> InterfaceState:
+        if error.message != before.error:
+            log.error("%s", error.message)
+        return InterfaceState(before.name, self._attach, error=error.message)
 
 
 def look(name: str, attach: links.Attach, programs: Programs) -> InterfaceState:

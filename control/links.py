@@ -14,12 +14,12 @@ import struct
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from pyroute2 import AsyncIPRoute, IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from control import syscalls
 from control.errors import LinkError
 
 log = logging.getLogger(__name__)
@@ -49,11 +49,12 @@ Netlink = Any  # pyroute2's IPRoute, which has no types
 
 
 class Programs(Protocol):
-    """What is known of loaded programs; control.dataplane has these functions."""
+    """What is known of loaded programs; control.pins has these functions."""
 
     def is_ours(self, program: int) -> bool: ...
 
-    def name(self, program: int) -> str: ...
+    def name(self, program: int) -> str | None:
+        """None where this process may not know."""
 
     def open(self, program: int) -> int:
         """A file descriptor that the caller closes."""
@@ -204,18 +205,22 @@ def foreign(found: Attachment, programs: Programs) -> LinkError | None:
     """What to say of somebody else's program there, if there is one."""
     for attach, program in found.programs:
         if not programs.is_ours(program):
+            name = programs.name(program)
+            called = f"name {name or '(none)'}"
+            if name is None:
+                called = f"name unknown without CAP_SYS_ADMIN (`bpftool prog show id {program}`)"
             return LinkError(
                 f"{found.interface}: somebody else's XDP program sits there: id {program}, "
-                f"name {programs.name(program) or '(none)'}, {attach}; peergate does not replace "
-                "it: take it off, or leave this interface out of `interfaces`"
+                f"{called}, {attach}; peergate does not replace it: take it off, or leave this "
+                "interface out of `interfaces`"
             )
     return None
 
 
 def _refused(name: str, attach: Attach, number: int) -> LinkError:
     why = f"{errno.errorcode.get(number, str(number))}, {os.strerror(number)}"
-    if attach == "native" and number in (errno.EPERM, errno.EACCES):
-        return LinkError(f"{name}: attach refused ({why}): run the agent as root")
+    if number in (errno.EPERM, errno.EACCES):
+        return LinkError(f"{name}: attach refused ({why}): run as root, or with CAP_NET_ADMIN")
     if attach == "native":
         mend = (
             'set attach = "generic" (slower), or use a NIC whose driver has native XDP'
@@ -237,11 +242,7 @@ def _opened(programs: Programs, program: int) -> Iterator[int]:
 
 def program_id(fd: int) -> int:
     """The kernel's id of the program behind a file descriptor."""
-    for line in Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines():
-        key, _, value = line.partition(":")
-        if key == "prog_id":
-            return int(value)
-    raise LinkError(f"file descriptor {fd} is no BPF program")
+    return syscalls.program_info(fd).id
 
 
 def driver(name: str) -> str:

@@ -1,13 +1,15 @@
-"""Sets of pinned maps in a bpf filesystem, and whose programs use them.
+"""Sets of pinned maps in a bpf filesystem.
 
 A set is a directory whose name contains a hash of the maps' layout and sizes. It is made under
 a name of its own and renamed when it is whole: one of these names holds all maps, or was damaged.
+Beside the maps it holds the programs over them that may be attached.
 """
 
 import hashlib
 import logging
 import os
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +21,15 @@ log = logging.getLogger(__name__)
 
 PINNED = ("addresses", "gateways", "hosts", "prefixes", "counters", "clock")
 
+# Program pins: this and the program's id.
+PROGRAM = "program-"
+
+AS_OWNER = "run as root, or as the user whom the bpf filesystem was given to"
+
 # bpf filesystems refuse dots in names.
 _SET = re.compile(r"[0-9a-f]{16}(-new)?")
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
-_TABLE = re.compile(r"^PG_TABLE\(.*?\);", re.DOTALL | re.MULTILINE)
+_TABLE = re.compile(r"^BPF_F_TABLE\(.*?\);", re.DOTALL | re.MULTILINE)
 
 
 def ensure_bpffs(path: Path) -> None:
@@ -35,7 +42,7 @@ def ensure_bpffs(path: Path) -> None:
     except OSError as error:
         raise DataPlaneError(
             f"{path}: no bpf filesystem could be mounted there: {error.strerror}; "
-            "run as root, or set bpffs to one that is mounted"
+            "run as root, or set bpffs to one that is mounted and yours"
         ) from None
     log.info("%s: bpf filesystem mounted", path)
 
@@ -58,7 +65,7 @@ def new_dir(directory: Path) -> Path:
     try:
         fresh.mkdir(mode=0o700)
     except OSError as error:
-        raise DataPlaneError(f"{fresh}: not made: {error.strerror}; run as root") from None
+        raise DataPlaneError(f"{fresh}: not made: {error.strerror}; {AS_OWNER}") from None
     return fresh
 
 
@@ -67,7 +74,7 @@ def check_whole(directory: Path) -> None:
 
     What shape they have is compared where bcc's types are known.
     """
-    found = {path.name for path in directory.iterdir()}
+    found = {path.name for path in entries(directory)}
     if missing := [name for name in PINNED if name not in found]:
         raise DataPlaneError(
             f"{directory}: the pins of {', '.join(missing)} are gone: somebody removed them; "
@@ -89,7 +96,24 @@ def sets(bpffs: Path) -> list[Path]:
     """Directories of ours, also of other layouts and unfinished ones."""
     if not bpffs.is_dir():
         return []
-    return sorted(path for path in bpffs.iterdir() if path.is_dir() and _SET.fullmatch(path.name))
+    return sorted(path for path in entries(bpffs) if path.is_dir() and _SET.fullmatch(path.name))
+
+
+def entries(directory: Path) -> list[Path]:
+    """What a directory holds; nothing, where it is gone."""
+    try:
+        return list(directory.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise DataPlaneError(f"{directory}: not read: {error.strerror}; {AS_OWNER}") from None
+
+
+def unpin(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataPlaneError(f"{path}: not unpinned: {error.strerror}; {AS_OWNER}") from None
 
 
 def remove_set(directory: Path) -> None:
@@ -107,56 +131,148 @@ def remove_set(directory: Path) -> None:
             path.unlink()
         directory.rmdir()
     except OSError as error:
-        raise DataPlaneError(f"{directory}: not removed: {error.strerror}; run as root") from None
+        raise DataPlaneError(f"{directory}: not removed: {error.strerror}; {AS_OWNER}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class Programs:
-    """Programs that the kernel holds, known by id; ours use a map pinned under `bpffs`."""
-
-    bpffs: Path
-
-    def is_ours(self, program: int) -> bool:
-        return bool(self.maps(program) & _pinned_ids(self.bpffs))
-
-    def maps(self, program: int) -> frozenset[int]:
-        """The ids of the maps that a program uses."""
-        return self._info(program).maps
-
-    def name(self, program: int) -> str:
-        return self._info(program).name
-
-    def open(self, program: int) -> int:
-        """A descriptor of the program, which the caller closes."""
-        try:
-            return syscalls.program_fd_by_id(program)
-        except OSError as error:
-            raise DataPlaneError(
-                f"program {program}: not opened: {error.strerror}; run as root"
-            ) from None
-
-    def _info(self, program: int) -> syscalls.ProgramInfo:
-        fd = self.open(program)
-        try:
-            return syscalls.program_info(fd)
-        finally:
-            os.close(fd)
+def pinned_ids(directory: Path) -> frozenset[int]:
+    """The ids of the maps that are pinned in a set."""
+    found = (_map_id(path) for path in entries(directory) if not path.name.startswith(PROGRAM))
+    return frozenset(id_ for id_ in found if id_ is not None)
 
 
-def _pinned_ids(bpffs: Path) -> frozenset[int]:
-    paths = [path for directory in sets(bpffs) for path in directory.iterdir()]
-    return frozenset(id_ for path in paths if (id_ := _map_id(path)) is not None)
+def pin(fd: int, path: Path) -> None:
+    try:
+        syscalls.pin(fd, path)
+    except OSError as error:
+        raise DataPlaneError(f"{path}: not pinned: {error.strerror}; {AS_OWNER}") from None
+
+
+def open_pinned(path: Path) -> int:
+    """A descriptor of what is pinned there, which the caller closes."""
+    try:
+        return syscalls.open_pinned(path)
+    except OSError as error:
+        raise DataPlaneError(f"{path}: not opened: {error.strerror}; {AS_OWNER}") from None
+
+
+def open_like(path: Path, like: int) -> int:
+    """A descriptor of the map pinned at `path`. Raises DataPlaneError unless it is shaped alike."""
+    wanted = syscalls.map_info(like)
+    fd = open_pinned(path)
+    try:
+        found = syscalls.map_info(fd)
+        wrong = [
+            f"{field} is {getattr(found, field)}, not {getattr(wanted, field)}"
+            for field in ("type", "key_size", "value_size", "max_entries", "flags")
+            if getattr(found, field) != getattr(wanted, field)
+        ]
+        if wrong:
+            raise misfit(path, ", ".join(wrong))
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
 def _map_id(path: Path) -> int | None:
     """The id of the map pinned at `path`; None where that is no map."""
-    try:
-        fd = syscalls.open_pinned(path)
-    except OSError as error:
-        raise DataPlaneError(f"{path}: not opened: {error.strerror}; run as root") from None
+    fd = open_pinned(path)
     try:
         return syscalls.map_info(fd).id
     except OSError:
         return None
     finally:
         os.close(fd)
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """Programs that the kernel holds, by id; ours use the maps of a set under `bpffs`.
+
+    What we attach is pinned before, so that ours can be told, opened and replaced without
+    CAP_SYS_ADMIN: only with that does the kernel open a program by its id.
+    """
+
+    bpffs: Path
+
+    def keep(self, fd: int) -> None:
+        """Pin a program in the set whose maps it uses; without such a set, it stays unpinned."""
+        info = syscalls.program_info(fd)
+        for directory in sets(self.bpffs):
+            path = directory / f"{PROGRAM}{info.id}"
+            if info.maps & pinned_ids(directory) and not path.exists():
+                pin(fd, path)
+
+    def drop(self, in_use: Container[int]) -> None:
+        """Unpin the programs that are not in use: the kernel unloads them."""
+        for directory in sets(self.bpffs):
+            for path in entries(directory):
+                number = path.name.removeprefix(PROGRAM)
+                if number.isdecimal() and int(number) not in in_use:
+                    unpin(path)
+
+    def is_ours(self, program: int) -> bool:
+        """Raises DataPlaneError where the program is gone and we are privileged to know."""
+        info = self._pinned_info(program) or self._info_by_id(program)
+        if info is None:
+            return False
+        return any(info.maps & pinned_ids(directory) for directory in sets(self.bpffs))
+
+    def name(self, program: int) -> str | None:
+        """None where we are not privileged to know."""
+        info = self._info_by_id(program)
+        return None if info is None else info.name
+
+    def open(self, program: int) -> int:
+        """A descriptor of the program, which the caller closes."""
+        fd = self._open_pin(program)
+        if fd is None:
+            fd = self._open_by_id(program)
+        if fd is None:
+            raise DataPlaneError(
+                f"program {program}: not opened: it is not pinned under {self.bpffs}, and without "
+                "CAP_SYS_ADMIN the kernel opens it no other way; run as root"
+            )
+        return fd
+
+    def _pinned_info(self, program: int) -> syscalls.ProgramInfo | None:
+        return _info_and_close(self._open_pin(program))
+
+    def _info_by_id(self, program: int) -> syscalls.ProgramInfo | None:
+        return _info_and_close(self._open_by_id(program))
+
+    def _open_pin(self, program: int) -> int | None:
+        """The program pinned under that id: the pin must keep what its name says."""
+        for directory in sets(self.bpffs):
+            path = directory / f"{PROGRAM}{program}"
+            if not path.exists():
+                continue
+            fd = open_pinned(path)
+            if _is_program(fd, program):
+                return fd
+            os.close(fd)
+        return None
+
+    def _open_by_id(self, program: int) -> int | None:
+        try:
+            return syscalls.program_fd_by_id(program)
+        except PermissionError:
+            return None
+        except OSError as error:
+            raise DataPlaneError(f"program {program}: not opened: {error.strerror}") from None
+
+
+def _info_and_close(fd: int | None) -> syscalls.ProgramInfo | None:
+    if fd is None:
+        return None
+    try:
+        return syscalls.program_info(fd)
+    finally:
+        os.close(fd)
+
+
+def _is_program(fd: int, program: int) -> bool:
+    try:
+        return syscalls.program_info(fd).id == program
+    except OSError:
+        return False

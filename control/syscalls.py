@@ -7,7 +7,9 @@ import ctypes
 import errno
 import os
 import platform
+import re
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,13 @@ _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_GET_NEXT = 1, 2, 3, 4
 _PROG_LOAD, _OBJ_PIN, _OBJ_GET = 5, 6, 7
 _PROG_TEST_RUN, _PROG_GET_FD_BY_ID, _OBJ_GET_INFO = 10, 13, 15
 _LOOKUP_BATCH, _UPDATE_BATCH, _DELETE_BATCH = 24, 26, 27
+
+# Levels of the verifier's log; what it took to verify comes with the second alone.
+LOG_STEPS, LOG_STATISTICS = 1, 4
+_LOG_SIZE = 1 << 24
+
+_CAPABILITIES_OF_BPF = {"CAP_NET_ADMIN": 12, "CAP_PERFMON": 38, "CAP_BPF": 39}
+_CAP_SYS_ADMIN = 21  # stands for the last two
 
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
 _ATTR_SIZE = 128
@@ -168,6 +177,8 @@ def map_info(fd: int) -> MapInfo:
 
 
 def program_info(fd: int) -> ProgramInfo:
+    if os.readlink(f"/proc/self/fd/{fd}") != "anon_inode:bpf-prog":
+        raise OSError(errno.EINVAL, "not a BPF program")
     # struct bpf_prog_info: type 0, id 4, nr_map_ids 52, map_ids 56, name 64.
     (count,) = struct.unpack_from("=I", _info(fd, 80), 52)
     ids, ids_at = _out(4 * count)
@@ -215,15 +226,37 @@ def test_run(fd: int, frame: bytes) -> int:
     return int(returned)
 
 
-def load_xdp(code: bytes, name: str) -> int:
-    """Loads XDP instructions under the GPL; for probes."""
+def load_xdp(code: bytes, name: str, flags: int = 0) -> int:
+    """A descriptor of the loaded program: XDP instructions, under the GPL."""
+    return _load_xdp(code, name, flags, 0, 0, 0)
+
+
+def verifier_log(code: bytes, name: str, flags: int = 0, level: int = LOG_STEPS) -> str:
+    """What the verifier writes of the instructions, whether or not it takes them."""
+    log, log_at = _out(_LOG_SIZE)
+    with suppress(OSError):
+        os.close(_load_xdp(code, name, flags, level, _LOG_SIZE, log_at))
+    return log.value.decode(errors="replace")
+
+
+def _load_xdp(code: bytes, name: str, flags: int, level: int, log_size: int, log_at: int) -> int:
     _code, code_at = _in(code)
     _license, license_at = _in(b"GPL\0")
+    count = len(code) // 8
     attributes = _attributes(
-        "IIQQIIQII", PROG_TYPE_XDP, len(code) // 8, code_at, license_at, 0, 0, 0, 0, 0
+        "IIQQIIQII", PROG_TYPE_XDP, count, code_at, license_at, level, log_size, log_at, 0, flags
     )
     struct.pack_into("=16s", attributes, 48, name.encode()[:15])
     return _bpf(_PROG_LOAD, attributes)
+
+
+def missing_capabilities() -> tuple[str, ...]:
+    """Those that this process would need to load XDP programs, and has not in force."""
+    found = re.search(r"^CapEff:\t([0-9a-f]+)", Path("/proc/self/status").read_text(), re.MULTILINE)
+    has = int(found[1], 16) if found else 0
+    if has >> _CAP_SYS_ADMIN & 1:
+        has |= 1 << _CAPABILITIES_OF_BPF["CAP_PERFMON"] | 1 << _CAPABILITIES_OF_BPF["CAP_BPF"]
+    return tuple(name for name, bit in sorted(_CAPABILITIES_OF_BPF.items()) if not has >> bit & 1)
 
 
 def filesystem_magic(path: Path) -> int:

@@ -99,6 +99,9 @@ class Edge:
         self.policy_file = directory / "policy.yaml"
         self.state_dir = directory / "state"
         self.bpffs = directory / "bpf"
+        # What agents are started by and with.
+        self.prefix: tuple[str, ...] = ()
+        self.python = sys.executable
         self._runs = 0
         self.configure()
 
@@ -139,7 +142,8 @@ class Edge:
         self._runs += 1
         log = self.directory / f"agent-{self._runs}.log"
         argv: list[str | Path] = [
-            sys.executable,
+            *self.prefix,
+            self.python,
             "-m",
             "tests.control.launch",
             self.directory / "agent.toml",

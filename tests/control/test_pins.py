@@ -104,7 +104,6 @@ def test_programs_by_id(bpffs: Path) -> None:
     programs = pins.Programs(bpffs)
     with DataPlane.pinned(bpffs, SIZES) as plane, DataPlane.offline(SIZES) as private:
         assert programs.name(plane.program_id) == "peergate"
-        assert len(programs.maps(plane.program_id)) == len(pins.PINNED)
         assert not programs.is_ours(private.program_id)
         fd = programs.open(plane.program_id)
         try:
@@ -113,6 +112,44 @@ def test_programs_by_id(bpffs: Path) -> None:
             os.close(fd)
     with pytest.raises(DataPlaneError, match="program 4294967295"):
         programs.name(2**32 - 1)
+
+
+def test_programs_that_may_be_attached_are_pinned_by_their_ids(bpffs: Path) -> None:
+    programs = pins.Programs(bpffs)
+    with DataPlane.pinned(bpffs, SIZES) as old, DataPlane.pinned(bpffs, SIZES) as new:
+        directory = old.pin_dir or bpffs
+        for plane in (old, new, old):
+            programs.keep(plane.program_fd)
+        assert kept(directory) == {f"program-{old.program_id}", f"program-{new.program_id}"}
+        programs.drop({new.program_id})
+        assert kept(directory) == {f"program-{new.program_id}"}
+        assert programs.is_ours(old.program_id)
+    with DataPlane.pinned(bpffs, SIZES, create=False):  # the pin of a program is no map's
+        fd = programs.open(new.program_id)
+        assert syscalls.program_info(fd).id == new.program_id
+        os.close(fd)
+    pins.remove_set(directory)
+    assert pins.sets(bpffs) == []
+
+
+def kept(directory: Path) -> set[str]:
+    return {path.name for path in directory.iterdir()} - set(pins.PINNED)
+
+
+def test_a_pin_makes_no_program_ours(bpffs: Path) -> None:
+    """Its maps do, and an id other than the name's is not believed."""
+    programs = pins.Programs(bpffs)
+    with DataPlane.pinned(bpffs, SIZES) as plane, DataPlane.offline(SIZES) as private:
+        directory = plane.pin_dir or bpffs
+        syscalls.pin(private.program_fd, directory / f"program-{private.program_id}")
+        assert not programs.is_ours(private.program_id)
+        programs.keep(private.program_fd)
+        fd = syscalls.open_pinned(directory / "hosts")
+        syscalls.pin(fd, directory / f"program-{plane.program_id}")
+        os.close(fd)
+        assert programs.is_ours(plane.program_id)
+        programs.drop(())
+        assert kept(directory) == set()
 
 
 def test_sets_are_asked_for_where_there_is_no_bpffs(tmp_path: Path) -> None:

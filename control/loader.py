@@ -1,0 +1,86 @@
+"""Puts compiled XDP instructions into the kernel, over maps of ours; and asks what it takes.
+
+Not bcc's own loading: that asks for pinned maps by their ids, which needs CAP_SYS_ADMIN, and
+it knows no program flags.
+"""
+
+import errno
+import os
+import struct
+from collections.abc import Mapping
+
+from control import syscalls
+from control.errors import DataPlaneError
+
+CAPABILITIES = "CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
+
+# An instruction: operation, registers (the source's number in the upper half), offset, value.
+_INSTRUCTION = struct.Struct("=BBhi")
+_LOAD_64 = 0x18  # two instructions long
+_MAP_BY_FD = 1  # as the source register: the value is a map's descriptor
+
+# r0 = 0, exit; before that a call of bpf_ktime_get_coarse_ns (160, Linux 5.11).
+_ABORT = bytes.fromhex("b7000000000000009500000000000000")
+_COARSE_CLOCK = bytes.fromhex("85000000a0000000") + _ABORT
+
+
+def check_privilege() -> None:
+    """Raise DataPlaneError where this process may not load our programs."""
+    missing = ", ".join(syscalls.missing_capabilities())
+    mend = f"run as root, or with {CAPABILITIES}"
+    if missing:
+        mend = f"{mend}: this process lacks {missing}"
+    try:
+        os.close(syscalls.load_xdp(_ABORT, "probe"))
+    except OSError as error:
+        if error.errno == errno.ENOSYS:
+            mend = "use a kernel with CONFIG_BPF_SYSCALL, on x86-64 or arm64"
+        elif error.errno != errno.EPERM:
+            mend = "use Linux 5.10 or later"
+        raise DataPlaneError(f"the kernel refuses BPF programs: {error.strerror}; {mend}") from None
+    if missing:
+        raise DataPlaneError(f"the kernel would refuse the program; {mend}")
+
+
+def has_coarse_clock() -> bool:
+    """Linux 5.11 and later."""
+    return _takes(_COARSE_CLOCK)
+
+
+def _takes(code: bytes) -> bool:
+    try:
+        os.close(syscalls.load_xdp(code, "probe"))
+    except OSError:
+        return False
+    return True
+
+
+def over_maps(code: bytes, fds: Mapping[int, int]) -> bytes:
+    """The same instructions with other maps: descriptors as compiled -> those wanted."""
+    changed = bytearray(code)
+    at = 0
+    while at < len(changed):
+        operation, registers, offset, value = _INSTRUCTION.unpack_from(changed, at)
+        if operation == _LOAD_64 and registers >> 4 == _MAP_BY_FD:
+            _INSTRUCTION.pack_into(changed, at, operation, registers, offset, fds[value])
+        at += _INSTRUCTION.size * (2 if operation == _LOAD_64 else 1)
+    return bytes(changed)
+
+
+def load(code: bytes, name: str) -> int:
+    """A descriptor of the program. Raises DataPlaneError with the verifier's reason."""
+    try:
+        return syscalls.load_xdp(code, name)
+    except OSError as error:
+        log = syscalls.verifier_log(code, name)
+        raise DataPlaneError(
+            f"the program could not be loaded: {_reason(log) or error.strerror}; "
+            "use Linux 5.10 or later, and report this line with the kernel's version"
+        ) from None
+
+
+def _reason(log: str) -> str:
+    """The last line of the verifier's log before its statistics."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    said = [line for line in lines if not line.startswith(("processed ", "verification time"))]
+    return said[-1] if said else ""
