@@ -139,8 +139,10 @@ class Agent:
         """
         if self._gate.filled:
             self._to_save.set()
+            # Asked before: an interface that comes while we try is no failure.
+            some_to_come = awaited(self._settings.interfaces)
             await self._attach()
-            if not self._attached and not awaited(self._settings.interfaces):
+            if not self._attached and not some_to_come:
                 raise LinkError("the program is attached to none of the configured interfaces")
         else:
             log.warning("no allowlist yet: nothing is attached before the first one")
