@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# strongSwan, IKEv2 with a pre-shared key; the kernel's ESP in tunnel mode, not in UDP:
+#   ipsec.sh hub INSIDE CLIENTS NAME...
+#   ipsec.sh NAME INSIDE BEHIND ENDPOINT
+# INSIDE is the address in the tunnel, CLIENTS and BEHIND are the far side's; ENDPOINT is the
+# gateway's address outside.
+set -euo pipefail
+umask 077
+
+keys=/lab/keys
+name=$1 inside=$2 behind=$3
+shift 3
+
+conf() {
+	if [[ $name == hub ]]; then
+		id=gateway remote=%any action=none peers=("$@")
+	else
+		id=$name remote=$1 action=trap peers=(gateway)
+	fi
+	cat <<-CONF
+		connections {
+		  lab {
+		    version = 2
+		    remote_addrs = $remote
+		    proposals = aes256-sha256-modp3072
+		    local {
+		      auth = psk
+		      id = $id
+		    }
+		    remote {
+		      auth = psk
+		    }
+		    children {
+		      lab {
+		        local_ts = $inside/32
+		        remote_ts = $behind
+		        esp_proposals = aes256gcm16
+		        start_action = $action
+		      }
+		    }
+		  }
+		}
+		secrets {
+	CONF
+	for peer in "${peers[@]}"; do
+		cat <<-CONF
+			  ike-$peer {
+			    id = $peer
+			    secret = 0s$(<"$keys/peers/$peer/ipsec.psk")
+			  }
+		CONF
+	done
+	echo "}"
+}
+
+# Ask again every two seconds, so that a tunnel is up as soon as the edge lets it through.
+cat >/etc/strongswan.d/lab.conf <<-CONF
+	charon-systemd {
+	  retransmit_base = 1
+	  retransmit_timeout = 2
+	}
+CONF
+conf "$@" >/etc/swanctl/conf.d/lab.conf
+printf '[Match]\nName=lo\n\n[Network]\nAddress=%s/32\n' "$inside" >/etc/systemd/network/20-ipsec.network
+chmod 644 /etc/systemd/network/20-ipsec.network
+networkctl reload
+networkctl reconfigure lo
+systemctl enable --quiet strongswan
+systemctl restart strongswan
