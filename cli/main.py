@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from cli import apply, explain, gateways, peers, registry, replay, router, status, tokens
+from cli import apply, doctor, explain, gateways, peers, registry, replay, router, status, tokens
 from cli.errors import CliError
 from cli.output import complain
 
@@ -35,6 +35,7 @@ def application() -> typer.Typer:
     app.command("replay")(replay.replay)
     app.command("agent")(router.agent)
     app.command("detach")(router.detach)
+    app.command("doctor")(doctor.doctor)
     return app
 
 

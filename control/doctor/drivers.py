@@ -1,0 +1,88 @@
+"""What is known of drivers and native XDP, where the kernel does not say it itself.
+
+Read off the drivers' sources. The limits are those of one buffer on pages of 4 KiB, in bytes of
+MTU; a driver refuses more when the program is attached, whatever is said here.
+"""
+
+from control.doctor.kernel import MULTI_BUFFER, Version
+
+NATIVE = frozenset(
+    {
+        "atlantic",
+        "bnxt_en",
+        "bonding",
+        "cpsw",
+        "dpaa2-eth",
+        "ena",
+        "fsl_enetc",
+        "gve",
+        "hv_netvsc",
+        "i40e",
+        "ice",
+        "igb",
+        "igc",
+        "ixgbe",
+        "ixgbevf",
+        "mana",
+        "mlx4_en",
+        "mlx5_core",
+        "mvneta",
+        "mvpp2",
+        "nfp",
+        "nicvf",
+        "qede",
+        "sfc",
+        "stmmac",
+        "tsnep",
+        "tun",
+        "veth",
+        "virtio_net",
+        "vmxnet3",
+    }
+)
+
+OFFLOAD = frozenset({"netdevsim", "nfp"})
+
+SINGLE_BUFFER_MTU = {
+    "ena": 3498,
+    "i40e": 3046,
+    "ice": 3046,
+    "mlx4_en": 3498,
+    "mlx5_core": 3498,
+    "veth": 3506,
+    "virtio_net": 3506,
+}
+# A page, less the room before the frame and behind it: hardly a driver takes more in one buffer.
+PAGE_MTU = 3506
+
+# Since which kernel a driver takes frames of several buffers, where that is before Linux 6.3.
+_MULTI_BUFFER_SINCE: dict[str, Version] = {
+    "bnxt_en": (5, 19),
+    "mlx5_core": (5, 18),
+    "mvneta": (5, 18),
+    "veth": (5, 18),
+}
+
+
+def takes_multi_buffer(driver: str, kernel: Version) -> bool:
+    since = _MULTI_BUFFER_SINCE.get(driver)
+    return since is not None and kernel >= max(since, MULTI_BUFFER)
+
+
+def single_buffer_mtu(driver: str) -> int:
+    return SINGLE_BUFFER_MTU.get(driver, PAGE_MTU)
+
+
+# Bits of virtio_net's features: offloads for the guest, and that the guest may switch them.
+_CONTROL = 2
+_GUEST_OFFLOADS = {1: "checksum", 7: "TSO4", 8: "TSO6", 9: "ECN", 10: "UFO", 54: "USO4", 55: "USO6"}
+
+
+def fixed_guest_offloads(features: str) -> tuple[str, ...]:
+    """Of sysfs's text of a virtio device's features: the guest offloads that stay on.
+
+    virtio_net takes native XDP only where it may switch them off.
+    """
+    if features[_CONTROL : _CONTROL + 1] == "1":
+        return ()
+    return tuple(name for bit, name in _GUEST_OFFLOADS.items() if features[bit : bit + 1] == "1")

@@ -1,0 +1,112 @@
+"""Room for the maps, and where they are pinned."""
+
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+from control import pins, syscalls
+from control.doctor.finding import Finding
+from control.doctor.kernel import NO_MEMLOCK, Version
+from control.doctor.router import Router
+from control.model import Sizes
+
+MIB = 1 << 20
+
+# Bytes that the kernel takes for an entry with what it keeps beside key and value. A trie has a
+# node between two entries at worst.
+_HOST = 128
+_PREFIX = 2 * 128
+_GATEWAY = 192
+_COUNTERS = 160  # for each CPU
+_BUCKET = 16  # as many as entries, rounded up to a power of two
+
+# The agent itself, with the compiler in it.
+AGENT = 160 * MIB
+
+
+def memory(router: Router) -> Iterator[Finding]:
+    sizes = router.settings.sizes
+    is_there = pins.set_dir(router.settings.bpffs, sizes).is_dir() if router.privileged else False
+    need = room(sizes, os.cpu_count() or 1)
+    yield available(need, meminfo(Path("/proc/meminfo").read_text()), is_there)
+    limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]
+    yield from locked(need, limit, router.kernel, router.privileged)
+    yield bpffs(router.settings.bpffs)
+
+
+def room(sizes: Sizes, cpus: int) -> int:
+    """Bytes that the maps take when all of them are full."""
+    entries = sizes.max_hosts * _HOST + sizes.max_prefixes * _PREFIX + sizes.max_gateways * _GATEWAY
+    buckets = (_power_of_two(sizes.max_hosts) + _power_of_two(sizes.max_gateways)) * _BUCKET
+    return entries + buckets + (sizes.max_gateways + 1) * _COUNTERS * cpus
+
+
+def _power_of_two(number: int) -> int:
+    return 1 << (number - 1).bit_length()
+
+
+def meminfo(text: str) -> int:
+    """MemAvailable of /proc/meminfo, in bytes."""
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        if name == "MemAvailable":
+            return int(value.split()[0]) * 1024
+    return 0
+
+
+def available(need: int, free: int, is_there: bool) -> Finding:
+    maps = f"the maps take {need // MIB or 1} MiB when full"
+    text = f"{maps}, the agent {AGENT // MIB} MiB; {free // MIB} MiB are available"
+    if is_there:
+        return Finding("ok", "memory", f"{maps}, and are there; {free // MIB} MiB are available")
+    if free < need + AGENT:
+        return Finding(
+            "error",
+            "memory",
+            text,
+            "give the machine more, or lower max_hosts and max_prefixes",
+        )
+    if free < 2 * (need + AGENT):
+        return Finding(
+            "note", "memory", text, "a change of the sizes needs the maps twice for a moment"
+        )
+    return Finding("ok", "memory", text)
+
+
+def locked(need: int, limit: int, kernel: Version, privileged: bool) -> Iterator[Finding]:
+    """Before 5.11 maps count as locked memory; root may raise its limit, and the agent does."""
+    if kernel >= NO_MEMLOCK:
+        return
+    enough = limit == resource.RLIM_INFINITY or limit >= 2 * need
+    if enough or privileged:
+        text = "unlimited" if limit == resource.RLIM_INFINITY else f"{limit} bytes"
+        yield Finding("ok", "RLIMIT_MEMLOCK", f"{text}; the agent raises it itself")
+    else:
+        yield Finding(
+            "warning",
+            "RLIMIT_MEMLOCK",
+            f"{limit} bytes, and on this kernel maps count as locked memory",
+            "run the agent as root, or set LimitMEMLOCK=infinity in its unit",
+        )
+
+
+def bpffs(path: Path) -> Finding:
+    try:
+        if path.is_dir() and syscalls.filesystem_magic(path) == syscalls.BPF_FS_MAGIC:
+            return Finding("ok", "bpffs", f"{path}: a bpf filesystem is mounted")
+    except OSError as error:
+        return Finding("note", "bpffs", f"{path}: {error.strerror}", "run as root to see it")
+    if not filesystem_is_known(Path("/proc/filesystems").read_text(), "bpf"):
+        return Finding(
+            "error",
+            "bpffs",
+            "this kernel has no bpf filesystem",
+            "use a kernel with CONFIG_BPF_SYSCALL, as the distributions have it",
+        )
+    return Finding("ok", "bpffs", f"{path}: not mounted yet; the agent mounts it")
+
+
+def filesystem_is_known(filesystems: str, name: str) -> bool:
+    """Of the text of /proc/filesystems."""
+    return any(line.split()[-1:] == [name] for line in filesystems.splitlines())

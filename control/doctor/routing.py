@@ -1,0 +1,122 @@
+"""Ways into the router past the program: uplinks without it, source routing."""
+
+from collections.abc import Iterator
+
+from control import links
+from control.doctor import sysctl
+from control.doctor.finding import Finding
+from control.doctor.router import Router
+from control.errors import ControlError
+from control.pins import Programs
+from control.routes import routes
+
+
+def uplinks(router: Router) -> Iterator[Finding]:
+    """Links with a default route that no configured interface stands before."""
+    found = sorted(routes().defaults)
+    devices = [device for index in found if (device := router.at(index)) is not None]
+    for device in devices:
+        if router.is_guarded(device):
+            yield Finding(
+                "ok", device.name, "carries a default route, and is covered by `interfaces`"
+            )
+        elif not router.configured:
+            yield Finding(
+                "note",
+                device.name,
+                "carries a default route",
+                f'put it into the settings: interfaces = ["{device.name}"]',
+            )
+        elif device.kind == "ppp":
+            yield Finding(
+                "note",
+                device.name,
+                "carries a default route over PPP",
+                "have the Ethernet interface below it in `interfaces`: PPPoE is looked into",
+            )
+        else:
+            wanted = ", ".join(f'"{name}"' for name in (*router.settings.interfaces, device.name))
+            yield Finding(
+                "warning",
+                device.name,
+                "carries a default route, and is not in `interfaces`: an open door",
+                f"interfaces = [{wanted}], or see to it that nothing for a gateway comes in there",
+            )
+    if not devices:
+        yield Finding(
+            "note",
+            "default route",
+            "there is none: which links are uplinks is not to be seen",
+            "have every link that packets for the gateways come in by in `interfaces`",
+        )
+
+
+def others(router: Router) -> Iterator[Finding]:
+    """Programs on interfaces that are not configured: somebody else's, or ours of before."""
+    programs = Programs(router.settings.bpffs)
+    for found in links.attachments():
+        if found.interface in router.settings.interfaces:
+            continue
+        try:
+            foreign = links.foreign(found, programs)
+            names = ", ".join(
+                f"id {program}, name {programs.name(program) or '(none)'}, {attach}"
+                for attach, program in found.programs
+            )
+        except ControlError:
+            yield Finding(
+                "note", found.interface, f"{found}", "run as root to see whose program that is"
+            )
+            continue
+        if foreign is None:
+            yield Finding(
+                "warning",
+                found.interface,
+                f"{found} of ours, and the interface is not in `interfaces`",
+                "put it there, or take the program off: peergate detach, then start the agent",
+            )
+        else:
+            yield Finding("note", found.interface, f"somebody else's XDP program: {names}")
+
+
+# A setting holds where the one of the interface and that of `all` both say so.
+_SOURCE_ROUTING = (
+    ("net/ipv4/conf", "accept_source_route", "IPv4 packets with a source route"),
+    ("net/ipv6/conf", "accept_source_route", "IPv6 packets with a routing header"),
+    ("net/ipv6/conf", "seg6_enabled", "IPv6 packets with a segment routing header"),
+    ("net/ipv6/conf", "rpl_seg_enabled", "IPv6 packets with an RPL source route"),
+)
+
+
+def source_routing() -> Iterator[Finding]:
+    """A source-routed packet addresses the router on the wire, and a gateway inside."""
+    found = False
+    for directory, setting, what in _SOURCE_ROUTING:
+        values = dict(sysctl.of_interfaces(directory, setting))
+        if accepting := accepts(values):
+            found = True
+            key = f"{directory}/all/{setting}".replace("/", ".")
+            yield Finding(
+                "warning",
+                setting,
+                f"{what} are accepted on {', '.join(accepting)}: on the wire they address this "
+                "router, so that peergate lets them by, whichever gateway they go on to",
+                f"sysctl -w {key}=0",
+            )
+    if not found:
+        yield Finding("ok", "source routing", "is not accepted")
+    if count := routes().seg6_local:
+        yield Finding(
+            "warning",
+            "seg6local",
+            f"{count} routes end segments on this router: what is inside is not seen by peergate",
+            "leave only those that lead to no gateway: ip -6 route show | grep seg6local",
+        )
+
+
+def accepts(values: dict[str, int]) -> tuple[str, ...]:
+    """Interfaces on which both their own setting and that of `all` are above 0."""
+    if values.get("all", 0) <= 0:
+        return ()
+    names = (name for name, value in values.items() if value > 0)
+    return tuple(name for name in names if name not in ("all", "default", "lo"))
