@@ -15,7 +15,7 @@ from tests.vm.initrd import initrd
 from tests.vm.kernels import Kernel
 from tests.vm.machine import Hardware, Machine, MachineError
 
-_PREPARE = """#!/bin/sh
+PREPARE = """#!/bin/sh
 b() { /bin/busybox "$@"; }
 b mount -t proc proc /proc
 b mount -t sysfs sys /sys
@@ -27,8 +27,8 @@ b mkdir /upper/files /upper/work
 """
 
 # How the lower layer of the root comes: the host's, over 9p.
-_9P = "b mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000"
-_HOST_ROOT = f"{_9P},ro,cache=loose root /lower"
+MOUNT_9P = "b mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000"
+_HOST_ROOT = f"{MOUNT_9P},ro,cache=loose root /lower"
 
 _SWITCH = f"""
 b mount -t overlay -o lowerdir=/lower,upperdir=/upper/files,workdir=/upper/work overlay /new
@@ -38,8 +38,8 @@ b mount -t tmpfs tmpfs /new/run
 b mount -t tmpfs tmpfs /new/tmp
 b mkdir -p /new/run/vm /new/run/modules
 b cp /bin/busybox /new/run/busybox
-{_9P} vm /new/run/vm
-{_9P},ro,cache=loose modules /new/run/modules
+{MOUNT_9P} vm /new/run/vm
+{MOUNT_9P},ro,cache=loose modules /new/run/modules
 exec /bin/busybox switch_root /new /run/busybox sh /run/vm/start
 """
 
@@ -94,7 +94,7 @@ class CommandMachine(Machine):
         accelerate: bool | None = None,
     ) -> None:
         self._began = time.monotonic()
-        init = _PREPARE + _HOST_ROOT + _SWITCH
+        init = PREPARE + _HOST_ROOT + _SWITCH
         hardware = replace(
             hardware,
             shares={

@@ -26,7 +26,7 @@ _SUITES = {
     "debian": ("bookworm", "bookworm-backports", "trixie-backports"),
     "security": ("bullseye-security", "bookworm-security", "trixie-security"),
 }
-_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _INDEX_LASTS = 12 * 3600.0
 _SECONDS = 600.0
 
@@ -103,8 +103,8 @@ class _Apt:
             (directory / path).mkdir(parents=True, exist_ok=True)
         sources = directory / "sources.list"
         wanted = "".join(
-            f"deb [signed-by={_KEYRING}] {uri} {suite} main\n"
-            for archive, uri in _archives().items()
+            f"deb [signed-by={KEYRING}] {uri} {suite} main\n"
+            for archive, uri in archives().items()
             for suite in _SUITES[archive]
         )
         stale = not sources.is_file() or sources.read_text() != wanted
@@ -151,7 +151,7 @@ class _Apt:
         return sorted(into.glob("*.deb"))
 
 
-def _archives() -> dict[str, str]:
+def archives() -> dict[str, str]:
     """The addresses of Debian's two archives, as this machine's apt has them."""
     listed = _run("apt-get", "indextargets", "--format", "$(RELEASE) $(REPO_URI)",
                   "Created-By: Packages")  # fmt: skip
