@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 VENV := .venv/bin
 
-.PHONY: setup demo test test-vm lint format fuzz clean
+.PHONY: setup demo test test-vm deb lint format fuzz clean
 
 setup:
 	@./setup.sh
@@ -25,6 +25,11 @@ test-vm:
 	@./setup.sh vm deb
 	$(VENV)/pytest -n 2 --dist worksteal --kernels "$(KERNELS)" tests/vm
 
+# The Debian package, in dist/.
+deb: setup
+	@./setup.sh deb
+	$(VENV)/python debian/build.py dist
+
 format: setup
 	$(VENV)/ruff check --fix .
 	$(VENV)/ruff format .
@@ -36,4 +41,4 @@ fuzz: setup
 	$(VENV)/python -m tests.bpf.fuzz --seconds $(FUZZ_SECONDS)
 
 clean:
-	rm -rf .venv build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
