@@ -15,6 +15,7 @@ from pathlib import Path
 
 BPF_FS_MAGIC = 0xCAFE4A11
 PROG_TYPE_XDP = 6
+XDP_HAS_FRAGS = 1 << 5  # flag of a program that takes frames of several buffers
 ENOTSUPP = 524  # the kernel's own; libc has no word for it
 
 _BPF_NUMBER = {"x86_64": 321, "aarch64": 280}
@@ -219,11 +220,21 @@ def program_fd_by_id(program_id: int) -> int:
 
 def test_run(fd: int, frame: bytes) -> int:
     """What the program returns for `frame`, of 14 bytes or more."""
+    return _test_run(fd, frame, 1)[0]
+
+
+def time_run(fd: int, frame: bytes, repeat: int) -> int:
+    """Nanoseconds that the program takes for `frame`: the mean of `repeat` runs, rounded down."""
+    return _test_run(fd, frame, repeat)[1]
+
+
+def _test_run(fd: int, frame: bytes, repeat: int) -> tuple[int, int]:
     _frame, frame_at = _in(frame)
-    attributes = _attributes("IIIIQQII", fd, 0, len(frame), 0, frame_at, 0, 1, 0)
+    attributes = _attributes("IIIIQQII", fd, 0, len(frame), 0, frame_at, 0, repeat, 0)
     _bpf(_PROG_TEST_RUN, attributes)
     (returned,) = struct.unpack_from("=I", attributes, 4)
-    return int(returned)
+    (nanoseconds,) = struct.unpack_from("=I", attributes, 36)
+    return int(returned), int(nanoseconds)
 
 
 def load_xdp(code: bytes, name: str, flags: int = 0) -> int:
