@@ -57,7 +57,7 @@ def doctor(
         findings.append(Finding("note" if kept else "error", "settings", error.message))
     else:
         if settings is None:
-            findings.append(_no_settings())
+            findings.append(_no_settings(bool(interface)))
     findings += examine(settings, policy, tuple(interface or ()))
     ok = all(found.level != "error" for found in findings)
     if as_json:
@@ -82,7 +82,7 @@ def _settings(config: Path | None) -> "Settings | None":
     return load_settings(config, os.environ) if told else None
 
 
-def _no_settings() -> "Finding":
+def _no_settings(named: bool) -> "Finding":
     from control.doctor.finding import Finding
     from control.settings import DEFAULT_FILE
 
@@ -90,7 +90,9 @@ def _no_settings() -> "Finding":
         "note",
         "settings",
         f"there is no {DEFAULT_FILE} yet: this is about the machine alone",
-        "name the interfaces to look at: peergate doctor --interface NAME",
+        "write it; docs/operations.md says what goes into it"
+        if named
+        else "name the interfaces to look at: peergate doctor --interface NAME",
     )
 
 

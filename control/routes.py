@@ -1,7 +1,7 @@
 """Where packets leave this router, read from the kernel's tables.
 
-A router may hold a million routes, and pyroute2 takes most of a minute to decode them: these
-few questions go over a netlink socket of their own, and answers are looked at as bytes.
+A router may hold a million routes, which pyroute2 takes a minute to decode: these few questions
+go over a netlink socket of their own, and answers are looked at as bytes, in a second.
 """
 
 import errno
@@ -18,7 +18,8 @@ _REQUEST, _DUMP = 0x001, 0x300
 _ERROR, _DONE = 2, 3
 _GETROUTE, _NEWROUTE = 26, 24
 _UNICAST = 1
-_OIF, _MULTIPATH, _ENCAP_TYPE = 4, 9, 21
+_OIF, _GATEWAY, _MULTIPATH, _VIA, _ENCAP_TYPE = 4, 5, 9, 18, 21
+_NEXT_HOPS = (_GATEWAY, _MULTIPATH, _VIA)
 _ENCAP_SEG6_LOCAL = 7
 _NETLINK_XFRM = 6
 _GETSADINFO, _NEWSADINFO = 35, 34
@@ -47,16 +48,23 @@ def routes() -> Routes:
     """Raises LinkError."""
     defaults: set[int] = set()
     seg6_local = 0
-    for family in (socket.AF_INET, socket.AF_INET6):
-        question = _ROUTE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)
-        for kind, route in _ask(socket.NETLINK_ROUTE, _GETROUTE, question, _DUMP):
-            if kind != _NEWROUTE:
-                continue
-            if route[1] == 0 and route[7] == _UNICAST:
-                defaults |= _links(route)
-            if _SEG6_LOCAL in route:
-                seg6_local += 1
+    for route in _dump():
+        if route[1] == 0 and route[7] == _UNICAST:
+            defaults |= _links(_attributes(route, _ROUTE.size))
+        if _SEG6_LOCAL in route:
+            seg6_local += 1
     return Routes(frozenset(defaults), seg6_local)
+
+
+def routes_by_link() -> dict[int, int]:
+    """How many routes lead over a next hop behind each link. Raises LinkError."""
+    found: dict[int, int] = {}
+    for route in _dump():
+        attributes = _attributes(route, _ROUTE.size)
+        if route[7] == _UNICAST and not attributes.keys().isdisjoint(_NEXT_HOPS):
+            for link in _links(attributes):
+                found[link] = found.get(link, 0) + 1
+    return found
 
 
 def security_associations() -> int | None:
@@ -70,8 +78,16 @@ def security_associations() -> int | None:
     return None
 
 
-def _links(route: bytes) -> set[int]:
-    found = _attributes(route, _ROUTE.size)
+def _dump() -> Iterator[bytes]:
+    for family in (socket.AF_INET, socket.AF_INET6):
+        question = _ROUTE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)
+        for kind, route in _ask(socket.NETLINK_ROUTE, _GETROUTE, question, _DUMP):
+            if kind == _NEWROUTE:
+                yield route
+
+
+def _links(found: dict[int, bytes]) -> set[int]:
+    """Indexes of the links that a route goes out by, of its attributes."""
     links = {struct.unpack("=I", found[_OIF])[0]} if _OIF in found else set()
     hops, at = found.get(_MULTIPATH, b""), 0
     while at + _NEXTHOP.size <= len(hops):

@@ -8,30 +8,35 @@ from control.doctor.finding import Finding
 from control.doctor.router import Router
 from control.errors import ControlError
 from control.pins import Programs
-from control.routes import routes
+from control.routes import routes, routes_by_link
+
+# So many routes over one link are the internet's, where there is no default route.
+FULL_TABLE = 1000
 
 
 def uplinks(router: Router) -> Iterator[Finding]:
-    """Links with a default route that no configured interface stands before."""
-    found = sorted(routes().defaults)
-    devices = [device for index in found if (device := router.at(index)) is not None]
-    for device in devices:
+    """Links to the internet that no configured interface stands before."""
+    carries = dict.fromkeys(routes().defaults, "a default route")
+    if not carries:
+        counts = routes_by_link().items()
+        carries = {link: f"{count:,} routes" for link, count in counts if count >= FULL_TABLE}
+    found = sorted(carries.items())
+    devices = [(device, what) for index, what in found if (device := router.at(index)) is not None]
+    for device, what in devices:
         if router.is_guarded(device):
-            yield Finding(
-                "ok", device.name, "carries a default route, and is covered by `interfaces`"
-            )
+            yield Finding("ok", device.name, f"carries {what}, and is covered by `interfaces`")
         elif not router.configured:
             yield Finding(
                 "note",
                 device.name,
-                "carries a default route",
+                f"carries {what}",
                 f'put it into the settings: interfaces = ["{device.name}"]',
             )
         elif device.kind == "ppp":
             yield Finding(
                 "note",
                 device.name,
-                "carries a default route over PPP",
+                f"carries {what} over PPP",
                 "have the Ethernet interface below it in `interfaces`: PPPoE is looked into",
             )
         else:
@@ -39,14 +44,14 @@ def uplinks(router: Router) -> Iterator[Finding]:
             yield Finding(
                 "warning",
                 device.name,
-                "carries a default route, and is not in `interfaces`: an open door",
+                f"carries {what}, and is not in `interfaces`: an open door",
                 f"interfaces = [{wanted}], or see to it that nothing for a gateway comes in there",
             )
     if not devices:
         yield Finding(
             "note",
             "default route",
-            "there is none: which links are uplinks is not to be seen",
+            "there is none, nor a full table: which links are uplinks is not to be seen",
             "have every link that packets for the gateways come in by in `interfaces`",
         )
 

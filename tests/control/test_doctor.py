@@ -214,11 +214,24 @@ def test_a_default_route_over_a_configured_interface(edge: Edge) -> None:
     assert "is covered" in of(looked(edge, routing.uplinks), "above", "ok")
 
 
+def test_a_full_table_stands_for_a_default_route(edge: Edge, tmp_path: Path) -> None:
+    prefixes = (f"2001:db8:{n + 4096:x}::/48" for n in range(routing.FULL_TABLE))
+    lines = [f"route add {each} via fe80::1 dev management\n" for each in prefixes]
+    (tmp_path / "routes").write_text("".join(lines))
+    for command in ("ip route del default", "ip -6 route del default"):
+        edge.net.router.run(command.split(), check=True)
+    edge.net.router.run(["ip", "-6", "-batch", tmp_path / "routes"], check=True)
+    told = of(looked(edge, routing.uplinks), "management", "warning")
+    assert "carries 1,000 routes, and is not in `interfaces`: an open door" in told
+
+
 def test_no_default_route_at_all(edge: Edge) -> None:
     with edge.net.router.netlink() as netlink:
         netlink.flush_routes(family=socket.AF_INET)
         netlink.flush_routes(family=socket.AF_INET6)
-    assert "there is none" in of(looked(edge, routing.uplinks), "default route", "note")
+    assert "there is none, nor a full table" in of(
+        looked(edge, routing.uplinks), "default route", "note"
+    )
 
 
 @pytest.mark.parametrize(
