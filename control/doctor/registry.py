@@ -53,7 +53,7 @@ def refusal(message: str) -> Finding:
     if "not reached" in message or "no answer" in message:
         mend = "look at registry_url, the route there, and the registry itself: its /healthz"
         return Finding("error", "registry", text, mend)
-    return Finding("error", "registry", text)
+    return Finding("error", "registry", text, "look at registry_url: is it a registry's?")
 
 
 def said(standing: Standing, known: Known | None, now: datetime) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from control.registry import RegistryClient, Standing
 from control.settings import Settings
 from control.state import Known, prepare, remember_registry
 from tests.api.bodies import gateway
+from tests.cli.test_usage import stranger_with_tls  # noqa: F401  # a fixture
 from tests.contract.test_agent_follows_registry import serving
 
 ELSEWHERE = "22222222-2222-4222-8222-222222222222"
@@ -114,6 +115,22 @@ def test_nobody_answers(registry: Registry) -> None:
     (refused,) = (found for found in source(seen(gone)) if found.level == "error")
     assert "not reached" in refused.found
     assert "/healthz" in refused.mend
+
+
+def test_a_server_that_is_not_trusted_and_one_that_is_no_registry(
+    registry: Registry,
+    stranger_with_tls: tuple[str, Path],  # noqa: F811  # the fixture
+) -> None:
+    registry.give("agent")
+    url, certificate = stranger_with_tls
+    stranger = replace(registry.settings, registry_url=url)
+    (refused,) = (found for found in source(seen(stranger)) if found.level == "error")
+    assert "self-signed certificate" in refused.found
+    assert refused.mend == "set ca_file to the authority that signed it"
+    trusted = replace(stranger, ca_file=certificate)
+    (refused,) = (found for found in source(seen(trusted)) if found.level == "error")
+    assert "404" in refused.found
+    assert "is it a registry's?" in refused.mend
 
 
 def test_another_registry_than_the_one_followed(registry: Registry) -> None:
