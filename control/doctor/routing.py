@@ -6,7 +6,6 @@ from control import links
 from control.doctor import sysctl
 from control.doctor.finding import Finding
 from control.doctor.router import Router
-from control.errors import ControlError
 from control.pins import Programs
 from control.routes import routes, routes_by_link
 
@@ -60,28 +59,24 @@ def others(router: Router) -> Iterator[Finding]:
     """Programs on interfaces that are not configured: somebody else's, or ours of before."""
     programs = Programs(router.settings.bpffs)
     for found in links.attachments():
-        if found.interface in router.settings.interfaces:
+        name = found.interface
+        if name in router.settings.interfaces or name in router.candidates:
             continue
-        try:
-            foreign = links.foreign(found, programs)
-            names = ", ".join(
-                f"id {program}, name {programs.name(program) or '(none)'}, {attach}"
-                for attach, program in found.programs
-            )
-        except ControlError:
-            yield Finding(
-                "note", found.interface, f"{found}", "run as root to see whose program that is"
-            )
-            continue
-        if foreign is None:
+        if not router.privileged:
+            yield Finding("note", name, str(found), "run as root to see whose program that is")
+        elif links.foreign(found, programs) is None:
             yield Finding(
                 "warning",
-                found.interface,
+                name,
                 f"{found} of ours, and the interface is not in `interfaces`",
                 "put it there, or take the program off: peergate detach, then start the agent",
             )
         else:
-            yield Finding("note", found.interface, f"somebody else's XDP program: {names}")
+            named = (
+                f"id {program}, name {programs.name(program) or '(none)'}, {attach}"
+                for attach, program in found.programs
+            )
+            yield Finding("note", name, f"somebody else's XDP program: {', '.join(named)}")
 
 
 # A setting holds where the one of the interface and that of `all` both say so.

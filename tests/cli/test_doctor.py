@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from cli.main import run
+from control import links, syscalls
 from lab.netns import Namespace, veth
+from tests.control.test_agent_attach import PASS_EVERYTHING
 
 ROOT = Path(__file__).parents[2]
 
@@ -119,6 +121,26 @@ def test_without_privilege_it_says_less(router: Namespace, config: Path, policy:
     (program,) = (each for each in found if each["subject"] == "program")
     assert (program["level"], program["mend"]) == ("note", "run as root")
     assert any("no program is attached" in each["found"] for each in found)
+
+
+def test_whose_program_it_is_only_root_can_say(router: Namespace, config: Path) -> None:
+    fd = syscalls.load_xdp(PASS_EVERYTHING, "somebody")
+    try:
+        with router.netlink() as netlink:
+            (index,) = netlink.link_lookup(ifname="uplink")
+            attrs = [("IFLA_XDP_FD", fd), ("IFLA_XDP_FLAGS", links.MODE_FLAG["native"])]
+            netlink.link("set", index=index, xdp={"attrs": attrs})
+        arguments: tuple[str | Path, ...] = ("--config", config, "--json")
+        said = [each for each in findings(doctor(router, *arguments)) if "XDP" in each["found"]]
+        assert [each["level"] for each in said if "name somebody" in each["found"]] == ["error"]
+        (asked,) = (
+            each
+            for each in findings(doctor(router, *arguments, bare=True))
+            if each["mend"] == "run as root to see whose program that is"
+        )
+        assert (asked["level"], asked["subject"]) == ("note", "uplink")
+    finally:
+        os.close(fd)
 
 
 def test_help_has_examples() -> None:
