@@ -5,8 +5,9 @@
  * has headers that cannot be judged. A gateway number without a row monitors.
  *
  * Maps, lookups, verdict and the two XDP entry points; bcc rewrites map calls in
- * this file only. The sizes of the maps and PG_COARSE_CLOCK (5.11 and later) come as
- * compiler flags. All maps but `explanation` are pinned by control/dataplane.py.
+ * this file only. The sizes of the maps, PG_COARSE_CLOCK (5.11 and later) and PG_FRAGS
+ * (5.18 and later: frames of several buffers) come as compiler flags. All maps but
+ * `explanation` and `head` are pinned by control/dataplane.py.
  */
 #include "peergate.h"
 #include "parse.h"
@@ -26,6 +27,15 @@ BPF_F_TABLE("lpm_trie", struct pg_prefix, struct pg_entry, prefixes, PG_PREFIXES
 BPF_F_TABLE("percpu_array", __u32, struct pg_counters, counters, PG_GATEWAYS_MAX + 1, 0);
 BPF_F_TABLE("array", __u32, __u64, clock, 1, 0);
 BPF_F_TABLE("array", __u32, struct pg_explanation, explanation, 1, 0);
+#ifdef PG_FRAGS
+BPF_F_TABLE("percpu_array", __u32, struct pg_head, head, 1, 0);
+#endif
+
+/* As much of a frame as decides on it. */
+struct pg_frame {
+	const void *start;
+	const void *end;
+};
 
 /* UTC in nanoseconds: given to the explaining entry point, else read when first asked for. */
 struct pg_now {
@@ -162,7 +172,44 @@ static __always_inline void pg_judge_shared(const struct pg_packet *packet,
 		decision->entry = pg_find_source(decided_by, &packet->source);
 }
 
-static __always_inline void pg_decide(struct xdp_md *ctx, struct pg_now *now,
+static __always_inline __u64 pg_length(struct xdp_md *ctx)
+{
+#ifdef PG_FRAGS
+	return bpf_xdp_get_buff_len(ctx);
+#else
+	return ctx->data_end - ctx->data;
+#endif
+}
+
+/*
+ * A frame may come in several buffers, with as little in the first one as the driver
+ * likes. What a header may lie in is then copied: no frame gets past the lookup by the
+ * way in which it was received.
+ */
+static __always_inline void pg_frame_of(struct xdp_md *ctx, struct pg_frame *frame)
+{
+	frame->start = (void *)(long)ctx->data;
+	frame->end = (void *)(long)ctx->data_end;
+#ifdef PG_FRAGS
+	__u64 size = pg_length(ctx);
+	struct pg_head *copy;
+	__u32 zero = 0;
+
+	if (size > PG_HEAD_SIZE)
+		size = PG_HEAD_SIZE;
+	if (frame->start + size <= frame->end)
+		return;
+	copy = head.lookup(&zero);
+	/* The verifier wants to see these bounds on what the call takes. */
+	asm volatile("" : "+r"(size));
+	if (!copy || size < 1 || size > PG_HEAD_SIZE || bpf_xdp_load_bytes(ctx, 0, copy, size))
+		return;
+	frame->start = copy->bytes;
+	frame->end = copy->bytes + size;
+#endif
+}
+
+static __always_inline void pg_decide(const struct pg_frame *frame, struct pg_now *now,
 				      struct pg_decision *decision)
 {
 	struct pg_cursor cursor;
@@ -175,7 +222,7 @@ static __always_inline void pg_decide(struct xdp_md *ctx, struct pg_now *now,
 	decision->verdict = PG_OTHER;
 	decision->drop = 0;
 
-	pg_cursor_start(&cursor, (void *)(long)ctx->data, (void *)(long)ctx->data_end);
+	pg_cursor_start(&cursor, frame->start, frame->end);
 	if (!pg_parse_addresses(&cursor, &packet))
 		return;
 	target = addresses.lookup(&packet.destination);
@@ -232,13 +279,15 @@ int peergate(struct xdp_md *ctx)
 	struct pg_decision decision;
 	struct pg_counters *value;
 	struct pg_counter *counter;
+	struct pg_frame frame;
 
-	pg_decide(ctx, &now, &decision);
+	pg_frame_of(ctx, &frame);
+	pg_decide(&frame, &now, &decision);
 	value = counters.lookup(&decision.gateway);
 	if (value) {
 		counter = pg_counter_of(value, &decision);
 		counter->packets += 1;
-		counter->bytes += ctx->data_end - ctx->data;
+		counter->bytes += pg_length(ctx);
 	}
 	return pg_action(&decision);
 }
@@ -249,6 +298,7 @@ int peergate_explain(struct xdp_md *ctx)
 	struct pg_now now = {};
 	struct pg_decision decision;
 	struct pg_explanation *out;
+	struct pg_frame frame;
 	__u32 zero = 0;
 
 	out = explanation.lookup(&zero);
@@ -256,7 +306,8 @@ int peergate_explain(struct xdp_md *ctx)
 		return XDP_ABORTED;
 	now.utc = out->now;
 	now.known = 1;
-	pg_decide(ctx, &now, &decision);
+	pg_frame_of(ctx, &frame);
+	pg_decide(&frame, &now, &decision);
 	out->gateway = decision.gateway;
 	out->verdict = decision.verdict;
 	out->drop = decision.drop;

@@ -114,6 +114,17 @@ struct pg_explanation {
 	__u8 pad;
 };
 
+/*
+ * Value of the per-CPU array `head`, one element, never pinned: the framing and 1,024
+ * bytes from the IP header on. The slack is never read; it spares the verifier a proof.
+ */
+#define PG_HEAD_SIZE 1056
+
+struct pg_head {
+	__u8 bytes[PG_HEAD_SIZE];
+	__u8 slack[64];
+};
+
 _Static_assert(sizeof(struct pg_address) == 20, "pg_address");
 _Static_assert(sizeof(struct pg_service) == 8, "pg_service");
 _Static_assert(sizeof(struct pg_target) == 200, "pg_target");

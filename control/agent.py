@@ -186,8 +186,9 @@ class Agent:
 
     async def _attach(self) -> None:
         before = self._uplinks.states
+        plane = self._gate.plane
         everywhere = await self._do(
-            lambda: self._uplinks.ensure_attached(self._gate.plane.program_fd)
+            lambda: self._uplinks.ensure_attached(plane.program_fd, frags=plane.frags)
         )
         if before != self._uplinks.states:
             self._reporter.soon.set()

@@ -7,12 +7,11 @@ goes in and out of the maps is said in control/model.py's words.
 import atexit
 import errno
 import os
-import resource
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -36,6 +35,7 @@ from control.sources import Sources
 LIVE = "peergate"
 EXPLAIN = "peergate_explain"
 TABLES = (*pins.PINNED, "explanation")
+HEAD = "head"  # where a frame's first bytes are copied to, if it comes in several buffers
 
 ACTIONS = {1: "drop", 2: "pass"}  # XDP_DROP, XDP_PASS
 Bcc = Any  # bcc has no types
@@ -50,20 +50,28 @@ _FIRST = number_key(0)
 class DataPlane:
     """A loaded program with its maps, pinned or private. Not for two threads but `explain`."""
 
-    def __init__(self, sizes: Sizes, pin_dir: Path | None, *, adopt: bool = False) -> None:
-        """`pin_dir`: where maps are pinned, or with `adopt` have been; None: they are private."""
+    def __init__(
+        self, sizes: Sizes, pin_dir: Path | None, *, adopt: bool = False, frags: bool = True
+    ) -> None:
+        """`pin_dir`: where maps are pinned, or with `adopt` have been; None: they are private.
+
+        `frags`: take frames of several buffers, where the kernel has them.
+        """
         self.sizes = sizes
         self.pin_dir = pin_dir
         self.adopted = adopt
         self._explaining = threading.Lock()
         self._fds: dict[str, int] = {}
         try:
-            with _compiled(sizes) as made:
-                self._tables = {name: self._table(made, name) for name in TABLES}
-                fds = {made[name.encode()].map_fd: self._fds[name] for name in TABLES}
+            loader.check_privilege()
+            self.frags = frags and loader.has_frags()
+            with _compiled(sizes, self.frags) as made:
+                names = (*TABLES, HEAD) if self.frags else TABLES
+                self._tables = {name: self._table(made, name) for name in names}
+                fds = {made[name.encode()].map_fd: self._fds[name] for name in names}
                 for entry in (LIVE, EXPLAIN):
                     code = loader.over_maps(made.dump_func(entry.encode()), fds)
-                    self._fds[entry] = loader.load(code, entry)
+                    self._fds[entry] = loader.load(code, entry, frags=self.frags)
         except BaseException:
             self.close()
             raise
@@ -276,11 +284,9 @@ def _bcc() -> Bcc:
 
 
 @contextmanager
-def _compiled(sizes: Sizes) -> Iterator[Bcc]:
+def _compiled(sizes: Sizes, frags: bool) -> Iterator[Bcc]:
     """bcc's object: instructions, types, and maps, which go with it unless they are kept."""
     bpf = _bcc()
-    loader.check_privilege()
-    _raise_memlock()
     flags = [
         *headers.include_flags(),
         f"-DPG_HOSTS_MAX={sizes.max_hosts}",
@@ -289,6 +295,8 @@ def _compiled(sizes: Sizes) -> Iterator[Bcc]:
     ]
     if loader.has_coarse_clock():
         flags.append("-DPG_COARSE_CLOCK")
+    if frags:
+        flags.append("-DPG_FRAGS")
     with headers.kernel_headers(), _stderr_held() as noise:
         try:
             made = bpf(src_file=os.fsencode(headers.PROGRAM), cflags=flags)
@@ -302,26 +310,13 @@ def _compiled(sizes: Sizes) -> Iterator[Bcc]:
         made.close()
 
 
-def _raise_memlock() -> None:
-    """Before 5.11 the kernel counts maps as locked memory."""
-    hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]
-    for limit in (resource.RLIM_INFINITY, hard):
-        with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_MEMLOCK, (limit, limit))
-            return
-
-
 def _refused(error: Exception, noise: str) -> DataPlaneError:
     """One line of what the compiler, or the kernel by bcc, wrote to standard error; the mend."""
     said = [line.strip() for line in noise.splitlines() if line.strip()]
     telling = [line for line in said if "error:" in line] or said[-1:] or [str(error)]
     mend = "install the versions of peergate and python3-bpfcc that belong together"
-    limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
-    if telling[0].endswith(os.strerror(errno.EPERM)) and limit != resource.RLIM_INFINITY:
-        mend = (
-            f"before Linux 5.11 maps count as locked memory, and this process may lock {limit} "
-            "bytes: run as root, or with LimitMEMLOCK=infinity in the unit"
-        )
+    if telling[0].endswith(os.strerror(errno.EPERM)):
+        mend = loader.memlock_mend() or mend
     return DataPlaneError(f"the program could not be compiled: {telling[0]}; {mend}")
 
 

@@ -51,6 +51,12 @@ def channels(name: str) -> Channels | None:
     return Channels(rx, tx, combined, max_rx, max_tx, max_combined)
 
 
+def driver(name: str) -> str | None:
+    """As in virtio_net; unlike sysfs, also for a veth or a bridge."""
+    answer = _ask(name, struct.pack("=I", _GDRVINFO) + bytes(192))
+    return None if answer is None else _text(answer[4:36]) or None
+
+
 def bus(name: str) -> str | None:
     """The device's address on its bus, as in 0000:00:03.0."""
     answer = _ask(name, struct.pack("=I", _GDRVINFO) + bytes(192))

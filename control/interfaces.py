@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from control import links
-from control.errors import ControlError
+from control.errors import ControlError, LinkError
 from control.pins import Programs
 
 log = logging.getLogger(__name__)
@@ -33,8 +33,11 @@ class Uplinks:
         self._programs = programs
         self.states = tuple(InterfaceState(name, attach) for name in names)
 
-    def ensure_attached(self, program_fd: int) -> bool:
-        """Whether our program sits on every interface now. Logs what has changed."""
+    def ensure_attached(self, program_fd: int, *, frags: bool = False) -> bool:
+        """Whether our program sits on every interface now. Logs what has changed.
+
+        `frags`: it takes frames of several buffers.
+        """
         try:
             # Before it is attached: killed in between, we must know it again.
             self._programs.keep(program_fd)
@@ -42,7 +45,7 @@ class Uplinks:
             self.states = tuple(self._failed(state, error) for state in self.states)
             return False
         before = self.states
-        self.states = tuple(self._ensure(state, program_fd) for state in before)
+        self.states = tuple(self._ensure(state, program_fd, frags) for state in before)
         if self.states != before:
             self._drop_unused(program_fd)
         return all(state.attached for state in self.states)
@@ -55,13 +58,41 @@ class Uplinks:
         except ControlError as error:
             log.error("%s", error.message)
 
-    def _ensure(self, before: InterfaceState, program_fd: int) -> InterfaceState:
+    def _ensure(self, before: InterfaceState, program_fd: int, frags: bool) -> InterfaceState:
         name = before.name
         try:
-            found = links.ensure_attached(name, program_fd, self._attach, self._programs)
+            found = links.ensure_attached(
+                name, program_fd, self._attach, self._programs, frags=frags
+            )
         except ControlError as error:
-            return self._failed(before, error)
-        return InterfaceState(name, self._attach, found.program(self._attach))
+            return self._failed(before, self._with_new_name(name, error))
+        program = found.program(self._attach)
+        if before.error is not None:
+            log.info("%s: in order again: program %s is attached, %s", name, program, self._attach)
+        return InterfaceState(name, self._attach, program)
+
+    def _with_new_name(self, name: str, error: ControlError) -> ControlError:
+        """A program stays with its device, whatever that is called."""
+        if links.exists(name):
+            return error
+        try:
+            configured = {
+                links.attachment(state.name).index
+                for state in self.states
+                if links.exists(state.name)
+            }
+            for other in links.attachments():
+                for _, program in other.programs:
+                    if other.index not in configured and self._programs.is_ours(program):
+                        return LinkError(
+                            f"{name}: there is no such interface, but {other.interface} carries "
+                            f"our program {program} and is not among `interfaces`: if it was "
+                            "renamed, packets are judged there still; put its new name into "
+                            "`interfaces`, or rename it back"
+                        )
+        except ControlError:
+            log.debug("what became of %s cannot be told", name, exc_info=True)
+        return error
 
     def _failed(self, before: InterfaceState, error: ControlError) -> InterfaceState:
         if error.message != before.error:

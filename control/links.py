@@ -4,27 +4,23 @@ Verbs are idempotent and leave somebody else's program alone: a first attach hap
 only where nothing is attached, a replacement only where the program expected is.
 """
 
-import array
 import errno
-import fcntl
 import logging
 import os
-import socket
-import struct
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from pyroute2 import AsyncIPRoute, IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from control import syscalls
+from control import ethtool, syscalls
 from control.errors import LinkError
+from control.refusal import Attach as Attach
+from control.refusal import Refusal
 
 log = logging.getLogger(__name__)
-
-Attach = Literal["native", "generic"]
 
 # linux/if_link.h
 UPDATE_IF_NOEXIST = 1 << 0
@@ -37,9 +33,6 @@ MODE_PROGRAM = {
 }
 DETACH = -1
 RTMGRP_LINK = 1
-
-SIOCETHTOOL = 0x8946
-ETHTOOL_GDRVINFO = 0x03
 
 # Somebody else was quicker between reading and writing: read again.
 RACES = (errno.EBUSY, errno.EEXIST, errno.ENOENT)
@@ -67,6 +60,7 @@ class Attachment:
     interface: str
     index: int
     programs: tuple[tuple[str, int], ...]
+    mtu: int = 0
 
     def program(self, attach: str) -> int | None:
         return dict(self.programs).get(attach)
@@ -81,6 +75,15 @@ def attachment(name: str) -> Attachment:
         return _read(netlink, name)
 
 
+def exists(name: str) -> bool:
+    """Whether an interface has this name, or this alternative one."""
+    with IPRoute() as netlink:
+        try:
+            return bool(netlink.link("get", ifname=name))
+        except NetlinkError:
+            return False
+
+
 def attachments() -> tuple[Attachment, ...]:
     """Every interface of this network namespace that has a program."""
     with IPRoute() as netlink:
@@ -91,33 +94,42 @@ def attachments() -> tuple[Attachment, ...]:
         return tuple(one for one in found if one.programs)
 
 
-def ensure_attached(name: str, program_fd: int, attach: Attach, programs: Programs) -> Attachment:
+def ensure_attached(
+    name: str, program_fd: int, attach: Attach, programs: Programs, *, frags: bool = False
+) -> Attachment:
     """The program sits on the interface as asked for, read back.
 
     Another program of ours there is replaced in one step. Raises LinkError: interface
     missing, somebody else's program, or attach refused (what was there is there still).
+    `frags`: the program takes frames of several buffers.
     """
     wanted = program_id(program_fd)
-    with IPRoute() as netlink:
+    last: Refusal | None = None
+    with IPRoute(ext_ack=True) as netlink:
         for _ in range(ATTEMPTS):
             found = _read(netlink, name)
             if found.programs == ((attach, wanted),):
                 return found
             if (error := foreign(found, programs)) is not None:
                 raise error
+            last = Refusal(name, driver(name), attach, found.mtu, frags)
+            if (error := last.foreseen()) is not None:
+                raise error
             try:
                 _attach(netlink, found, program_fd, attach, programs)
-            except NetlinkError as refusal:
-                if refusal.code in RACES:
+            except NetlinkError as refused:
+                last = last.because(*refused.args)
+                if refused.code in RACES:
                     continue
-                raise _refused(name, attach, refusal.code) from None
+                raise last.error() from None
             now = _read(netlink, name)
             if now.programs == ((attach, wanted),):
                 log.info("%s: program %d attached, %s (was: %s)", name, wanted, attach, found)
                 return now
+    why = f" ({last.why})" if last and last.why else ""
     raise LinkError(
-        f"{name}: the program could not be attached: {_read_again(name)} is there, and changes; "
-        "find out what else attaches XDP programs to it"
+        f"{name}: the program could not be attached{why}: {_read_again(name)} is there, and "
+        "changes; find out what else attaches XDP programs to it"
     )
 
 
@@ -191,7 +203,8 @@ def _attachment(link: Any) -> Attachment:  # noqa: ANN401  # pyroute2's message,
     xdp = link.get_attr("IFLA_XDP")
     found = {mode: xdp and xdp.get_attr(attribute) for mode, attribute in MODE_PROGRAM.items()}
     programs = tuple((mode, int(program)) for mode, program in found.items() if program)
-    return Attachment(link.get_attr("IFLA_IFNAME"), int(link["index"]), programs)
+    name, mtu = link.get_attr("IFLA_IFNAME"), link.get_attr("IFLA_MTU")
+    return Attachment(name, int(link["index"]), programs, int(mtu))
 
 
 def _read_again(name: str) -> str:
@@ -217,20 +230,6 @@ def foreign(found: Attachment, programs: Programs) -> LinkError | None:
     return None
 
 
-def _refused(name: str, attach: Attach, number: int) -> LinkError:
-    why = f"{errno.errorcode.get(number, str(number))}, {os.strerror(number)}"
-    if number in (errno.EPERM, errno.EACCES):
-        return LinkError(f"{name}: attach refused ({why}): run as root, or with CAP_NET_ADMIN")
-    if attach == "native":
-        mend = (
-            'set attach = "generic" (slower), or use a NIC whose driver has native XDP'
-            if number == errno.EOPNOTSUPP
-            else 'see `dmesg` for the reason (MTU, queues, offloads), or set attach = "generic"'
-        )
-        return LinkError(f"{name}: driver {driver(name)} refuses native attach ({why}): {mend}")
-    return LinkError(f"{name}: generic attach refused ({why})")
-
-
 @contextmanager
 def _opened(programs: Programs, program: int) -> Iterator[int]:
     fd = programs.open(program)
@@ -247,37 +246,49 @@ def program_id(fd: int) -> int:
 
 def driver(name: str) -> str:
     """What drives the interface, as ethtool says it (sysfs shows another namespace's links)."""
-    info = array.array("B", struct.pack("I", ETHTOOL_GDRVINFO) + bytes(192))
-    request = struct.pack("16sP16x", name.encode(), info.buffer_info()[0])
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        try:
-            fcntl.ioctl(any_socket, SIOCETHTOOL, request)
-        except OSError:
-            return "(unknown)"
-    return info.tobytes()[4:36].partition(b"\0")[0].decode(errors="replace") or "(unknown)"
+    return ethtool.driver(name) or "(unknown)"
 
 
 async def follow(interfaces: frozenset[str], changed: Callable[[], None]) -> None:
     """Call `changed` whenever one of the interfaces may have; never returns.
 
-    A flood of events overflows the socket: what was lost is unknown, so that counts as a change.
+    Interfaces are known by any of their names, and once known by their index: so a renamed one
+    is noticed. A flood of events overflows the socket: what was lost is unknown, so that counts
+    as a change.
     """
-    async with AsyncIPRoute() as netlink:
+    ours: set[int] = set()
+    async with AsyncIPRoute() as netlink, AsyncIPRoute() as listing:
         await netlink.bind(groups=RTMGRP_LINK)
+        async for link in await listing.link("dump"):
+            if _names(link) & interfaces:
+                ours.add(link["index"])
         changed()  # before we listened, for all we know
-        async for name in _events(netlink):
-            if name is None or name in interfaces:
+        async for event in _events(netlink):
+            if event is None:
+                changed()
+            elif _names(event) & interfaces:
+                ours.add(event["index"])
+                changed()
+            elif event["index"] in ours:
+                ours.discard(event["index"])
                 changed()
 
 
-async def _events(netlink: Netlink) -> AsyncIterator[str | None]:
-    """Names of links that came, went or changed; None where events were lost."""
+async def _events(netlink: Netlink) -> AsyncIterator[Any]:
+    """Messages of links that came, went or changed; None where some were lost."""
     while True:
         try:
             # get() ends after each datagram.
             async for message in netlink.get():
-                yield message.get_attr("IFLA_IFNAME")
+                yield message
         except OSError as error:
             if error.errno != errno.ENOBUFS:
                 raise
             yield None
+
+
+def _names(link: Any) -> frozenset[str]:  # noqa: ANN401  # pyroute2's message, without types
+    """A link's name and its alternative ones."""
+    others = link.get_attr("IFLA_PROP_LIST")
+    found = others.get_attrs("IFLA_ALT_IFNAME") if others else []
+    return frozenset([link.get_attr("IFLA_IFNAME"), *found])

@@ -6,8 +6,10 @@ it knows no program flags.
 
 import errno
 import os
+import resource
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 
 from control import syscalls
 from control.errors import DataPlaneError
@@ -19,13 +21,16 @@ _INSTRUCTION = struct.Struct("=BBhi")
 _LOAD_64 = 0x18  # two instructions long
 _MAP_BY_FD = 1  # as the source register: the value is a map's descriptor
 
-# r0 = 0, exit; before that a call of bpf_ktime_get_coarse_ns (160, Linux 5.11).
+# r0 = 0, exit; before that a call of bpf_ktime_get_coarse_ns (160, Linux 5.11), or of
+# bpf_xdp_get_buff_len (188, Linux 5.18).
 _ABORT = bytes.fromhex("b7000000000000009500000000000000")
 _COARSE_CLOCK = bytes.fromhex("85000000a0000000") + _ABORT
+_FRAME_LENGTH = bytes.fromhex("85000000bc000000") + _ABORT
 
 
 def check_privilege() -> None:
     """Raise DataPlaneError where this process may not load our programs."""
+    _raise_memlock()
     missing = ", ".join(syscalls.missing_capabilities())
     mend = f"run as root, or with {CAPABILITIES}"
     if missing:
@@ -37,9 +42,31 @@ def check_privilege() -> None:
             mend = "use a kernel with CONFIG_BPF_SYSCALL, on x86-64 or arm64"
         elif error.errno != errno.EPERM:
             mend = "use Linux 5.10 or later"
+        elif not missing:
+            mend = memlock_mend() or mend
         raise DataPlaneError(f"the kernel refuses BPF programs: {error.strerror}; {mend}") from None
     if missing:
         raise DataPlaneError(f"the kernel would refuse the program; {mend}")
+
+
+def _raise_memlock() -> None:
+    """Before 5.11 programs and maps count as memory that their user has locked."""
+    hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]
+    for limit in (resource.RLIM_INFINITY, hard):
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_MEMLOCK, (limit, limit))
+            return
+
+
+def memlock_mend() -> str | None:
+    """What to do where that limit may be why the kernel says EPERM."""
+    limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+    if limit == resource.RLIM_INFINITY:
+        return None
+    return (
+        f"before Linux 5.11 maps count as locked memory, and this process may lock {limit} "
+        "bytes: run as root, or with LimitMEMLOCK=infinity in the unit"
+    )
 
 
 def has_coarse_clock() -> bool:
@@ -47,9 +74,14 @@ def has_coarse_clock() -> bool:
     return _takes(_COARSE_CLOCK)
 
 
-def _takes(code: bytes) -> bool:
+def has_frags() -> bool:
+    """Frames of several buffers, which native XDP needs for jumbo frames. Linux 5.18 and later."""
+    return _takes(_FRAME_LENGTH, syscalls.XDP_HAS_FRAGS)
+
+
+def _takes(code: bytes, flags: int = 0) -> bool:
     try:
-        os.close(syscalls.load_xdp(code, "probe"))
+        os.close(syscalls.load_xdp(code, "probe", flags))
     except OSError:
         return False
     return True
@@ -67,12 +99,13 @@ def over_maps(code: bytes, fds: Mapping[int, int]) -> bytes:
     return bytes(changed)
 
 
-def load(code: bytes, name: str) -> int:
+def load(code: bytes, name: str, *, frags: bool = False) -> int:
     """A descriptor of the program. Raises DataPlaneError with the verifier's reason."""
+    flags = syscalls.XDP_HAS_FRAGS if frags else 0
     try:
-        return syscalls.load_xdp(code, name)
+        return syscalls.load_xdp(code, name, flags)
     except OSError as error:
-        log = syscalls.verifier_log(code, name)
+        log = syscalls.verifier_log(code, name, flags)
         raise DataPlaneError(
             f"the program could not be loaded: {_reason(log) or error.strerror}; "
             "use Linux 5.10 or later, and report this line with the kernel's version"

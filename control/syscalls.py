@@ -218,19 +218,29 @@ def program_fd_by_id(program_id: int) -> int:
     return _bpf(_PROG_GET_FD_BY_ID, _attributes("III", program_id, 0, 0))
 
 
-def test_run(fd: int, frame: bytes) -> int:
-    """What the program returns for `frame`, of 14 bytes or more."""
-    return _test_run(fd, frame, 1)[0]
+def test_run(fd: int, frame: bytes, first: int | None = None) -> int:
+    """What the program returns for `frame`, of 14 bytes or more.
+
+    `first`: so many of them are in the first buffer, the others in more buffers (Linux 6.18).
+    """
+    return _test_run(fd, frame, 1, first)[0]
 
 
 def time_run(fd: int, frame: bytes, repeat: int) -> int:
     """Nanoseconds that the program takes for `frame`: the mean of `repeat` runs, rounded down."""
-    return _test_run(fd, frame, repeat)[1]
+    return _test_run(fd, frame, repeat, None)[1]
 
 
-def _test_run(fd: int, frame: bytes, repeat: int) -> tuple[int, int]:
+def _test_run(fd: int, frame: bytes, repeat: int, first: int | None) -> tuple[int, int]:
     _frame, frame_at = _in(frame)
-    attributes = _attributes("IIIIQQII", fd, 0, len(frame), 0, frame_at, 0, repeat, 0)
+    # struct xdp_md: data, data_end, data_meta, ingress interface, queue, egress interface.
+    context = b"" if first is None else struct.pack("=6I", 0, first, 0, 0, 0, 0)
+    _context, context_at = _in(context)
+    attributes = _attributes(
+        "IIIIQQIIIIQQ",
+        *(fd, 0, len(frame), 0, frame_at, 0, repeat, 0),
+        *(len(context), 0, context_at if context else 0, 0),
+    )
     _bpf(_PROG_TEST_RUN, attributes)
     (returned,) = struct.unpack_from("=I", attributes, 4)
     (nanoseconds,) = struct.unpack_from("=I", attributes, 36)

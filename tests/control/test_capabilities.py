@@ -47,7 +47,7 @@ except DataPlaneError as error:
 REFUSALS = {
     "bpf": "could not open bpf map: .*: Operation not permitted",
     "net_admin": "could not be loaded: Operation not permitted",
-    "perfmon": "could not be loaded: R[0-9] pointer comparison prohibited",
+    "perfmon": "could not be loaded: R[0-9] .*pointer.* prohibited",
 }
 
 

@@ -1,0 +1,76 @@
+"""Frames in several buffers: whatever part of them the first one holds, the verdict is the same.
+
+Some drivers leave it nearly empty. What is not in it cannot be read in place, and a program that
+took that for the end of the frame would let the packet pass as `other`.
+"""
+
+import pytest
+from scapy.layers.inet6 import IPv6ExtHdrDestOpt, PadN
+
+from control import syscalls
+from control.dataplane import ACTIONS
+from tests.bpf.bench import Bench
+from tests.bpf.frames import HEADER, ether, ip, piece, protocol, tcp, udp
+from tests.bpf.site import ELSEWHERE, EXPIRED, GATEWAY, HUB, MONITORED, REGISTERED, STRANGER
+
+LARGE = b"x" * 3000
+
+
+def frames(family: int) -> dict[str, bytes]:
+    source, stranger, gateway = REGISTERED[family], STRANGER[family], GATEWAY[family]
+    tags = bytes.fromhex("88a8000181000002")
+    plain = ether(ip(stranger, gateway) / udp(payload=LARGE))
+    return {
+        "registered": ether(ip(source, gateway) / udp(payload=LARGE)),
+        "unregistered": plain,
+        "expired": ether(ip(EXPIRED[family], gateway) / tcp(1194, LARGE)),
+        "monitored": ether(ip(stranger, MONITORED[family]) / udp(payload=LARGE)),
+        "bystander": ether(ip(stranger, ELSEWHERE[family]) / udp(payload=LARGE)),
+        "unprotected": ether(ip(stranger, gateway) / tcp(22, LARGE)),
+        "portless": ether(ip(stranger, gateway, **protocol(family, 50)) / LARGE),
+        "later fragment": ether(piece(stranger, gateway, 17, 185, LARGE)),
+        "two tags": plain[:12] + tags + plain[12:],
+        "cut off": plain[: HEADER + 22],
+        "short": ether(ip(stranger, gateway) / udp(payload=b"")),
+    }
+
+
+@pytest.mark.parametrize("name", frames(4))
+def test_the_first_buffer_changes_nothing(bench: Bench, family: int, name: str) -> None:
+    frame = frames(family)[name]
+    bench.judge(frame[:2048])  # also sets the clock
+    whole = judged(bench, frame, len(frame))
+    assert sum(whole.values()) == len(frame)
+    for first in (14, 15, 18, 22, 30, 33, 34, 38, 41, 42, 46, 54, 58, 61, 62, 1000, 1100):
+        if first < len(frame):
+            assert judged(bench, frame, first) == whole, f"{first} bytes in the first buffer"
+
+
+def judged(bench: Bench, frame: bytes, first: int) -> dict[tuple[int, str], int]:
+    """What is counted of a frame with `first` bytes in its first buffer: one packet, its bytes."""
+    plane = bench.plane
+    before = plane.counters()
+    action = ACTIONS[syscalls.test_run(plane.program_fd, frame, first)]
+    after = plane.counters()
+    found = {}
+    for number, counts in after.items():
+        for counter, count in counts.items():
+            old = before[number][counter]
+            if count != old:
+                assert count.packets == old.packets + 1
+                assert counter.endswith(action)
+                found[number, counter] = count.bytes - old.bytes
+    assert len(found) == 1
+    return found
+
+
+def test_a_long_header_chain_beyond_the_first_buffer(bench: Bench) -> None:
+    """Destination options of 256 bytes, three of them, then the port: all of it was copied."""
+    options = [IPv6ExtHdrDestOpt(options=[PadN(optdata=b"\0" * 252)]) for _ in range(3)]
+    chain = ip(STRANGER[6], GATEWAY[6])
+    for each in options:
+        chain = chain / each
+    frame = ether(chain / udp(payload=LARGE))
+    bench.judge(frame[:2048])
+    for first in (14, 60, 500, 900):
+        assert judged(bench, frame, first) == {(HUB, "unregistered_drop"): len(frame)}
