@@ -1,0 +1,101 @@
+"""What each case may cost, by series of kernels: tests/vm/cost-budgets.toml."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tests.vm.cost.case import Cost
+
+SERIES = ("5.10", "7")  # the lowest, without the coarse clock, and the newest
+
+FILE = Path("tests/vm/cost-budgets.toml")
+COMMAND = ".venv/bin/python -m tests.vm.cost --write"
+
+# Our own instructions are held exactly. The kernel's may change with a new release of it, by
+# less than a tenth; a map of another kind, which would be our doing, costs more than that.
+KERNEL_SLACK = 10
+
+_HEAD = f"""\
+# Instructions for each case (tests/vm/cost/cases.py): those of the program itself, and
+# those of the kernel's functions that it calls. Written by `{COMMAND}`.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Those of all cases on one kernel."""
+
+    release: str
+    cases: dict[str, Cost]
+
+
+def read(path: Path = FILE) -> dict[str, Costs]:
+    """By series."""
+    return {
+        series: Costs(
+            table["release"], {name: Cost(**cost) for name, cost in table["cases"].items()}
+        )
+        for series, table in tomllib.loads(path.read_text()).items()
+    }
+
+
+def write(budgets: Mapping[str, Costs], path: Path = FILE) -> None:
+    lines = [_HEAD]
+    for series, costs in budgets.items():
+        lines += [f'["{series}"]', f'release = "{costs.release}"', "", f'["{series}".cases]']
+        for name, cost in costs.cases.items():
+            values = ", ".join(f"{part} = {count}" for part, count in asdict(cost).items())
+            lines.append(f'"{name}" = {{ {values} }}')
+        lines.append("")
+    path.write_text("\n".join(lines))
+
+
+def objection(budget: Costs, measured: Costs) -> str:
+    """Empty where the costs are those of the budget; else what differs, and what to do."""
+    over = [name for name in measured.cases if _over(budget.cases.get(name), measured.cases[name])]
+    under = [
+        name
+        for name, cost in measured.cases.items()
+        if name not in over and _over(cost, budget.cases[name])
+    ]
+    gone = [name for name in budget.cases if name not in measured.cases]
+    parts = [
+        *_table("These cost more than their budgets:", over, budget, measured),
+        *_table("These cost less: lower the budgets.", under, budget, measured),
+        *(["These have a budget and are no cases any more:", *gone] if gone else []),
+    ]
+    if not parts:
+        return ""
+    if budget.release != measured.release:
+        parts.append(
+            f"The budgets are from kernel {budget.release}; if the program is the same, it is "
+            "the kernel that changed."
+        )
+    return "\n".join([f"Instructions on kernel {measured.release}.", *parts,
+                      f"If that is meant: {COMMAND}"])  # fmt: skip
+
+
+def _over(budget: Cost | None, cost: Cost) -> bool:
+    if budget is None or cost.program > budget.program:
+        return True
+    return cost.kernel > budget.kernel + budget.kernel // KERNEL_SLACK
+
+
+def _table(title: str, names: list[str], budget: Costs, measured: Costs) -> list[str]:
+    if not names:
+        return []
+    width = max(len(name) for name in names)
+    rows = [f"{'case':{width}}  program: budget measured        kernel: budget measured"]
+    for name in names:
+        old, new = budget.cases.get(name), measured.cases[name]
+        if old is None:
+            rows.append(
+                f"{name:{width}}           none {new.program:8}                none {new.kernel:8}"
+            )
+            continue
+        rows.append(
+            f"{name:{width}}  {old.program:15} {new.program:8} {new.program - old.program:+6}"
+            f" {old.kernel:15} {new.kernel:8} {new.kernel - old.kernel:+6}"
+        )
+    return [title, *rows]
