@@ -252,25 +252,21 @@ def driver(name: str) -> str:
 async def follow(interfaces: frozenset[str], changed: Callable[[], None]) -> None:
     """Call `changed` whenever one of the interfaces may have; never returns.
 
-    Interfaces are known by any of their names, and once known by their index: so a renamed one
-    is noticed. A flood of events overflows the socket: what was lost is unknown, so that counts
-    as a change.
+    Followed are links with one of these names, links with a program (it may be an interface that
+    was renamed), and whatever becomes of them. A flood of events overflows the socket: what was
+    lost is unknown, so that counts as a change.
     """
-    ours: set[int] = set()
+    followed: set[int] = set()
     async with AsyncIPRoute() as netlink, AsyncIPRoute() as listing:
         await netlink.bind(groups=RTMGRP_LINK)
         async for link in await listing.link("dump"):
-            if _names(link) & interfaces:
-                ours.add(link["index"])
+            if _names(link) & interfaces or _attachment(link).programs:
+                followed.add(link["index"])
         changed()  # before we listened, for all we know
         async for event in _events(netlink):
-            if event is None:
-                changed()
-            elif _names(event) & interfaces:
-                ours.add(event["index"])
-                changed()
-            elif event["index"] in ours:
-                ours.discard(event["index"])
+            if event is not None and _names(event) & interfaces:
+                followed.add(event["index"])
+            if event is None or event["index"] in followed:
                 changed()
 
 

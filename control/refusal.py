@@ -87,7 +87,9 @@ class Refusal:
             )
         if "queue" in said or "ring" in said or "channel" in said:
             return (
-                f"use fewer queues, as in `ethtool -L {self.interface} combined N`; or {_GENERIC}"
+                f"use fewer queues, as in `ethtool -L {self.interface} combined N`, give a virtual "
+                "machine's NIC more than it has CPUs and queues in use, or use a later kernel; or "
+                f"{_GENERIC}"
             )
         if self.number == errno.EOPNOTSUPP:
             return f"{_GENERIC}, or use a NIC whose driver has native XDP"

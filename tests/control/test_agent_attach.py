@@ -99,6 +99,7 @@ def test_native_refused_by_the_driver_is_no_fall_back(edge: Edge) -> None:
     agent = edge.start(waits=False)
     assert agent.exit_status() == 1
     assert agent.said(r"bridge0: driver bridge refuses native attach \(E.*attach = .generic")
+    assert agent.said("the kernel says: Underlying driver does not support XDP in native mode")
     assert "Traceback" not in agent.log
     assert edge.attachment("bridge0").programs == ()
 
@@ -142,6 +143,72 @@ def test_an_interface_that_comes_back_gets_the_program(edge: Edge) -> None:
     internet.add_route("198.51.100.0/24", "192.0.2.2")
     router.add_route("0.0.0.0/0", "192.0.2.1")
     assert edge.lets_in(branch=True)
+
+
+def rename(edge: Edge, name: str, new: str) -> None:
+    """Links keep their addresses meanwhile, and lose their routes."""
+    router = edge.net.router
+    router.down(name)
+    router.rename(name, new)
+    router.up(new)
+    router.add_route("0.0.0.0/0", "192.0.2.1")
+
+
+def test_a_renamed_interface_keeps_the_program_and_is_named_once(edge: Edge) -> None:
+    edge.configure(verify_every=3600)
+    edge.write_policy()
+    agent = edge.start()
+    ours = edge.program()
+    said = f"uplink: there is no such interface, but wan0 carries our program {ours} and is not"
+    rename(edge, UPLINK, "wan0")
+    agent.wait_for(said)
+    assert edge.program("wan0") == ours
+    assert edge.lets_in(branch=True)
+    put(edge, links.DETACH, links.MODE_FLAG["native"], "wan0")  # not ours to mend under that name
+    agent.wait_for("uplink: there is no such interface; see")
+    rename(edge, "wan0", UPLINK)
+    agent.wait_for(f"uplink: in order again: program {ours} is attached, native")
+    assert edge.program() == ours
+    assert edge.lets_in(branch=True)
+    assert agent.log.count(said) == 1
+
+
+def add_alternative_name(edge: Edge, interface: str, name: str) -> None:
+    with edge.net.router.netlink() as netlink:
+        netlink.link("property_add", index=edge.net.router.index(interface), altname=name)
+
+
+def test_an_interface_known_by_its_alternative_name(edge: Edge) -> None:
+    """Gone and back, it gets the program when it gets the name."""
+    router, internet = edge.net.router, edge.net.internet
+    edge.configure(verify_every=3600, interfaces=["wan"])
+    add_alternative_name(edge, UPLINK, "wan")
+    edge.write_policy()
+    agent = edge.start()
+    assert edge.program() is not None
+    router.delete(UPLINK)
+    agent.wait_for("wan: there is no such interface")
+    veth(router, "wan7", internet, "router")
+    assert edge.program("wan7") is None
+    add_alternative_name(edge, "wan7", "wan")
+    assert wait_until(lambda: edge.program("wan7") is not None, SECONDS)
+    agent.wait_for("wan: in order again")
+
+
+def test_without_carrier_the_program_stays(edge: Edge) -> None:
+    edge.configure(verify_every=0.2)
+    edge.write_policy()
+    agent = edge.start()
+    ours = edge.program()
+    assert edge.lets_in(branch=True)
+    before = agent.log
+    edge.net.internet.down("router")
+    assert edge.program() == ours
+    edge.net.internet.up("router")
+    edge.net.internet.add_route("198.51.100.0/24", "192.0.2.2")
+    assert edge.lets_in(branch=True)
+    assert edge.program() == ours
+    assert agent.log == before
 
 
 def test_a_detached_program_is_attached_again(edge: Edge) -> None:
