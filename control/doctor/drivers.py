@@ -52,6 +52,8 @@ SINGLE_BUFFER_MTU = {
     "veth": 3506,
     "virtio_net": 3506,
 }
+_VIRTIO_NET_MTU_BEFORE_6_3 = 4064
+
 # A page, less the room before the frame and behind it: hardly a driver takes more in one buffer.
 PAGE_MTU = 3506
 
@@ -69,7 +71,9 @@ def takes_multi_buffer(driver: str, kernel: Version) -> bool:
     return since is not None and kernel >= max(since, MULTI_BUFFER)
 
 
-def single_buffer_mtu(driver: str) -> int:
+def single_buffer_mtu(driver: str, kernel: Version) -> int:
+    if driver == "virtio_net" and kernel < (6, 3):
+        return _VIRTIO_NET_MTU_BEFORE_6_3
     return SINGLE_BUFFER_MTU.get(driver, PAGE_MTU)
 
 

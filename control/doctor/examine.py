@@ -1,6 +1,7 @@
 """All that the doctor looks at, in order; it changes nothing."""
 
 import platform
+import resource
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -72,6 +73,7 @@ def seen(
         candidates=tuple(name for name in candidates if name not in wanted.interfaces),
         policy=policy or wanted.policy_file,
         privileged=not syscalls.missing_capabilities(),
+        memlock=resource.getrlimit(resource.RLIMIT_MEMLOCK)[1],
         kernel=kernel.parse_version(platform.release()) or kernel.LOWEST,
         devices=devices.devices(),
         xdp=devices.xdp_features(),

@@ -82,7 +82,7 @@ def modes(router: Router, device: Device, driver: str) -> Finding:
 
 
 def mtu(router: Router, device: Device, driver: str) -> Finding:
-    limit = drivers.single_buffer_mtu(driver)
+    limit = drivers.single_buffer_mtu(driver, router.kernel)
     if device.mtu <= limit:
         return Finding("ok", device.name, f"MTU {device.mtu}: fits in one buffer (to {limit})")
     said = None if router.xdp is None else router.xdp.get(device.index)
@@ -140,10 +140,10 @@ def queues(
         yield Finding("ok", name, text)
     elif driver == "virtio_net" and used + cpus > most and router.kernel < (5, 13):
         yield Finding(
-            "error",
+            "note",
             name,
-            f"{text}: before Linux 5.13 virtio_net refuses native attach without a spare queue "
-            "for each CPU",
+            f"{text}: virtio_net wants one more for each CPU, and before Linux 5.13 it refuses "
+            "native attach without (ENOMEM), unless the distribution has mended that",
             f"QEMU: queues={used + cpus} or more, mq=on; else {GENERIC}",
         )
     elif driver == "ena" and used * 2 > most:

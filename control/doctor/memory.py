@@ -30,8 +30,7 @@ def memory(router: Router) -> Iterator[Finding]:
     is_there = pins.set_dir(router.settings.bpffs, sizes).is_dir() if router.privileged else False
     need = room(sizes, os.cpu_count() or 1)
     yield available(need, meminfo(Path("/proc/meminfo").read_text()), is_there)
-    limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]
-    yield from locked(need, limit, router.kernel, router.privileged)
+    yield from locked(need, router.memlock, router.kernel, router.privileged)
     yield bpffs(router.settings.bpffs)
 
 
@@ -80,8 +79,8 @@ def locked(need: int, limit: int, kernel: Version, privileged: bool) -> Iterator
         return
     enough = limit == resource.RLIM_INFINITY or limit >= 2 * need
     if enough or privileged:
-        text = "unlimited" if limit == resource.RLIM_INFINITY else f"{limit} bytes"
-        yield Finding("ok", "RLIMIT_MEMLOCK", f"{text}; the agent raises it itself")
+        text = "unlimited" if limit == resource.RLIM_INFINITY else f"{limit} bytes here"
+        yield Finding("ok", "RLIMIT_MEMLOCK", f"{text}; root raises it, a unit has its own")
     else:
         yield Finding(
             "warning",

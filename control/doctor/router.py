@@ -13,7 +13,8 @@ class Router:
     """`configured`: whether the settings are somebody's, or only what stands in for them.
 
     `candidates` are interfaces to look at beside those in the settings. `xdp` is by the index
-    of the device, and None where the kernel does not say it.
+    of the device, and None where the kernel does not say it. `memlock` is this process's hard
+    limit as it was, in bytes: loading the program raises it.
     """
 
     settings: Settings
@@ -21,6 +22,7 @@ class Router:
     candidates: tuple[str, ...]
     policy: Path | None
     privileged: bool
+    memlock: int
     kernel: Version
     devices: tuple[Device, ...]
     xdp: dict[int, XdpFeatures] | None
