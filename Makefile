@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 VENV := .venv/bin
 
-.PHONY: setup demo test test-vm deb lint format fuzz clean
+.PHONY: setup demo test test-vm vagrant-validate deb lint format fuzz clean
 
 setup:
 	@./setup.sh
@@ -22,8 +22,13 @@ test: lint
 # Virtual machines: all kernels, or `make test-vm KERNELS="6.1 7"`.
 KERNELS ?= 5.10 6.1 6.12 6.18 7
 test-vm:
-	@./setup.sh vm deb
+	@./setup.sh vm deb vagrant
 	$(VENV)/pytest -n 2 --dist worksteal --kernels "$(KERNELS)" tests/vm
+
+# What Vagrant and shellcheck say of the lab in vagrant/; `make test-vm` has it.
+vagrant-validate:
+	@./setup.sh vm vagrant
+	$(VENV)/pytest tests/vm/test_vagrantfile.py tests/vm/test_tour.py
 
 # The Debian package, in dist/.
 deb: setup

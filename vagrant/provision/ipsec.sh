@@ -63,7 +63,6 @@ CONF
 conf "$@" >/etc/swanctl/conf.d/lab.conf
 printf '[Match]\nName=lo\n\n[Network]\nAddress=%s/32\n' "$inside" >/etc/systemd/network/20-ipsec.network
 chmod 644 /etc/systemd/network/20-ipsec.network
-networkctl reload
-networkctl reconfigure lo
-systemctl enable --quiet strongswan
+ip address replace "$inside/32" dev lo
+systemctl enable --quiet --no-reload strongswan
 systemctl restart strongswan

@@ -32,7 +32,6 @@ if [[ $now != "$name" ]]; then
 	ip link set "$now" name "$name"
 fi
 
-systemctl enable --quiet --now systemd-networkd
-networkctl reload
-networkctl reconfigure "$name"
+systemctl enable --quiet --no-reload systemd-networkd
+systemctl restart systemd-networkd
 /lib/systemd/systemd-networkd-wait-online --interface="$name" --timeout=60

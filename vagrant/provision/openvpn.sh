@@ -54,5 +54,5 @@ fi
 conf "$@" >/etc/openvpn/$kind/lab.conf
 cp $keys/openvpn.crt /etc/openvpn/$kind/lab.crt
 cp $keys/openvpn.key /etc/openvpn/$kind/lab.key
-systemctl enable --quiet openvpn-$kind@lab
+systemctl enable --quiet --no-reload openvpn-$kind@lab
 systemctl restart openvpn-$kind@lab

@@ -31,5 +31,5 @@ conf() {
 }
 
 conf "$@" >/etc/wireguard/lab.conf
-systemctl enable --quiet wg-quick@lab
+systemctl enable --quiet --no-reload wg-quick@lab
 systemctl restart wg-quick@lab
