@@ -94,14 +94,25 @@ static __always_inline void pg_cursor_start(struct pg_cursor *cursor, const void
 	cursor->end = ~0ULL;
 }
 
+/*
+ * The same number, of which the compiler has no other copy: bounds are checked on what
+ * is then used, as the verifier wants to see it (Linux 6.1 forgets them on copies).
+ */
+static __always_inline __u64 pg_seen(__u64 number)
+{
+	asm volatile("" : "+r"(number));
+	return number;
+}
+
 /* The next `size` bytes, a constant; NULL where frame, packet or byte 1,024 end before them. */
 static __always_inline const void *pg_peek(const struct pg_cursor *cursor, __u64 size)
 {
+	__u64 at = pg_seen(cursor->at);
 	const __u8 *bytes;
 
-	if (cursor->at > PG_HEADERS_END - size || cursor->at + size > cursor->end)
+	if (at > PG_HEADERS_END - size || at + size > cursor->end)
 		return NULL;
-	bytes = cursor->start + cursor->at;
+	bytes = cursor->start + at;
 	if (bytes + size > cursor->frame_end)
 		return NULL;
 	return bytes;

@@ -31,10 +31,13 @@ BPF_F_TABLE("array", __u32, struct pg_explanation, explanation, 1, 0);
 BPF_F_TABLE("percpu_array", __u32, struct pg_head, head, 1, 0);
 #endif
 
-/* As much of a frame as decides on it. */
+/* As much of a frame as decides on it, and the length of it all. */
 struct pg_frame {
 	const void *start;
 	const void *end;
+#ifdef PG_FRAGS
+	__u64 length;
+#endif
 };
 
 /* UTC in nanoseconds: given to the explaining entry point, else read when first asked for. */
@@ -172,10 +175,10 @@ static __always_inline void pg_judge_shared(const struct pg_packet *packet,
 		decision->entry = pg_find_source(decided_by, &packet->source);
 }
 
-static __always_inline __u64 pg_length(struct xdp_md *ctx)
+static __always_inline __u64 pg_length(const struct xdp_md *ctx, const struct pg_frame *frame)
 {
 #ifdef PG_FRAGS
-	return bpf_xdp_get_buff_len(ctx);
+	return frame->length;
 #else
 	return ctx->data_end - ctx->data;
 #endif
@@ -191,19 +194,24 @@ static __always_inline void pg_frame_of(struct xdp_md *ctx, struct pg_frame *fra
 	frame->start = (void *)(long)ctx->data;
 	frame->end = (void *)(long)ctx->data_end;
 #ifdef PG_FRAGS
-	__u64 size = pg_length(ctx);
+	__u64 size = bpf_xdp_get_buff_len(ctx);
 	struct pg_head *copy;
 	__u32 zero = 0;
 
+	frame->length = size;
 	if (size > PG_HEAD_SIZE)
 		size = PG_HEAD_SIZE;
 	if (frame->start + size <= frame->end)
 		return;
 	copy = head.lookup(&zero);
-	/* The verifier wants to see these bounds on what the call takes. */
-	asm volatile("" : "+r"(size));
-	if (!copy || size < 1 || size > PG_HEAD_SIZE || bpf_xdp_load_bytes(ctx, 0, copy, size))
+	size = pg_seen(size);
+	if (!copy || size < ETH_HLEN)
 		return;
+	size = pg_seen(size);
+	if (size > PG_HEAD_SIZE || bpf_xdp_load_bytes(ctx, 0, copy, size))
+		return;
+	/* One branch for both: were they chosen apart, Linux 6.1 would fear a mixed pair. */
+	asm volatile("" : "+r"(copy));
 	frame->start = copy->bytes;
 	frame->end = copy->bytes + size;
 #endif
@@ -287,7 +295,7 @@ int peergate(struct xdp_md *ctx)
 	if (value) {
 		counter = pg_counter_of(value, &decision);
 		counter->packets += 1;
-		counter->bytes += pg_length(ctx);
+		counter->bytes += pg_length(ctx, &frame);
 	}
 	return pg_action(&decision);
 }
