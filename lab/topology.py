@@ -51,9 +51,13 @@ class Topology:
             self._wire()
             self._stack = stack.pop_all()
 
+    def _join_uplink(self) -> None:
+        """The router's `uplink` and the link `router` of the internet, both up."""
+        veth(self.router, UPLINK, self.internet, "router")
+
     def _wire(self) -> None:
         internet, router = self.internet, self.router
-        veth(router, UPLINK, internet, "router")
+        self._join_uplink()
         internet.add_address("router", "192.0.2.1/30")
         internet.add_address("router", "2001:db8:ff::1/64")
         router.add_address(UPLINK, "192.0.2.2/30")

@@ -192,3 +192,15 @@ def test_a_peer_ends_on_time_with_the_agent_dead(edge: Edge) -> None:
         maps.set_clock(to_ns(until) - 3 * 10**9 - time.monotonic_ns())
     assert edge.lets_in(branch=False)
     assert edge.counter("expired_drop").packets > 0
+
+
+def test_a_cut_over_is_on_time_with_the_agent_dead(edge: Edge) -> None:
+    start = datetime.now(UTC) + timedelta(hours=1)
+    edge.write_policy(gateways=[gateway("enforce", enforce_from=start.isoformat())])
+    edge.start().kill()
+    assert edge.lets_in(branch=True, stranger=True)
+    assert edge.counter("unregistered_drop").packets == 0
+    with edge.maps() as maps:
+        maps.set_clock(to_ns(start) - 3 * 10**9 - time.monotonic_ns())
+    assert edge.lets_in(branch=True, stranger=False)
+    assert edge.counter("unregistered_drop").packets > 0
