@@ -5,6 +5,7 @@ a name of its own and renamed when it is whole: one of these names holds all map
 Beside the maps it holds the programs over them that may be attached.
 """
 
+import errno
 import hashlib
 import logging
 import os
@@ -25,6 +26,7 @@ PINNED = ("addresses", "gateways", "hosts", "prefixes", "counters", "clock")
 PROGRAM = "program-"
 
 AS_OWNER = "run as root, or as the user whom the bpf filesystem was given to"
+WITH_BPF = "run as root, or with CAP_BPF"
 
 # bpf filesystems refuse dots in names.
 _SET = re.compile(r"[0-9a-f]{16}(-new)?")
@@ -144,7 +146,7 @@ def pin(fd: int, path: Path) -> None:
     try:
         syscalls.pin(fd, path)
     except OSError as error:
-        raise DataPlaneError(f"{path}: not pinned: {error.strerror}; {AS_OWNER}") from None
+        raise _refused(f"{path}: not pinned", error) from None
 
 
 def open_pinned(path: Path) -> int:
@@ -152,7 +154,13 @@ def open_pinned(path: Path) -> int:
     try:
         return syscalls.open_pinned(path)
     except OSError as error:
-        raise DataPlaneError(f"{path}: not opened: {error.strerror}; {AS_OWNER}") from None
+        raise _refused(f"{path}: not opened", error) from None
+
+
+def _refused(what: str, error: OSError) -> DataPlaneError:
+    """EPERM is bpf(2)'s own, EACCES the filesystem's."""
+    mend = WITH_BPF if error.errno == errno.EPERM else AS_OWNER
+    return DataPlaneError(f"{what}: {error.strerror}; {mend}")
 
 
 def open_like(path: Path, like: int) -> int:
@@ -200,7 +208,7 @@ class Programs:
         info = syscalls.program_info(fd)
         for directory in sets(self.bpffs):
             path = directory / f"{PROGRAM}{info.id}"
-            if info.maps & pinned_ids(directory) and not path.exists():
+            if not path.exists() and info.maps & pinned_ids(directory):
                 pin(fd, path)
 
     def drop(self, in_use: Container[int]) -> None:
