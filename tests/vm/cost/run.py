@@ -9,7 +9,7 @@ from tests.vm.cost.cases import cases
 from tests.vm.kernels import Kernel
 from tests.vm.machine import Hardware, MachineError
 
-_SECONDS = 600.0  # 40 where the machine is idle
+_SECONDS = 600.0  # it takes 35 s of processor time
 
 
 def measure(kernel: Kernel, wanted: list[Case] | None = None) -> Costs:
