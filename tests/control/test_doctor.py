@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pyroute2.netlink.exceptions import NetlinkError
 
-from control import links
+from control import ethtool, links
 from control.devices import devices, xdp_features
 from control.doctor import agent, clock, drivers, interfaces, kernel, registry, routing, tunnels
 from control.doctor.examine import Looks, examine, seen
@@ -334,6 +334,23 @@ def test_devices_are_those_of_the_callers_namespace(namespace: Namespace) -> Non
         (lo,) = devices()
         assert (lo.ethernet, lo.up, lo.carrier, lo.kind) == (False, True, True, None)
         assert routes().defaults == frozenset()
+
+
+def test_offloads_and_channels_are_the_kernels(namespace: Namespace) -> None:
+    """A veth takes VLAN tags off, as it may be told not to, and never merges packets itself."""
+    with namespace.netlink() as netlink:
+        netlink.link("add", ifname="v0", kind="veth", peer={"ifname": "v1"})
+    with namespace.entered():
+        features = ethtool.features("v0")
+        assert features["rx-vlan-hw-parse"] == ethtool.Feature(on=True, changeable=True)
+        assert features["rx-gro-hw"] == ethtool.Feature(on=False, changeable=False)
+        channels = ethtool.channels("v0")
+        assert channels is not None
+        assert 1 <= channels.rx <= channels.max_rx
+        assert channels.combined == channels.max_combined == 0
+        assert ethtool.features("nic9") == {}
+        assert ethtool.channels("nic9") is None
+        assert ethtool.bus("nic9") is None
 
 
 def test_a_table_of_many_routes_is_read_whole(namespace: Namespace, tmp_path: Path) -> None:
