@@ -33,9 +33,10 @@ def doctor(
 ) -> None:
     """Look for what stands in the way on this router; change nothing.
 
-    Kernel, BPF, drivers and their XDP, MTU, queues, offloads, memory, other ways in, tunnels that
-    end here, clock, agent, registry: each with what to do. Without root it says less; before the
-    first set-up it needs no settings. Exit code 1 if there are errors.
+    Kernel, BPF, drivers and their XDP, MTU, queues, offloads, memory, other
+    ways in, tunnels that end here, clock, agent, registry: each with what to
+    do. Without root it says less; before the first set-up it needs no settings.
+    Exit code 1 if there are errors.
 
     Examples:
       peergate doctor
