@@ -15,10 +15,10 @@ from typing import Any, Protocol
 from pyroute2 import AsyncIPRoute, IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from control import ethtool, syscalls
+from control import devices, ethtool, syscalls
 from control.errors import LinkError
+from control.refusal import MUST_FIT, Refusal, single_buffer_mtu
 from control.refusal import Attach as Attach
-from control.refusal import Refusal
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ def ensure_attached(
                 return found
             if (error := foreign(found, programs)) is not None:
                 raise error
-            last = Refusal(name, driver(name), attach, found.mtu, frags)
+            last = Refusal(name, driver(name), attach, found.mtu, frags and _has_frags(found))
             if (error := last.foreseen()) is not None:
                 raise error
             try:
@@ -131,6 +131,14 @@ def ensure_attached(
         f"{name}: the program could not be attached{why}: {_read_again(name)} is there, and "
         "changes; find out what else attaches XDP programs to it"
     )
+
+
+def _has_frags(found: Attachment) -> bool:
+    """Whether the driver takes frames of several buffers; asked only where a frame is that long."""
+    if found.mtu <= single_buffer_mtu() or driver(found.interface) not in MUST_FIT:
+        return True
+    says = (devices.xdp_features() or {}).get(found.index)
+    return says is not None and says.multi_buffer
 
 
 def ensure_detached(name: str, programs: Programs) -> bool:

@@ -17,7 +17,7 @@ _HEADROOM, _TAIL, _ETHERNET = 256, 320, 14
 _USUAL_MTU = 1500
 
 # Drivers that lose frames which do not fit, without refusing the program in every version.
-_MUST_FIT = ("virtio_net",)
+MUST_FIT = ("virtio_net",)
 
 _GENERIC = 'set attach = "generic" (slower)'
 
@@ -29,7 +29,7 @@ def single_buffer_mtu() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An attachment that was tried. `frags`: the program takes frames of several buffers."""
+    """An attachment that was tried. `frags`: program and driver take frames of several buffers."""
 
     interface: str
     driver: str
@@ -54,7 +54,7 @@ class Refusal:
     def foreseen(self) -> LinkError | None:
         """What would lose frames, though the driver might take the program."""
         too_large = self.mtu > single_buffer_mtu() and not self.frags
-        if self.attach != "native" or self.driver not in _MUST_FIT or not too_large:
+        if self.attach != "native" or self.driver not in MUST_FIT or not too_large:
             return None
         return LinkError(
             f"{self.interface}: not attached: driver {self.driver} takes frames of one buffer "
