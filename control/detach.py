@@ -29,8 +29,8 @@ def _detach(settings: Settings) -> list[str]:
                 raise
             done.append(error.message)
             continue
-        if detached:
-            done.append(f"{name}: detached {attached[name]}")
+        if detached is not None:
+            done.append(f"{name}: detached {detached}")
         elif name in settings.interfaces:
             there = f"; {attached[name]} is not ours and stays" if name in attached else ""
             done.append(f"{name}: no program of ours{there}")

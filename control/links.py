@@ -141,14 +141,14 @@ def _has_frags(found: Attachment) -> bool:
     return says is not None and says.multi_buffer
 
 
-def ensure_detached(name: str, programs: Programs) -> bool:
-    """No program of ours sits on the interface; whether one did. Others are left alone."""
+def ensure_detached(name: str, programs: Programs) -> Attachment | None:
+    """No program of ours sits on the interface; what did, if one of ours was among it."""
     with IPRoute() as netlink:
         for _ in range(ATTEMPTS):
             found = _read(netlink, name)
             ours = [(attach, p) for attach, p in found.programs if programs.is_ours(p)]
             if not ours:
-                return False
+                return None
             try:
                 for attach, program in ours:
                     with _opened(programs, program) as fd:
@@ -161,7 +161,7 @@ def ensure_detached(name: str, programs: Programs) -> bool:
                 continue
             if not any(programs.is_ours(p) for _, p in _read(netlink, name).programs):
                 log.info("%s: detached %s", name, found)
-                return True
+                return found
     raise LinkError(f"{name}: {_read_again(name)} could not be detached: something attaches it")
 
 

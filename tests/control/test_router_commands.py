@@ -12,7 +12,7 @@ from control.errors import SettingsError
 from lab.netns import veth
 from lab.topology import UPLINK
 from tests.control.edge import BRANCH_PEER, ROOT, SECONDS, Edge, gateway
-from tests.control.test_agent_attach import foreign_program, put
+from tests.control.test_agent_attach import add_alternative_name, foreign_program, put
 
 
 def found(findings: list[Finding], level: str) -> str:
@@ -103,6 +103,18 @@ def test_detach_opens_the_router_and_removes_the_maps(edge: Edge) -> None:
     assert edge.attachment().programs == ()
     assert edge.lets_in(branch=True, stranger=True)
     assert edge.status().revision is None
+
+
+def test_detach_from_an_interface_known_by_its_alternative_name(edge: Edge) -> None:
+    add_alternative_name(edge, UPLINK, "wan")
+    edge.configure(interfaces=["wan"])
+    edge.write_policy()
+    agent = edge.start()
+    ours = edge.program()
+    agent.end()
+    with edge.net.router.entered():
+        assert f"wan: detached program {ours} (native)" in detach(edge.settings)
+    assert edge.attachment().programs == ()
 
 
 def test_detach_leaves_a_foreign_program(edge: Edge) -> None:
