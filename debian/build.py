@@ -1,6 +1,6 @@
 """Builds the Debian package from this checkout, as any user: python debian/build.py [DIRECTORY].
 
-The Python that runs this fetches the Python packages with its pip: `make deb` takes the one of .venv.
+The Python that runs this fetches the Python packages with its pip: `make deb` takes .venv's.
 """
 
 import os

@@ -15,7 +15,6 @@ from types import TracebackType
 
 from tests.vm.command import MOUNT_9P, PREPARE
 from tests.vm.initrd import initrd
-from tests.vm.kernels import Kernel
 from tests.vm.machine import Hardware, Machine, MachineError
 from tests.vm.rootfs import root_image
 
@@ -24,7 +23,7 @@ BOOT_SECONDS = 240.0
 _MODULES = ("crc32c_generic",)
 
 # No name of a network card depends on its slot; the service below is the only log-in.
-_ARGUMENTS = "net.ifnames=0 systemd.show_status=error systemd.log_target=kmsg"
+_ARGUMENTS = "net.ifnames=0 systemd.show_status=error"
 
 _INIT = f"""{PREPARE}
 [ ! -b /dev/vdb ] || b mount -t ext4 /dev/vdb /upper
