@@ -140,7 +140,7 @@ class Agent:
         if self._gate.filled:
             self._to_save.set()
             # Asked before: an interface that comes while we try is no failure.
-            some_to_come = awaited(self._settings.interfaces)
+            some_to_come = await asyncio.to_thread(awaited, self._settings.interfaces)
             await self._attach()
             if not self._attached and not some_to_come:
                 raise LinkError("the program is attached to none of the configured interfaces")

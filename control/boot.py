@@ -1,12 +1,11 @@
 """Before the loop: maps opened or adopted, the clock set, the last good allowlist in force."""
 
 import logging
-import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from control import pins, state
+from control import links, pins, state
 from control.clock import Clock, read_clocks
 from control.dataplane import DataPlane
 from control.errors import DataPlaneError, LinkError, SnapshotError
@@ -67,8 +66,7 @@ def start(settings: Settings, policy: Path | None) -> Start:
 
 def awaited(names: Iterable[str]) -> list[str]:
     """The interfaces that are not there yet: at boot a driver may be late."""
-    present = {name for _, name in socket.if_nameindex()}
-    return [name for name in names if name not in present]
+    return [name for name in names if not links.exists(name)]
 
 
 def _check_interfaces(settings: Settings) -> None:

@@ -195,6 +195,18 @@ def test_an_interface_known_by_its_alternative_name(edge: Edge) -> None:
     agent.wait_for("wan: in order again")
 
 
+def test_an_alternative_name_is_not_waited_for(edge: Edge) -> None:
+    """The interface is there, and nothing can be attached: that is a failure at once."""
+    edge.configure(interfaces=["wan"])
+    add_alternative_name(edge, UPLINK, "wan")
+    edge.write_policy()
+    with foreign_program(edge) as fd:
+        put(edge, fd, links.MODE_FLAG["native"])
+        agent = edge.start(waits=False)
+        assert agent.exit_status() == 1
+        assert agent.said("uplink: somebody else's XDP program")
+
+
 def test_without_carrier_the_program_stays(edge: Edge) -> None:
     edge.configure(verify_every=0.2)
     edge.write_policy()
