@@ -218,7 +218,7 @@ def program_fd_by_id(program_id: int) -> int:
     return _bpf(_PROG_GET_FD_BY_ID, _attributes("III", program_id, 0, 0))
 
 
-def test_run(fd: int, frame: bytes, first: int | None = None) -> int:
+def test_run(fd: int, frame: bytes, first: int | None = None) -> int:  # noqa: PT028  # no test
     """What the program returns for `frame`, of 14 bytes or more.
 
     `first`: so many of them are in the first buffer, the others in more buffers (Linux 6.18).
