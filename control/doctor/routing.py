@@ -82,7 +82,6 @@ def others(router: Router) -> Iterator[Finding]:
 # A setting holds where the one of the interface and that of `all` both say so.
 _SOURCE_ROUTING = (
     ("net/ipv4/conf", "accept_source_route", "IPv4 packets with a source route"),
-    ("net/ipv6/conf", "accept_source_route", "IPv6 packets with a routing header"),
     ("net/ipv6/conf", "seg6_enabled", "IPv6 packets with a segment routing header"),
     ("net/ipv6/conf", "rpl_seg_enabled", "IPv6 packets with an RPL source route"),
 )

@@ -238,7 +238,6 @@ def test_no_default_route_at_all(edge: Edge) -> None:
     ("family", "setting"),
     [
         ("ipv4", "accept_source_route"),
-        ("ipv6", "accept_source_route"),
         ("ipv6", "seg6_enabled"),
         ("ipv6", "rpl_seg_enabled"),
     ],
@@ -253,6 +252,13 @@ def test_source_routing(edge: Edge, family: str, setting: str) -> None:
     assert UPLINK in told
     assert f"sysctl -w net.{family}.conf.all.{setting}=0" in told
     assert of(findings, "source routing", "ok") == ""
+
+
+def test_the_kernel_forwards_no_other_routing_header(edge: Edge) -> None:
+    """What the setting for IPv6 is about ends at a mobile node's own address (ipv6_rthdr_rcv)."""
+    for name in ("all", UPLINK):
+        edge.net.router.sysctl(f"ipv6/conf/{name}/accept_source_route", 1)
+    assert of(looked(edge, lambda _: routing.source_routing()), "source routing", "ok")
 
 
 def test_segments_that_end_here(edge: Edge) -> None:
