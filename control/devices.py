@@ -38,6 +38,11 @@ class Device:
     master: int | None = None
     rx_queues: int = 1
     tx_queues: int = 1
+    other_names: frozenset[str] = frozenset()
+
+    @property
+    def names(self) -> frozenset[str]:
+        return self.other_names | {self.name}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,13 @@ def xdp_features() -> dict[int, XdpFeatures] | None:
         return None
 
 
+def names(link: Any) -> frozenset[str]:  # noqa: ANN401  # pyroute2's message, without types
+    """A link's name and its alternative ones."""
+    others = link.get_attr("IFLA_PROP_LIST")
+    found = others.get_attrs("IFLA_ALT_IFNAME") if others else []
+    return frozenset([link.get_attr("IFLA_IFNAME"), *found])
+
+
 def _device(link: Any) -> Device:  # noqa: ANN401  # pyroute2's message, without types
     about = link.get_attr("IFLA_LINKINFO")
     kind = about and about.get_attr("IFLA_INFO_KIND")
@@ -111,4 +123,5 @@ def _device(link: Any) -> Device:  # noqa: ANN401  # pyroute2's message, without
         master=link.get_attr("IFLA_MASTER"),
         rx_queues=int(link.get_attr("IFLA_NUM_RX_QUEUES") or 1),
         tx_queues=int(link.get_attr("IFLA_NUM_TX_QUEUES") or 1),
+        other_names=names(link),
     )

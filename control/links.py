@@ -135,7 +135,8 @@ def ensure_attached(
 
 def _has_frags(found: Attachment) -> bool:
     """Whether the driver takes frames of several buffers; asked only where a frame is that long."""
-    if found.mtu <= single_buffer_mtu() or driver(found.interface) not in MUST_FIT:
+    by = driver(found.interface)
+    if found.mtu <= single_buffer_mtu(by) or by not in MUST_FIT:
         return True
     says = (devices.xdp_features() or {}).get(found.index)
     return says is not None and says.multi_buffer
@@ -268,11 +269,11 @@ async def follow(interfaces: frozenset[str], changed: Callable[[], None]) -> Non
     async with AsyncIPRoute() as netlink, AsyncIPRoute() as listing:
         await netlink.bind(groups=RTMGRP_LINK)
         async for link in await listing.link("dump"):
-            if _names(link) & interfaces or _attachment(link).programs:
+            if devices.names(link) & interfaces or _attachment(link).programs:
                 followed.add(link["index"])
         changed()  # before we listened, for all we know
         async for event in _events(netlink):
-            if event is not None and _names(event) & interfaces:
+            if event is not None and devices.names(event) & interfaces:
                 followed.add(event["index"])
             if event is None or event["index"] in followed:
                 changed()
@@ -289,10 +290,3 @@ async def _events(netlink: Netlink) -> AsyncIterator[Any]:
             if error.errno != errno.ENOBUFS:
                 raise
             yield None
-
-
-def _names(link: Any) -> frozenset[str]:  # noqa: ANN401  # pyroute2's message, without types
-    """A link's name and its alternative ones."""
-    others = link.get_attr("IFLA_PROP_LIST")
-    found = others.get_attrs("IFLA_ALT_IFNAME") if others else []
-    return frozenset([link.get_attr("IFLA_IFNAME"), *found])

@@ -23,7 +23,7 @@ def interfaces(router: Router) -> Iterator[Finding]:
         if device is None:
             continue
         if not router.privileged:
-            yield unprivileged_attachment(name, programs.get(name))
+            yield unprivileged_attachment(name, programs.get(device.name))
         if not device.ethernet:
             yield Finding(
                 "error",
@@ -35,7 +35,8 @@ def interfaces(router: Router) -> Iterator[Finding]:
         yield state(device)
         driver = links.driver(name)
         yield modes(router, device, driver)
-        taken = name in programs and programs[name].program("native") is not None
+        found = programs.get(device.name)
+        taken = found is not None and found.program("native") is not None
         if router.settings.attach == "native" and not taken:
             yield mtu(router, device, driver)
             yield from guest_offloads(name, driver)

@@ -28,10 +28,13 @@ class Router:
     xdp: dict[int, XdpFeatures] | None
 
     def device(self, name: str) -> Device | None:
-        return next((each for each in self.devices if each.name == name), None)
+        return next((each for each in self.devices if name in each.names), None)
 
     def at(self, index: int | None) -> Device | None:
         return next((each for each in self.devices if each.index == index), None)
+
+    def is_configured(self, device: Device) -> bool:
+        return not device.names.isdisjoint(self.settings.interfaces)
 
     def below(self, device: Device) -> tuple[Device, ...]:
         """The device, and what it sits on: a VLAN's link, and further down."""
@@ -43,7 +46,7 @@ class Router:
     def is_guarded(self, device: Device) -> bool:
         """Whether what comes in through the device has passed a configured interface."""
         chain = self.below(device)
-        if any(each.name in self.settings.interfaces for each in chain):
+        if any(map(self.is_configured, chain)):
             return True
         members = [each for each in self.devices if each.master == chain[-1].index]
         bundles = ("bond", "team", "bridge")

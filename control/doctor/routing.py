@@ -60,7 +60,9 @@ def others(router: Router) -> Iterator[Finding]:
     programs = Programs(router.settings.bpffs)
     for found in links.attachments():
         name = found.interface
-        if name in router.settings.interfaces or name in router.candidates:
+        device = router.at(found.index)
+        asked_for = (*router.settings.interfaces, *router.candidates)
+        if device is not None and not device.names.isdisjoint(asked_for):
             continue
         if not router.privileged:
             yield Finding("note", name, str(found), "run as root to see whose program that is")

@@ -48,7 +48,7 @@ def tunnels(router: Router) -> Iterator[Finding]:
 
 def tunnel(router: Router, device: Device) -> Iterator[Finding]:
     if device.kind in KINDS:
-        if device.name in router.settings.interfaces and device.ethernet:
+        if router.is_configured(device) and device.ethernet:
             return
         yield Finding(
             # Modules make devices of their own (tunl0, gre0), which are down.
@@ -60,7 +60,7 @@ def tunnel(router: Router, device: Device) -> Iterator[Finding]:
         )
     tags = 0
     for each in router.below(device):
-        if each.name in router.settings.interfaces:
+        if router.is_configured(each):
             break
         tags += each.kind == "vlan"
     if tags > VLAN_TAGS:

@@ -19,7 +19,7 @@ from control.state import Applied, remember_applied, save_time
 from lab.netns import Namespace, veth
 from lab.topology import UPLINK
 from tests.control.edge import Edge
-from tests.control.test_agent_attach import foreign_program, put
+from tests.control.test_agent_attach import add_alternative_name, foreign_program, put
 
 NATIVE = links.MODE_FLAG["native"]
 
@@ -193,6 +193,18 @@ def test_an_uplink_without_the_program_is_an_open_door(edge: Edge) -> None:
     told = of(looked(edge, routing.uplinks), UPLINK, "warning")
     assert "an open door" in told
     assert 'interfaces = ["management", "uplink"]' in told
+
+
+def test_an_uplink_may_be_configured_by_its_alternative_name(edge: Edge) -> None:
+    edge.configure(interfaces=["wan"])
+    add_alternative_name(edge, UPLINK, "wan")
+    edge.write_policy()
+    edge.start().end()
+    findings = examined(edge)
+    assert complaints(findings) == set()
+    assert f"program {edge.program()} is attached, native" in of(findings, "wan", "ok")
+    assert "up, with carrier" in of(findings, UPLINK, "ok")
+    assert "is covered by `interfaces`" in of(findings, UPLINK, "ok")
 
 
 def test_each_hop_of_a_default_route_is_an_uplink(edge: Edge) -> None:
