@@ -117,7 +117,7 @@ def _token(path: Path) -> Finding:
         why = getattr(error, "strerror", None) or "not text"
         return Finding("error", f"{path}: the token cannot be read: {why}")
     if mode & (stat.S_IROTH | stat.S_IWOTH):
-        return Finding("error", f"{path}: everybody can read the token: chmod 600 {path}")
+        return Finding("error", f"{path}: everybody can read the token: chmod o= {path}")
     if len(token.split()) != 1:
         return Finding("error", f"{path}: holds no token: one line, as the API gave it")
     return Finding("ok", f"{path}: holds a token")
