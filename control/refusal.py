@@ -16,15 +16,18 @@ _HEADROOM, _TAIL, _ETHERNET = 256, 320, 14
 
 _USUAL_MTU = 1500
 
-# Drivers that lose frames which do not fit, without refusing the program in every version.
-MUST_FIT = ("virtio_net",)
+# Drivers that lose frames which do not fit, without refusing the program in every version; and
+# what they keep of the buffer for themselves (struct virtio_net_hdr_mrg_rxbuf).
+MUST_FIT = {"virtio_net": 12}
 
 _GENERIC = 'set attach = "generic" (slower)'
 
 
-def single_buffer_mtu() -> int:
-    """The largest MTU at which a frame is surely one buffer: 3,506 with pages of 4 KiB."""
-    return resource.getpagesize() - _HEADROOM - _TAIL - _ETHERNET
+def single_buffer_mtu(driver: str = "") -> int:
+    """The largest MTU at which a frame is surely one buffer: 3,506 with pages of 4 KiB; of
+    virtio_net 3,494."""
+    kept = MUST_FIT.get(driver, 0)
+    return resource.getpagesize() - _HEADROOM - _TAIL - _ETHERNET - kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,10 @@ class Refusal:
         return replace(self, number=number, said="" if said == os.strerror(number) else said)
 
     @property
+    def _limit(self) -> int:
+        return single_buffer_mtu(self.driver)
+
+    @property
     def why(self) -> str:
         if not self.number:
             return ""
@@ -53,12 +60,12 @@ class Refusal:
 
     def foreseen(self) -> LinkError | None:
         """What would lose frames, though the driver might take the program."""
-        too_large = self.mtu > single_buffer_mtu() and not self.frags
+        too_large = self.mtu > self._limit and not self.frags
         if self.attach != "native" or self.driver not in MUST_FIT or not too_large:
             return None
         return LinkError(
             f"{self.interface}: not attached: driver {self.driver} takes frames of one buffer "
-            f"alone here, up to MTU {single_buffer_mtu()}, and the MTU is {self.mtu}: "
+            f"alone here, up to MTU {self._limit}, and the MTU is {self.mtu}: "
             f"{self._mtu_mends()}"
         )
 
@@ -93,7 +100,7 @@ class Refusal:
             )
         if self.number == errno.EOPNOTSUPP:
             return f"{_GENERIC}, or use a NIC whose driver has native XDP"
-        if self.mtu > single_buffer_mtu():
+        if self.mtu > self._limit:
             return f"perhaps for the MTU; {self._mtu_mends()}"
         return f"see `dmesg` for the reason; or {_GENERIC}"
 
@@ -104,6 +111,6 @@ class Refusal:
             else "use Linux 5.18 or later (virtio_net: 6.3)"
         )
         return (
-            f"lower the MTU to {single_buffer_mtu()} or less (of a veth: its peer's), {kernel}, "
+            f"lower the MTU to {self._limit} or less (of a veth: its peer's), {kernel}, "
             f"or {_GENERIC}"
         )

@@ -83,7 +83,7 @@ def modes(router: Router, device: Device, driver: str) -> Finding:
 
 
 def mtu(router: Router, device: Device, driver: str) -> Finding:
-    limit = drivers.single_buffer_mtu(driver, router.kernel)
+    limit = drivers.single_buffer_mtu(driver)
     if device.mtu <= limit:
         return Finding("ok", device.name, f"MTU {device.mtu}: fits in one buffer (to {limit})")
     said = None if router.xdp is None else router.xdp.get(device.index)

@@ -11,7 +11,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from control import ethtool, links
 from control.devices import devices, xdp_features
-from control.doctor import agent, clock, drivers, interfaces, kernel, registry, routing, tunnels
+from control.doctor import agent, clock, drivers, interfaces, registry, routing, tunnels
 from control.doctor.examine import Looks, examine, seen
 from control.doctor.finding import Finding
 from control.routes import routes
@@ -176,7 +176,7 @@ def test_jumbo_frames_on_this_kernel(edge: Edge) -> None:
 @pytest.mark.parametrize(("more", "taken"), [(0, True), (1, False)])
 def test_the_limit_of_one_buffer_is_the_kernels(edge: Edge, more: int, taken: bool) -> None:
     """A veth's limit, by attaching a program that knows one buffer alone."""
-    mtu = drivers.single_buffer_mtu("veth", kernel.LOWEST) + more
+    mtu = drivers.single_buffer_mtu("veth") + more
     edge.net.router.set_link(UPLINK, mtu=mtu)
     edge.net.internet.set_link("router", mtu=mtu)
     with foreign_program(edge) as fd:
