@@ -24,19 +24,20 @@ def uplinks(router: Router) -> Iterator[Finding]:
     for device, what in devices:
         if router.is_guarded(device):
             yield Finding("ok", device.name, f"carries {what}, and is covered by `interfaces`")
+        elif not device.ethernet:
+            yield Finding(
+                "note",
+                device.name,
+                f"carries {what}, and no Ethernet frames: the program cannot sit there",
+                "have the Ethernet interface below it in `interfaces`: PPPoE is looked into, "
+                "other tunnels are not",
+            )
         elif not router.configured:
             yield Finding(
                 "note",
                 device.name,
                 f"carries {what}",
                 f'put it into the settings: interfaces = ["{device.name}"]',
-            )
-        elif device.kind == "ppp":
-            yield Finding(
-                "note",
-                device.name,
-                f"carries {what} over PPP",
-                "have the Ethernet interface below it in `interfaces`: PPPoE is looked into",
             )
         else:
             wanted = ", ".join(f'"{name}"' for name in (*router.settings.interfaces, device.name))

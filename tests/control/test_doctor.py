@@ -226,6 +226,17 @@ def test_a_default_route_over_a_configured_interface(edge: Edge) -> None:
     assert "is covered" in of(looked(edge, routing.uplinks), "above", "ok")
 
 
+def test_a_default_route_into_a_tunnel_is_no_place_for_the_program(edge: Edge) -> None:
+    add(edge, "vpn0", "tuntap", mode="tun")
+    edge.net.router.up("vpn0")
+    with edge.net.router.netlink() as netlink:
+        index = netlink.link_lookup(ifname="vpn0")[0]
+        netlink.route("add", dst="0.0.0.0/0", table=100, oif=index)
+    findings = looked(edge, routing.uplinks)
+    assert "no Ethernet" in of(findings, "vpn0", "note")
+    assert of(findings, "vpn0", "warning") == ""
+
+
 def test_a_full_table_stands_for_a_default_route(edge: Edge, tmp_path: Path) -> None:
     prefixes = (f"2001:db8:{n + 4096:x}::/48" for n in range(routing.FULL_TABLE))
     lines = [f"route add {each} via fe80::1 dev management\n" for each in prefixes]
