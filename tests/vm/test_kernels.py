@@ -1,0 +1,85 @@
+"""What runs in each kernel: verifier, verdicts, drivers, and the agent's life.
+
+The tests of the other directories run inside; what only a kernel can say is kept in
+docs/kernels.md, and compared here.
+"""
+
+import pytest
+
+from tests.vm.command import Result, run
+from tests.vm.guest.cards import DRIVER, HUB
+from tests.vm.kernels import SERIES, Kernel
+from tests.vm.machine import Hardware
+from tests.vm.tables import DOCUMENT, Measured, differences, stated
+
+# Start, fill, attach; killed and adopted; upgraded under a flood; clock; drift.
+LIFE = (
+    "test_agent_attach.py::test_attached_as_asked_for_and_judging",
+    "test_agent_attach.py::test_a_detached_program_is_attached_again",
+    "test_agent_restart.py::test_counters_go_on_over_a_restart",
+    "test_agent_restart.py::test_upgrade_to_other_maps_under_a_flood",
+    "test_agent_policy.py::test_a_peer_ends_on_time_with_the_agent_dead",
+    "test_agent_policy.py::test_a_cut_over_is_on_time_with_the_agent_dead",
+    "test_agent_policy.py::test_drift_is_repaired_and_counted",
+)
+# With and without batches of trie entries; adopted by another process; of another shape.
+MAPS = (
+    "test_dataplane.py::test_rows_come_out_as_they_went_in",
+    "test_dataplane.py::test_single_calls_do_what_batches_do",
+    "test_dataplane.py::test_full_map",
+    "test_dataplane.py::test_rows_that_we_never_write_are_repaired",
+    "test_pins.py::test_second_process_adopts",
+    "test_pins.py::test_pinned_map_of_another_shape",
+)
+
+SECONDS = 900.0
+# On a busy machine the emulated TSC is calibrated wrongly: the clock then runs many times too fast.
+CLOCK = "clocksource=hpet"
+PYTEST = ".venv/bin/pytest -q -p no:cacheprovider -p no:schemathesis --timeout 300"
+
+
+def inside(kernel: Kernel, command: str) -> Result:
+    """Run a command where there are two cards on a hub."""
+    return run(
+        kernel,
+        command,
+        seconds=SECONDS,
+        modules=[DRIVER],
+        environment={"PEERGATE_TEST_SECONDS": "150"},
+        hardware=Hardware(kernel, devices=HUB, arguments=CLOCK),
+    )
+
+
+def pytest_inside(kernel: Kernel, words: str) -> None:
+    result = inside(kernel, f"{PYTEST} {words}")
+    assert result.status == 0, result.output[-20_000:]
+
+
+def test_the_documents_tables_are_true(series: str, booted: Kernel) -> None:
+    result = inside(booted, ".venv/bin/python -m tests.vm.guest.features")
+    assert result.status == 0, result.output
+    *_refusals, said = result.output.splitlines()
+    found = Measured.of(said)
+    assert found.release == booted.release
+    found.save(series)
+    if series in SERIES:
+        written = stated(DOCUMENT.read_text()).get(series, {})
+        assert differences(written, found) == [], (
+            f"write {DOCUMENT} anew: python -m tests.vm.tables"
+        )
+
+
+@pytest.mark.timeout(SECONDS)
+def test_every_verdict(booted: Kernel) -> None:
+    """But the fuzzer, which runs on the host's CPU alone."""
+    pytest_inside(booted, "tests/bpf --ignore tests/bpf/test_fuzz.py")
+
+
+@pytest.mark.timeout(SECONDS)
+def test_maps_pins_and_the_agents_life_on_veth(booted: Kernel) -> None:
+    pytest_inside(booted, " ".join(f"tests/control/{name}" for name in MAPS + LIFE))
+
+
+@pytest.mark.timeout(SECONDS)
+def test_the_agent_on_virtio_net(booted: Kernel) -> None:
+    pytest_inside(booted, "tests/vm/guest/virtio_net.py")
