@@ -106,7 +106,7 @@ def test_what_is_looked_at_first_needs_no_registry(registry: Registry) -> None:
     assert registry.settings.token_file is not None
     registry.settings.token_file.chmod(0o644)
     (open_to_all,) = (found for found in registry.look() if found.level == "error")
-    assert "chmod 600" in open_to_all.found
+    assert "chmod o=" in open_to_all.found
 
 
 def test_nobody_answers(registry: Registry) -> None:

@@ -43,7 +43,7 @@ def test_what_hinders_is_named(edge: Edge) -> None:
     )
     findings = checked(edge)
     assert "uplink9: there is no such interface" in found(findings, "error")
-    assert f"everybody can read the token: chmod 600 {token}" in found(findings, "error")
+    assert f"everybody can read the token: chmod o= {token}" in found(findings, "error")
     assert "the token travels in clear" in found(findings, "warning")
 
 
