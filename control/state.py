@@ -28,8 +28,9 @@ NO_REGISTRY = "file"
 
 ACCEPTED_FOR_NS = 3600 * 10**9
 
-# Root may write here too, where another user has the directory and could put links in it.
-_WRITE = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+# Root may write here too, where another user has the directory and could put links in it: only
+# what is new is written to.
+_NEW = os.O_WRONLY | os.O_CLOEXEC | os.O_CREAT | os.O_EXCL
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write, flush to the disk, rename, flush the directory. Raises SnapshotError."""
     temporary = path.with_name(f".{path.name}.new")
     try:
-        descriptor = os.open(temporary, _WRITE | os.O_CREAT | os.O_TRUNC, 0o600)
+        temporary.unlink(missing_ok=True)
+        descriptor = os.open(temporary, _NEW, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             give_to_owner(descriptor, path.parent)
             file.write(content)

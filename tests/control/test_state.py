@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from control import state
-from control.errors import SettingsError, SnapshotError
+from control.errors import SettingsError
 from control.lock import NAME, only_agent
 
 AGENT = 54321
@@ -26,13 +26,27 @@ def test_what_root_writes_is_the_agents(state_dir: Path) -> None:
     assert [(file.stat().st_uid, file.stat().st_gid) for file in files] == [(AGENT, AGENT)] * 2
 
 
-def test_root_follows_no_link_that_the_agent_made(state_dir: Path, tmp_path: Path) -> None:
-    precious = tmp_path / "precious"
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("trap", ["symbolic link", "hard link", "pipe"])
+def test_root_writes_into_nothing_that_the_agent_put_there(state_dir: Path, trap: str) -> None:
+    precious = state_dir / "precious"
     precious.write_text("root's")
-    (state_dir / f".{state.ACCEPTED_REMOVAL}.new").symlink_to(precious)
+    temporary = state_dir / f".{state.ACCEPTED_REMOVAL}.new"
+    if trap == "symbolic link":
+        temporary.symlink_to(precious)
+    elif trap == "hard link":
+        temporary.hardlink_to(precious)
+    else:
+        os.mkfifo(temporary)
+    state.accept_removal(state_dir, 7)
+    assert state.accepted_removal(state_dir) == 7
+    assert (precious.read_text(), precious.stat().st_uid) == ("root's", 0)
+
+
+def test_root_follows_no_link_to_lock(state_dir: Path) -> None:
+    precious = state_dir / "precious"
+    precious.write_text("root's")
     (state_dir / NAME).symlink_to(precious)
-    with pytest.raises(SnapshotError):
-        state.accept_removal(state_dir, 7)
     with pytest.raises(SettingsError), only_agent(state_dir):
         pass
     assert (precious.read_text(), precious.stat().st_uid) == ("root's", 0)
