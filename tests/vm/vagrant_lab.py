@@ -24,6 +24,15 @@ VAGRANT = Path(__file__).parents[2] / "vagrant"
 BOOT_SECONDS = 600.0  # four at once, emulated
 SCRIPT_SECONDS = 600.0
 
+# systemd's patience with our services is for real machines.
+_PATIENCE = """
+for unit in peergate-agent peergate-api; do
+    mkdir -p /etc/systemd/system/$unit.service.d
+    printf '[Service]\\nTimeoutStartSec=600\\nWatchdogSec=600\\n' \\
+        >/etc/systemd/system/$unit.service.d/emulated.conf
+done
+"""
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -117,6 +126,7 @@ class Lab:
         )
         self._systems[name] = system
         self._say(f"{name}: up")
+        system.run(_PATIENCE)
         # As Vagrant does: the machine's name, copies of the folders, then the scripts.
         system.run(f"echo {name} >/etc/hostname && hostname {name}")
         for here, there in machine.folders.items():

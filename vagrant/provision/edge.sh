@@ -33,7 +33,7 @@ if ! grep -qs PEERGATE_TOKEN $profile; then
 fi
 systemctl enable --quiet --now peergate-api
 
-# The agent, with a token of its own. VirtualBox's cards refuse programs in the driver.
+# The agent, with a token of its own. What VirtualBox's cards take was never tried: generic works on any.
 attach=native
 if [[ $(systemd-detect-virt || true) == oracle ]]; then
 	attach=generic

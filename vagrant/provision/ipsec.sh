@@ -13,14 +13,17 @@ shift 3
 
 conf() {
 	if [[ $name == hub ]]; then
-		id=gateway remote=%any action=none peers=("$@")
+		id=gateway far=%any remote=%any start=none dead=clear peers=("$@")
 	else
-		id=$name remote=$1 action=trap peers=(gateway)
+		id=$name far=gateway remote=$1 start=start dead=restart peers=(gateway)
 	fi
 	cat <<-CONF
 		connections {
 		  lab {
 		    version = 2
+		    mobike = no
+		    keyingtries = 0
+		    dpd_delay = 5s
 		    remote_addrs = $remote
 		    proposals = aes256-sha256-modp3072
 		    local {
@@ -29,13 +32,15 @@ conf() {
 		    }
 		    remote {
 		      auth = psk
+		      id = $far
 		    }
 		    children {
 		      lab {
 		        local_ts = $inside/32
 		        remote_ts = $behind
 		        esp_proposals = aes256gcm16
-		        start_action = $action
+		        start_action = $start
+		        dpd_action = $dead
 		      }
 		    }
 		  }
@@ -53,7 +58,7 @@ conf() {
 	echo "}"
 }
 
-# Ask again every two seconds, so that a tunnel is up as soon as the edge lets it through.
+# Ask every two seconds, and never give up: a tunnel is up as soon as the edge lets it through.
 cat >/etc/strongswan.d/lab.conf <<-CONF
 	charon-systemd {
 	  retransmit_base = 1

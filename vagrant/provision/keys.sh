@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # keys.sh, on the host: the keys of gateway, branch and stranger, those that are not there yet.
 # A directory for each machine in ../keys, which Git ignores: its own private keys, and what it
-# must know of the others. To have new keys, delete ../keys and provision again.
+# must know of the others. To have new keys, delete ../keys, then vagrant reload --provision.
 # In life a private key is made where it is used, and never leaves that machine.
 set -euo pipefail
 umask 077
