@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from control.errors import DataPlaneError, MapFullError
@@ -116,6 +116,7 @@ tables = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(actual=tables, wanted=tables)
 def test_a_difference_made_gives_the_wanted_tables(actual: Tables, wanted: Tables) -> None:
     change = difference(actual, wanted)

@@ -65,7 +65,11 @@ def test_cut_off_anywhere_it_is_refused(tmp_path: Path) -> None:
             load_snapshot(tmp_path)
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(data=st.data())
 def test_one_bit_flipped_anywhere_it_is_refused(tmp_path: Path, data: st.DataObject) -> None:
     save_snapshot(tmp_path, ALLOWLIST)
