@@ -39,14 +39,15 @@ class Systemd:
         """Says it, if somebody waits for it. "alive" may come as often as it likes."""
         if self.address is None:
             return
-        if moment == "alive":
-            now = time.monotonic()
-            if self.every is None or now - self._last < self.every:
-                return
-            self._last = now
+        now = time.monotonic()
+        if moment == "alive" and (self.every is None or now - self._last < self.every):
+            return
         with (
             suppress(OSError),  # nobody there to hear it is no reason to end
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to,
         ):
+            # Nor is one who does not listen now a reason to wait, but for the one word that counts.
+            to.setblocking(moment == "ready")
             to.connect(self.address)
             to.send(_SAID[moment])
+            self._last = now

@@ -98,6 +98,17 @@ def test_what_systemd_asks_for(
     assert Systemd.of(environ) == Systemd(address, every)
 
 
+@pytest.mark.timeout(20)
+def test_a_supervisor_who_does_not_listen_holds_nobody_up(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(str(tmp_path / "notify"))
+        systemd = Systemd(str(tmp_path / "notify"), every=0.0)
+        for _ in range(1000):
+            systemd.tell("alive")
+        systemd.tell("stopping")
+        assert told.recv(100) == b"WATCHDOG=1"
+
+
 @pytest.mark.parametrize("moment", ["ready", "alive", "stopping"])
 def test_nobody_listens(tmp_path: Path, moment: Moment) -> None:
     Systemd(str(tmp_path / "nobody"), every=0.0).tell(moment)
