@@ -227,7 +227,7 @@ class Router:
 
     def attached(self) -> list[str]:
         """How programs sit on the uplink, in the words of `ip link`: xdp (native), xdpgeneric."""
-        return re.findall(r"\b(xdp\w*)(?=/id)", self.run("ip -o link show uplink"))
+        return re.findall(r" mtu \d+ (xdp\w*)", self.run("ip -o link show uplink"))
 
     def decides(self, payload: bytes = b"tunnel") -> bool:
         """Whether the branch's packets come to pass; False where any of the stranger's does."""
