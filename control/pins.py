@@ -98,7 +98,11 @@ def sets(bpffs: Path) -> list[Path]:
     """Directories of ours, also of other layouts and unfinished ones."""
     if not bpffs.is_dir():
         return []
-    return sorted(path for path in entries(bpffs) if path.is_dir() and _SET.fullmatch(path.name))
+    return sorted(
+        path
+        for path in entries(bpffs)
+        if _SET.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
+    )
 
 
 def entries(directory: Path) -> list[Path]:
@@ -129,11 +133,20 @@ def remove_set(directory: Path) -> None:
             if nameless.is_dir():
                 remove_set(nameless)
             directory = directory.rename(nameless)
-        for path in directory.iterdir():
-            path.unlink()
+        _empty(directory)
         directory.rmdir()
     except OSError as error:
         raise DataPlaneError(f"{directory}: not removed: {error.strerror}; {AS_OWNER}") from None
+
+
+def _empty(directory: Path) -> None:
+    """Root does this too, in a filesystem where the agent's user could put links."""
+    opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        for name in os.listdir(opened):
+            os.unlink(name, dir_fd=opened)
+    finally:
+        os.close(opened)
 
 
 def pinned_ids(directory: Path) -> frozenset[int]:

@@ -100,6 +100,20 @@ def test_a_removal_that_ends_in_the_middle_leaves_no_damaged_set(bpffs: Path) ->
         assert not fresh.adopted
 
 
+def test_root_removes_nothing_where_a_link_leads(bpffs: Path, tmp_path: Path) -> None:
+    """The filesystem may be another user's, who can make links in it."""
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "file").touch()
+    (bpffs / "0123456789abcdef").symlink_to(precious)
+    (bpffs / "0123456789abcde0-new").symlink_to(precious)
+    assert pins.sets(bpffs) == []
+    for name in ("0123456789abcdef", "0123456789abcde0"):
+        with pytest.raises(DataPlaneError, match="not removed"):
+            pins.remove_set(bpffs / name)
+    assert (precious / "file").exists()
+
+
 def test_programs_by_id(bpffs: Path) -> None:
     programs = pins.Programs(bpffs)
     with DataPlane.pinned(bpffs, SIZES) as plane, DataPlane.offline(SIZES) as private:
