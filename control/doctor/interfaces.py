@@ -69,10 +69,11 @@ def modes(router: Router, device: Device, driver: str) -> Finding:
         text = f"driver {driver}: {', '.join([*offers, 'generic'])} (the kernel's word)"
         # A driver may have forgotten to say it: no error before the attach itself fails.
         missing = not said.native
-    elif driver in drivers.NATIVE:
+    elif (since := drivers.NATIVE_SINCE.get(driver)) is not None:
         offload = ", offload" if driver in drivers.OFFLOAD else ""
         text = f"driver {driver}: native{offload}, generic (known drivers)"
-        missing = False
+        if missing := router.kernel < since:
+            text = f"driver {driver}: generic; native from Linux {since[0]}.{since[1]} on"
     else:
         text = f"driver {driver}: generic; whether it has native XDP is not known"
         missing = True

@@ -171,6 +171,12 @@ def test_offsets_against_the_registry() -> None:
     assert clock.offset(-10).level == "warning"
 
 
+@pytest.mark.parametrize(("release", "level"), [((5, 10), "warning"), ((5, 13), "ok")])
+def test_a_driver_has_native_xdp_since_some_kernel(release: Version, level: str) -> None:
+    found = modes(router(device(), release=release), device(), "igc")
+    assert (found.level, "native from Linux 5.13 on" in found.found) == (level, level != "ok")
+
+
 @pytest.mark.parametrize(
     ("driver", "xdp", "level", "said"),
     [
@@ -197,7 +203,9 @@ def test_xdp_modes(driver: str, xdp: dict[int, XdpFeatures] | None, level: str, 
         (4064, "virtio_net", (6, 1), None, "warning"),
         (4065, "virtio_net", (6, 1), None, "warning"),
         (9000, "mlx5_core", (5, 15), None, "warning"),
-        (9000, "mlx5_core", (6, 1), None, "ok"),
+        (9000, "mlx5_core", (6, 1), None, "warning"),
+        (9000, "bnxt_en", (6, 1), None, "ok"),
+        (2000, "igc", (6, 1), None, "warning"),
         (9000, "ena", (6, 1), None, "warning"),
         (9000, "virtio_net", (6, 12), {2: NATIVE}, "ok"),
         (9000, "ena", (6, 12), {2: XdpFeatures(True, False, False)}, "warning"),
