@@ -22,7 +22,7 @@ from tests.vm.system import System, new_disk
 
 ROOT = Path(__file__).parents[2]
 SERIES = "6.1"  # the packages are Debian 12's, and so is this kernel
-SECONDS = 300.0  # how long anything may take
+SECONDS = 600.0  # how long anything may take
 CAPABILITIES = 1 << 12 | 1 << 38 | 1 << 39  # net_admin, perfmon, bpf
 # What systemd-analyze gives these units, in tenths: less is better.
 EXPOSURE = {"peergate-agent": 20, "peergate-api": 11}
@@ -50,7 +50,7 @@ AWAY = SETTINGS.replace(
 UPLINK = "[Match]\nName=eth0\n[Network]\nAddress=192.0.2.2/24\nGateway=192.0.2.1\n"
 LOOPBACK = "[Match]\nName=lo\n[Network]\nAddress=198.51.100.1/32\n"
 # Emulated machines are slow, and share their CPU with others.
-PATIENCE = "[Service]\nTimeoutStartSec=600\nWatchdogSec=20\n"
+PATIENCE = "[Service]\nTimeoutStartSec=600\nWatchdogSec=40\n"
 INTERNET = """
 ip netns add internet
 ip link set eth1 netns internet
@@ -217,8 +217,8 @@ def started(system: System) -> None:
     for unit, bound in EXPOSURE.items():
         rated = system.run(f"systemd-analyze security {unit}.service --threshold={bound}")
         print(rated.splitlines()[-1])
-    print("MemoryPeak", system.run("cat /sys/fs/cgroup/system.slice/peergate-agent.service/*.peak"
-          " 2>/dev/null || systemctl show -P MemoryCurrent peergate-agent"))  # fmt: skip
+    peak = system.run("cat /sys/fs/cgroup/system.slice/peergate-agent.service/memory.peak")
+    print(f"most memory of the agent: {int(peak) >> 20} MiB")
     made = pins(system).splitlines()
     assert made
     assert {line.split()[2] for line in made} == {"peergate"}
@@ -230,7 +230,7 @@ def hung(system: System) -> None:
     attached = program(system)
     with step("a hung agent until the next is ready"):
         system.run(f"kill -STOP {before}")
-        assert wait_until(lambda: value(system, "peergate-agent", "NRestarts") == "1", SECONDS)
+        assert wait_until(lambda: value(system, "peergate-agent", "NRestarts") != "0", SECONDS)
         assert program(system) == attached
         ready = ("active", "running")
         assert wait_until(
