@@ -75,7 +75,8 @@ def rewritten(readme: str, outputs: Iterable[str]) -> str:
                 made.append(line)
                 in_command = line.endswith("\\")
                 if not in_command:
-                    made += next(rest).rstrip().splitlines()
+                    lines = [line.rstrip() for line in next(rest).splitlines()]
+                    made += "\n".join(lines).strip("\n").splitlines()
         return "```console\n" + "".join(f"{line}\n" for line in made) + "```"
 
     return _CONSOLE.sub(block, readme)

@@ -15,7 +15,7 @@ conf() {
 	if [[ $name == hub ]]; then
 		id=gateway far=%any remote=%any start=none dead=clear peers=("$@")
 	else
-		id=$name far=gateway remote=$1 start=start dead=restart peers=(gateway)
+		id=$name far=gateway remote=$1 start='trap|start' dead=restart peers=(gateway)
 	fi
 	cat <<-CONF
 		connections {
@@ -63,6 +63,11 @@ cat >/etc/strongswan.d/lab.conf <<-CONF
 	charon-systemd {
 	  retransmit_base = 1
 	  retransmit_timeout = 2
+	  plugins {
+	    kernel-netlink {
+	      xfrm_acq_expires = 4
+	    }
+	  }
 	}
 CONF
 conf "$@" >/etc/swanctl/conf.d/lab.conf
