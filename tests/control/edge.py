@@ -81,11 +81,11 @@ class AgentProcess:
     def end(self) -> int:
         """SIGTERM; the exit status, which must come promptly."""
         self.process.terminate()
-        return self.process.wait(5)
+        return self.process.wait(SECONDS / 6)
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(5)
+        self.process.wait(SECONDS / 6)
 
     def exit_status(self) -> int:
         return self.process.wait(SECONDS)

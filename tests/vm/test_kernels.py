@@ -12,22 +12,11 @@ from tests.vm.kernels import SERIES, Kernel
 from tests.vm.machine import Hardware
 from tests.vm.tables import DOCUMENT, Measured, differences, stated
 
-# Start, fill, attach; killed and adopted; upgraded under a flood; clock; drift.
-LIFE = (
-    "test_agent_attach.py::test_attached_as_asked_for_and_judging",
-    "test_agent_attach.py::test_a_detached_program_is_attached_again",
-    "test_agent_restart.py::test_counters_go_on_over_a_restart",
-    "test_agent_restart.py::test_upgrade_to_other_maps_under_a_flood",
-    "test_agent_policy.py::test_a_peer_ends_on_time_with_the_agent_dead",
-    "test_agent_policy.py::test_a_cut_over_is_on_time_with_the_agent_dead",
-    "test_agent_policy.py::test_drift_is_repaired_and_counted",
-)
 # With and without batches of trie entries; adopted by another process; of another shape.
 MAPS = (
     "test_dataplane.py::test_rows_come_out_as_they_went_in",
     "test_dataplane.py::test_single_calls_do_what_batches_do",
     "test_dataplane.py::test_full_map",
-    "test_dataplane.py::test_rows_that_we_never_write_are_repaired",
     "test_pins.py::test_second_process_adopts",
     "test_pins.py::test_pinned_map_of_another_shape",
 )
@@ -35,7 +24,7 @@ MAPS = (
 SECONDS = 900.0
 # On a busy machine the emulated TSC is calibrated wrongly: the clock then runs many times too fast.
 CLOCK = "clocksource=hpet"
-PYTEST = ".venv/bin/pytest -q -p no:cacheprovider -p no:schemathesis --timeout 300"
+PYTEST = ".venv/bin/pytest -q -p no:cacheprovider -p no:schemathesis --timeout 800"
 
 
 def inside(kernel: Kernel, command: str) -> Result:
@@ -76,10 +65,11 @@ def test_every_verdict(booted: Kernel) -> None:
 
 
 @pytest.mark.timeout(SECONDS)
-def test_maps_pins_and_the_agents_life_on_veth(booted: Kernel) -> None:
-    pytest_inside(booted, " ".join(f"tests/control/{name}" for name in MAPS + LIFE))
+def test_maps_and_pins(booted: Kernel) -> None:
+    pytest_inside(booted, " ".join(f"tests/control/{name}" for name in MAPS))
 
 
 @pytest.mark.timeout(SECONDS)
-def test_the_agent_on_virtio_net(booted: Kernel) -> None:
-    pytest_inside(booted, "tests/vm/guest/virtio_net.py")
+@pytest.mark.parametrize("driver", ["veth", "virtio_net"])
+def test_the_life_of_agents(booted: Kernel, driver: str) -> None:
+    pytest_inside(booted, f"'tests/vm/guest/life.py::test_the_life_of_agents[{driver}]'")
