@@ -60,6 +60,7 @@ ip -n internet addr add 192.0.2.77/24 dev eth1
 ip -n internet link set eth1 up
 ip -n internet route add 198.51.100.1 via 192.0.2.2
 systemd-run -q --unit=echo python3 /mnt/guest/probe.py echo
+until ss -Hlun sport = 51820 | grep -q .; do systemctl -q is-active echo || exit 1; done
 """
 # Two cards on one hub: the router's uplink, and the internet's end of it.
 CARDS = [
@@ -148,7 +149,8 @@ def start_probe(system: System) -> None:
         "rm -f /run/probe.json; systemd-run -q --unit=probe -p TimeoutStopSec=60 "
         "ip netns exec internet python3 /mnt/guest/probe.py probe /run/probe.json"
     )
-    assert wait_until(lambda: so_far(system)["sent"]["registered"] > 20, SECONDS)
+    going = wait_until(lambda: so_far(system)["sent"]["registered"] > 20, SECONDS)
+    assert going, system.attempt("systemctl status probe echo").output
 
 
 def so_far(system: System) -> dict[str, dict[str, int]]:

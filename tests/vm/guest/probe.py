@@ -14,6 +14,7 @@ import time
 
 GATEWAY = ("198.51.100.1", 51820)
 SOURCES = {"registered": "203.0.113.7", "stranger": "192.0.2.77"}
+IP_FREEBIND = 15  # linux/in.h
 PACE = 0.05
 # After the last packet, so long without an answer means that no more will come.
 QUIET = 3.0
@@ -21,6 +22,7 @@ QUIET = 3.0
 
 def echo() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gateway:
+        gateway.setsockopt(socket.SOL_IP, IP_FREEBIND, 1)  # the address may come later
         gateway.bind(GATEWAY)
         while True:
             packet, sender = gateway.recvfrom(100)
