@@ -23,7 +23,7 @@ test: lint
 KERNELS ?= 5.10 6.1 6.12 6.18 7
 test-vm:
 	@./setup.sh vm deb vagrant
-	$(VENV)/pytest -n 2 --dist worksteal --kernels "$(KERNELS)" tests/vm
+	$(VENV)/pytest -n 2 --dist loadgroup --maxschedchunk 1 --durations 20 --kernels "$(KERNELS)" tests/vm
 
 # What Vagrant and shellcheck say of the lab in vagrant/; `make test-vm` has it.
 vagrant-validate:

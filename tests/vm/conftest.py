@@ -27,3 +27,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def booted(series: str) -> Kernel:
     """The kernel of the series, fetched."""
     return kernel(series)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, so that two workers end together; `timeout` says how long one may be."""
+    items.sort(key=_patience, reverse=True)
+
+
+def _patience(item: pytest.Item) -> float:
+    mark = item.get_closest_marker("timeout")
+    return 0.0 if mark is None else float(mark.args[0])
