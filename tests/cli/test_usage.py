@@ -37,6 +37,7 @@ def commands() -> list[tuple[str, ...]]:
 def test_all_commands_are_there() -> None:
     assert {" ".join(words) for words in commands()} == {
         *("api init", "api serve", "api token", "agent", "status", "apply", "detach"),
+        "doctor",
         *("gateway add", "gateway list", "gateway show", "gateway set", "gateway remove"),
         *("peer add", "peer list", "peer show", "peer approve", "peer reject", "peer revoke"),
         *("peer renew", "token add", "token list", "token remove", "explain", "replay"),
