@@ -35,7 +35,6 @@ b mount -t overlay -o lowerdir=/lower,upperdir=/upper/files,workdir=/upper/work 
 for d in proc sys dev; do b mkdir -p /new/$d; b mount --move /$d /new/$d; done
 b mkdir -p /new/run /new/tmp
 b mount -t tmpfs tmpfs /new/run
-b mount -t tmpfs tmpfs /new/tmp
 b mkdir -p /new/run/vm /new/run/modules
 b cp /bin/busybox /new/run/busybox
 {MOUNT_9P} vm /new/run/vm
