@@ -50,6 +50,8 @@ def test_a_readme_is_written_anew() -> None:
         ("made  2026-11-23T21:03:32Z", "made  2027-01-01T00:00:00Z", True),
         ("revision 7 after 3.2 s", "revision 12 after 10 s", True),
         ("proto esp spi 0xc5f3 reqid 1", "proto esp spi 0x1234 reqid 1", True),
+        ("3 received, 0% packet loss, time 2006ms", "3 received, 0% packet loss, time 9ms", True),
+        ("3 received, 0% packet loss", "0 received, 100% packet loss", False),
         ("WireGuard  up", "WireGuard  down", False),
         ("peer 1 (branch-7 at hub)", "peer 1 (branch-8 at hub)", False),
         ("sources 203.0.113.7", "sources 203.0.113.8", False),

@@ -15,8 +15,8 @@ _DIFFERS = (
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\dZ?"), "TIME"),
     (re.compile(r"\b0x[0-9a-f]+\b"), "KEY"),
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "ID"),
-    # Not part of an address or a name.
-    (re.compile(r"(?<![\w.:/-])(\d{1,3}(,\d{3})+|\d+(\.\d+)?)(?=ms\b|(?![\w.:/-]))"), "N"),
+    # Not part of an address or a name, and no share: how much of it came is what is told.
+    (re.compile(r"(?<![\w.:/-])(\d{1,3}(,\d{3})+|\d+(\.\d+)?)(?=ms\b|(?![\w.:/%-]))"), "N"),
     # Columns are as wide as what is in them.
     (re.compile(r"[ ─]+"), " "),
 )
