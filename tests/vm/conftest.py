@@ -14,6 +14,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     if shutil.which("qemu-system-x86_64") is None and not session.config.option.collectonly:
         raise pytest.UsageError("qemu-system-x86_64 not found: run `./setup.sh vm` first")
+    if not session.config.option.kernels.replace(",", " ").split():
+        raise pytest.UsageError("--kernels names no kernel")  # no tests, which would be no failure
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -13,6 +13,9 @@ from tests.vm.command import CommandMachine, run
 from tests.vm.kernels import Kernel, KernelError, kernel
 from tests.vm.machine import Hardware, MachineError
 
+# A kernel may have to be fetched first, by another test even.
+pytestmark = pytest.mark.timeout(600)
+
 
 def test_output_status_and_kernel(booted: Kernel) -> None:
     result = run(booted, 'uname -r; pwd; echo "$WORD"; echo also >&2; exit 3',

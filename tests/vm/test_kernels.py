@@ -42,6 +42,7 @@ def pytest_inside(kernel: Kernel, words: str) -> None:
     assert result.status == 0, result.output[-20_000:]
 
 
+@pytest.mark.timeout(SECONDS)
 def test_the_documents_tables_are_true(series: str, booted: Kernel) -> None:
     result = inside(booted, ".venv/bin/python -m tests.vm.guest.features")
     assert result.status == 0, result.output

@@ -6,6 +6,8 @@ from tests.vm.command import Result, run
 from tests.vm.kernels import kernel
 from tests.vm.machine import Hardware
 
+pytestmark = pytest.mark.timeout(600)
+
 SECURITY = "/sys/kernel/security"
 PYTHON = ".venv/bin/python -W error -c"
 LOAD = """
