@@ -190,6 +190,7 @@ def test_from_installed_to_purged(packages: Path, disk: Path) -> None:
         system.power_off()
     with booted(packages, disk) as system:
         attached_before_the_link_is_up(system)
+        removal_refused(system)
         removed(system)
 
 
@@ -295,6 +296,20 @@ def attached_before_the_link_is_up(system: System) -> None:
     print(f"an interface that comes late: attached {late - came:.3f} s after it was asked for")
     counts = end_probe(system)
     assert counts["back"] == {"registered": counts["sent"]["registered"], "stranger": 0}
+
+
+def removal_refused(system: System) -> None:
+    """What cannot be taken off stays in force, and the package with it."""
+    with step("removal with settings that cannot be read"):
+        system.run("cp /etc/peergate/agent.toml /run/agent.toml; echo = >>/etc/peergate/agent.toml")
+        before = program(system)
+        refused = system.attempt("dpkg -r peergate", SECONDS)
+        system.run("cat /run/agent.toml >/etc/peergate/agent.toml")
+    assert refused.status != 0
+    assert "peergate: not removed; mend this" in refused.output
+    assert before is not None
+    assert program(system) == before
+    assert system.run("dpkg-query -W -f '${db:Status-Abbrev}' peergate").strip() == "ii"
 
 
 def removed(system: System) -> None:
