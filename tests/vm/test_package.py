@@ -309,7 +309,7 @@ def removal_refused(system: System) -> None:
     assert "peergate: not removed; mend this" in refused.output
     assert before is not None
     assert program(system) == before
-    assert system.run("dpkg-query -W -f '${db:Status-Abbrev}' peergate").strip() == "ii"
+    assert system.run("dpkg-query -W -f '${db:Status-Status}' peergate") == "installed"
 
 
 def removed(system: System) -> None:
