@@ -24,6 +24,8 @@ from typing import IO, Any, Self
 
 from pyroute2 import IPRoute
 
+from lab.lifetime import ending_with_us
+
 CLONE_NEWNET = 0x40000000
 NO_DUPLICATE_DETECTION = 0x02  # IFA_F_NODAD: an IPv6 address is usable at once
 
@@ -127,11 +129,11 @@ class Namespace:
     ) -> subprocess.Popen[str]:
         """Start a process here, in a session of its own; `close` ends it, and so does our death.
 
-        (`setpriv --pdeathsig` acts when the *thread* that called this ends.)
+        ("Our" is the *thread's* that called this.)
         """
         with self.entered():
             process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "--", *map(str, argv)],
+                ending_with_us([*map(str, argv)]),
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from lab.lifetime import ending_with_us
 from tests.vm.kernels import Kernel
 
 _ARGUMENTS = (
@@ -55,7 +56,7 @@ class Machine:
         try:
             with (self.directory / "qemu").open("wb") as complaints:
                 self.process = subprocess.Popen(
-                    self._argv(hardware, accelerate),
+                    ending_with_us(self._argv(hardware, accelerate)),
                     stdin=subprocess.DEVNULL,
                     stderr=complaints,
                     pass_fds=hardware.fds,
@@ -73,7 +74,6 @@ class Machine:
         one_thread = hardware.icount or hardware.cpus == 1
         emulated = "tcg,tb-size=512" + ("" if one_thread else ",thread=multi")
         argv = [
-            *("setpriv", "--pdeathsig", "KILL", "--"),
             *("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"),
             *("-no-reboot", "-M", "q35", "-m", str(hardware.memory), "-smp", str(hardware.cpus)),
             *("-accel", "kvm" if accelerate else emulated),
