@@ -1,6 +1,10 @@
 """What now is, whatever the wall clock says."""
 
-from control.clock import Clock, Reading
+import time
+
+import pytest
+
+from control.clock import Clock, Reading, read_clocks
 
 S = 10**9
 NOVEMBER = 1_795_000_000 * S
@@ -48,3 +52,18 @@ def test_two_readings_are_no_step() -> None:
     assert clock.step(reading(NOVEMBER + S + 300_000, 6 * S)) == 0
     assert clock.now(6 * S) == NOVEMBER + S
     assert clock.step(reading(NOVEMBER + 2 * S + 300_000_000, 7 * S)) == 300_000_000
+
+
+def test_a_process_that_has_to_wait_sees_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others run between the readings, twice."""
+    clock = Clock(read_clocks(), floor=0)
+    wall, waits = time.time_ns, iter((0.02, 0.02))
+
+    def late() -> int:
+        now = wall()
+        time.sleep(next(waits, 0.0))
+        return now
+
+    monkeypatch.setattr(time, "time_ns", late)
+    assert clock.step(read_clocks()) == 0
+    assert next(waits, None) is None
