@@ -187,7 +187,7 @@ def test_from_installed_to_purged(packages: Path, disk: Path) -> None:
         assert counts["back"] == {"registered": counts["sent"]["registered"], "stranger": 0}
         registry(system)
         prepare_reboot(system)
-        system.power_off()
+        system.power_off(SECONDS)
     with booted(packages, disk) as system:
         attached_before_the_link_is_up(system)
         removal_refused(system)
@@ -208,7 +208,8 @@ def started(system: System) -> None:
     write(system, "/etc/peergate/policy.yaml", POLICY)
     write(system, "/etc/systemd/network/uplink.network", UPLINK)
     write(system, "/etc/systemd/network/lo.network", LOOPBACK)
-    write(system, "/etc/systemd/system/peergate-agent.service.d/vm.conf", PATIENCE)
+    for unit in EXPOSURE:
+        write(system, f"/etc/systemd/system/{unit}.service.d/vm.conf", PATIENCE)
     system.run("systemctl daemon-reload; systemctl enable -q --now systemd-networkd")
     system.run(INTERNET)
     with step("start of the agent"):
@@ -299,7 +300,8 @@ def attached_before_the_link_is_up(system: System) -> None:
 
 
 def removal_refused(system: System) -> None:
-    """What cannot be taken off stays in force, and the package with it."""
+    """What cannot be taken off stays in force, and package and registry with it."""
+    system.run("systemctl start peergate-api", SECONDS)
     with step("removal with settings that cannot be read"):
         system.run("cp /etc/peergate/agent.toml /run/agent.toml; echo = >>/etc/peergate/agent.toml")
         before = program(system)
@@ -310,6 +312,7 @@ def removal_refused(system: System) -> None:
     assert before is not None
     assert program(system) == before
     assert system.run("dpkg-query -W -f '${db:Status-Status}' peergate") == "installed"
+    assert value(system, "peergate-api", "ActiveState") == "active"
 
 
 def removed(system: System) -> None:
