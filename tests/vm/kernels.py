@@ -85,13 +85,30 @@ def kernel(series: str) -> Kernel:
     with locked("kernels"):
         apt = _Apt(cache_dir() / "apt")
         release = apt.newest(series)
-        directory = cache_dir() / "kernels" / release
-        if not directory.is_dir():
-            began = time.monotonic()
-            _unpack(apt, release, directory)
-            took = time.monotonic() - began
-            print(f"kernel {release}: fetched and unpacked in {took:.0f} s", file=sys.stderr)
+        try:
+            directory = _fetched(apt, release)
+        except KernelError:
+            # Another may have taken its place since the lists were read.
+            apt.update()
+            if (newer := apt.newest(series)) == release:
+                raise
+            release, directory = newer, _fetched(apt, newer)
     return Kernel(series, release, directory)
+
+
+def _fetched(apt: "_Apt", release: str) -> Path:
+    directory = cache_dir() / "kernels" / release
+    if not directory.is_dir():
+        began = time.monotonic()
+        _unpack(apt, release, directory)
+        took = time.monotonic() - began
+        print(f"kernel {release}: fetched and unpacked in {took:.0f} s", file=sys.stderr)
+    return directory
+
+
+def version(release: str) -> list[int]:
+    """To sort by: 6.12.115+deb13.1 comes after 6.12.115+deb13."""
+    return [int(number) for number in re.findall(r"\d+", release.removesuffix("-amd64"))]
 
 
 class _Apt:
@@ -99,6 +116,7 @@ class _Apt:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._trouble = ""
         for path in ("state/lists/partial", "cache/archives/partial"):
             (directory / path).mkdir(parents=True, exist_ok=True)
         sources = directory / "sources.list"
@@ -110,11 +128,18 @@ class _Apt:
         stale = not sources.is_file() or sources.read_text() != wanted
         if stale or time.time() - sources.stat().st_mtime > _INDEX_LASTS:
             sources.write_text(wanted)
-            try:
-                self.run("apt-get", "update", "-q", "--error-on=any")
-            except KernelError:
-                sources.unlink()
-                raise
+            self.update()
+
+    def update(self) -> None:
+        """Read the archives' lists. One that fails hides only its own kernels."""
+        sources = self._directory / "sources.list"
+        try:
+            self.run("apt-get", "update", "-q", "--error-on=any")
+        except KernelError as error:
+            self._trouble = f"; {error}"
+            os.utime(sources, (0, 0))  # the next one asks again
+        else:
+            os.utime(sources)
 
     def run(self, *argv: str, cwd: Path | None = None) -> str:
         options = {
@@ -124,6 +149,7 @@ class _Apt:
             "Dir::Etc::sourcelist": self._directory / "sources.list",
             "Dir::Etc::sourceparts": "/dev/null",
             "Acquire::Languages": "none",
+            "Acquire::Retries": "3",
             "APT::Sandbox::User": "root",
         }
         words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
@@ -136,8 +162,9 @@ class _Apt:
         releases = [name.removeprefix("linux-image-") for name in names]
         full = [release for release in releases if re.fullmatch(r"[\d.]+[-+][^-]+-amd64", release)]
         if not full:
-            raise KernelError(f"kernel {series}: none in {', '.join(sum(_SUITES.values(), ()))}")
-        return max(full, key=lambda release: [int(n) for n in re.findall(r"\d+", release)])
+            suites = ", ".join(sum(_SUITES.values(), ()))
+            raise KernelError(f"kernel {series}: none in {suites}{self._trouble}")
+        return max(full, key=version)
 
     def download(self, release: str, into: Path) -> list[Path]:
         # From 7 on the image is split into linux-binary and linux-modules.
