@@ -11,7 +11,7 @@ from lab.netns import Namespace, end
 from lab.vpn import TunnelClient
 
 CHUNK = 1 << 16
-PATIENCE = 10.0  # seconds
+PATIENCE = 10.0  # seconds, unless said
 
 
 @contextmanager
@@ -52,19 +52,26 @@ def datagrams(namespace: Namespace, address: str, port: int, count: int) -> None
             sender.sendto(b"not of any VPN", (address, port))
 
 
-def transfer(sender: Namespace, receiver: Namespace, address: str, port: int, size: int) -> int:
+def transfer(
+    sender: Namespace,
+    receiver: Namespace,
+    address: str,
+    port: int,
+    size: int,
+    patience: float = PATIENCE,
+) -> int:
     """Send `size` random bytes over TCP; answers how many arrived, 0 where any is wrong."""
     content = os.urandom(size)
 
     def send(client: socket.socket) -> None:
         with client, suppress(TimeoutError):
-            client.settimeout(PATIENCE)
+            client.settimeout(patience)
             client.connect((address, port))
             client.sendall(content)
 
     received = bytearray()
     with receiver.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
-        listener.settimeout(PATIENCE)
+        listener.settimeout(patience)
         listener.bind((address, port))
         listener.listen()
         client = sender.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -73,7 +80,7 @@ def transfer(sender: Namespace, receiver: Namespace, address: str, port: int, si
         with suppress(TimeoutError):
             connection, _ = listener.accept()
             with connection:
-                connection.settimeout(PATIENCE)
+                connection.settimeout(patience)
                 while part := connection.recv(CHUNK):
                     received += part
         thread.join()

@@ -5,6 +5,7 @@ import socket
 from typing import Any
 
 from tests.vm.machine import MachineError
+from tests.vm.router_agent import SECONDS
 
 
 class Monitor:
@@ -19,7 +20,7 @@ class Monitor:
     def begin(self) -> None:
         """Once QEMU runs."""
         self.theirs.close()
-        self._ours.settimeout(30)
+        self._ours.settimeout(SECONDS)
         self._line()  # its greeting
         self._do("qmp_capabilities")
 

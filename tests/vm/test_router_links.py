@@ -86,7 +86,8 @@ def test_gone_and_back(
     with watched(router) as told, Watch(router.net.hosts["gateway"], "eth0") as gate:
         with Flood(router.net.hosts["stranger"]) as flood:
             away_and_back(router)
-            agent.wait_for("uplink: there is no such interface", gone + 1)
+            if away_and_back is not rebind_in_haste:  # there it may be back before it is missed
+                agent.wait_for("uplink: there is no such interface", gone + 1)
             router.configure_links()
             agent.wait_for(ATTACHED, back + 1)
         passed = gate.count(STRANGER, port=PORT)
@@ -125,14 +126,18 @@ def watched(router: Router) -> Iterator[Callable[[], str]]:
 
 def test_carrier_lost_and_back(router: Router, agent: Agent) -> None:
     """The program stays where it is."""
-    before, carrier = agent.log, "cat /sys/class/net/uplink/carrier"
+    before, carrier = of_uplink(agent), "cat /sys/class/net/uplink/carrier"
     router.monitor.set_carrier("uplink", on=False)
     assert wait_until(lambda: router.run(carrier) == "0\n", SECONDS, 0.2)
     assert router.attached() == ["xdp"]
     router.monitor.set_carrier("uplink", on=True)
     assert wait_until(lambda: router.run(carrier) == "1\n", SECONDS, 0.2)
     assert router.decides()
-    assert agent.log == before
+    assert of_uplink(agent) == before
+
+
+def of_uplink(agent: Agent) -> list[str]:
+    return [line for line in agent.log.splitlines() if "uplink" in line]
 
 
 def test_renamed_and_back(router: Router, agent: Agent) -> None:
@@ -144,8 +149,9 @@ def test_renamed_and_back(router: Router, agent: Agent) -> None:
     agent.wait_for("uplink: there is no such interface, but other0 carries our program")
     assert " xdp " in router.run("ip -o link show other0")
 
+    in_order = len(re.findall("uplink: in order again", agent.log))
     router.run("ip link property add dev other0 altname uplink")
-    agent.wait_for("uplink: in order again")
+    agent.wait_for("uplink: in order again", in_order + 1)
     router.configure_links(named=True)
     assert router.decides()
 

@@ -46,6 +46,11 @@ def register(router: Router) -> None:
     router.write_policy([peer("branch", BRANCH)], [HUB])
 
 
+def is_cut_off(router: Router) -> bool:
+    """One echo that takes its time is no proof."""
+    return not any(echoes(router, "branch", 1, 1) for _ in range(3))
+
+
 def test_kernel_wireguard(router: Router) -> None:
     """Closed; open once registered; dead once revoked. A stranger with a good key stays out."""
     wireguard = WireGuard(router)
@@ -57,12 +62,12 @@ def test_kernel_wireguard(router: Router) -> None:
 
         register(router)
         assert wait_until(lambda: wireguard.has_met("branch"), SECONDS, 0.5)
-        assert echoes(router, "branch")
+        assert wait_until(lambda: echoes(router, "branch"), SECONDS)
         assert router.counters()["registered_pass"] > 0
         assert not wireguard.has_met("stranger")
 
         close(router)
-        assert wait_until(lambda: not echoes(router, "branch", 1, 1), SECONDS)
+        assert wait_until(lambda: is_cut_off(router), SECONDS)
         assert not echoes(router, "branch", wait=2)
     finally:
         wireguard.stop()
@@ -82,14 +87,14 @@ def test_strongswan_with_kernel_esp(router: Router) -> None:
                 strongswan.log("branch")
             )
             before = router.counters()["registered_pass"]
-            assert echoes(router, "branch", 5)
+            assert wait_until(lambda: echoes(router, "branch", 5), SECONDS)
             assert router.counters()["registered_pass"] >= before + 5
             assert passed.count(BRANCH, socket.IPPROTO_ESP) >= 5
             assert not strongswan.initiate("stranger", 6)
             assert passed.count(STRANGER, socket.IPPROTO_UDP) == 0
 
             close(router)
-            assert wait_until(lambda: not echoes(router, "branch", 1, 1), SECONDS)
+            assert wait_until(lambda: is_cut_off(router), SECONDS)
             esp = passed.count(BRANCH, socket.IPPROTO_ESP)
             assert not echoes(router, "branch", wait=2)
             assert passed.count(BRANCH, socket.IPPROTO_ESP) == esp

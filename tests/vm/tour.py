@@ -33,7 +33,8 @@ class Step:
     @property
     def changes(self) -> bool:
         """Whether it does something; what only looks may be asked again until it is so."""
-        looks = ("tunnels", "peergate status", "peergate explain", "peergate peer show", "ip ")
+        looks = ("tunnels", "peergate status", "peergate explain", "peergate peer show", "ip ",
+                 "ping ", "systemctl is-active")  # fmt: skip
         return not self.command.startswith(looks)
 
     def matches(self, output: str) -> bool:

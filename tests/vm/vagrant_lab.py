@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from lab.watch import wait_until
 from tests.vm.kernels import Kernel
 from tests.vm.machine import Hardware, MachineError
+from tests.vm.rootfs import root_image
 from tests.vm.system import System, new_disk
 
 VAGRANT = Path(__file__).parents[2] / "vagrant"
@@ -88,6 +89,8 @@ class Lab:
         self._ending = False
         with ExitStack() as stack:
             stack.callback(self._end)
+            # Made before: while one machine waits for it, the others wait for that machine.
+            root_image()
             # A machine ends with the thread that started it: these stay.
             self._pool = stack.enter_context(ThreadPoolExecutor(len(self._described.machines)))
             stack.callback(self._end)
@@ -164,8 +167,9 @@ class Lab:
 
     def _wait_for_network(self, far: str) -> None:
         """QEMU connects once, when it starts: the network's first machine must listen."""
-        if not wait_until((self._directory / far).exists, 60):
-            raise MachineError(f"nobody listens at {self._directory / far}")
+        there = self._directory / far
+        if not wait_until(lambda: self._ending or there.exists(), BOOT_SECONDS) or self._ending:
+            raise MachineError(f"nobody listens at {there}")
 
     def _provision(self, name: str) -> None:
         for script, *arguments in self._described.machines[name].scripts:

@@ -30,7 +30,7 @@ def free_cards() -> list[str]:
 
 def join_cards(a: Namespace, a_name: str, b: Namespace, b_name: str) -> None:
     """As lab.netns.veth does: a link in each namespace, both up."""
-    if not wait_until(lambda: len(free_cards()) == 2, 30):
+    if not wait_until(lambda: len(free_cards()) == 2, 150):
         raise LabError(f"the free {DRIVER} cards are {free_cards()}, not two")
     places = ((a, a_name), (b, b_name))
     with IPRoute() as netlink:

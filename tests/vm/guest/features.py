@@ -14,6 +14,7 @@ import socket
 import struct
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,7 +31,8 @@ from tests.vm.guest.cards import join_cards
 SIZES = Sizes(max_hosts=128, max_prefixes=128, max_gateways=16)
 USUAL_MTU, LARGEST_MTU = 1500, 9216
 LOCKED = 65536
-PORT, IP_UDP, TRIES = 9, 28, 6
+PORT, IP_UDP = 9, 28
+PATIENCE = 60.0  # seconds; where a packet will not pass, the attachment is refused before
 
 # struct bpf_prog_info: verified_insns, from Linux 5.16 on.
 _VERIFIED_AT = 216
@@ -160,12 +162,15 @@ class Trial:
             internet.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
         ):
             server.settimeout(0.5)
+            deadline = time.monotonic() + PATIENCE
             server.bind((self.addresses[0], PORT))
-            for _ in range(TRIES):
-                with suppress(OSError):  # ARP, or a card that is being set up
+            while time.monotonic() < deadline:
+                try:
                     client.sendto(bytes(mtu - IP_UDP), (self.addresses[0], PORT))
                     if len(server.recv(1 << 16)) == mtu - IP_UDP:
                         return True
+                except OSError:  # ARP, or a card that is being set up
+                    time.sleep(0.1)
         return False
 
     def result(self, attach: links.Attach) -> str:
