@@ -4,6 +4,8 @@ The tests of the other directories run inside; what only a kernel can say is kep
 docs/kernels.md, and compared here.
 """
 
+import shlex
+
 import pytest
 
 from tests.vm.command import Result, run
@@ -12,13 +14,14 @@ from tests.vm.kernels import SERIES, Kernel
 from tests.vm.machine import Hardware
 from tests.vm.tables import DOCUMENT, Measured, differences, stated
 
-# With and without batches of trie entries; adopted by another process; of another shape.
+# With and without batches of trie entries; adopted by another process; of another shape, which
+# each kernel tells in one way for all: compiling takes its time where processors are emulated.
 MAPS = (
     "test_dataplane.py::test_rows_come_out_as_they_went_in",
     "test_dataplane.py::test_single_calls_do_what_batches_do",
     "test_dataplane.py::test_full_map",
     "test_pins.py::test_second_process_adopts",
-    "test_pins.py::test_pinned_map_of_another_shape",
+    "test_pins.py::test_pinned_map_of_another_shape[hosts-prefixes-type is 11, not 1]",
 )
 
 SECONDS = 900.0
@@ -39,8 +42,8 @@ def inside(kernel: Kernel, command: str) -> Result:
     )
 
 
-def pytest_inside(kernel: Kernel, words: str) -> None:
-    result = inside(kernel, f"{PYTEST} {words}")
+def pytest_inside(kernel: Kernel, *words: str) -> None:
+    result = inside(kernel, f"{PYTEST} {shlex.join(words)}")
     assert result.status == 0, result.output[-20_000:]
 
 
@@ -62,15 +65,15 @@ def test_the_documents_tables_are_true(series: str, booted: Kernel) -> None:
 @LIMIT
 def test_every_verdict(booted: Kernel) -> None:
     """But the fuzzer, which runs on the host's CPU alone."""
-    pytest_inside(booted, "tests/bpf --ignore tests/bpf/test_fuzz.py")
+    pytest_inside(booted, "tests/bpf", "--ignore", "tests/bpf/test_fuzz.py")
 
 
 @LIMIT
 def test_maps_and_pins(booted: Kernel) -> None:
-    pytest_inside(booted, " ".join(f"tests/control/{name}" for name in MAPS))
+    pytest_inside(booted, *(f"tests/control/{name}" for name in MAPS))
 
 
 @LIMIT
 @pytest.mark.parametrize("driver", ["veth", "virtio_net"])
 def test_the_life_of_agents(booted: Kernel, driver: str) -> None:
-    pytest_inside(booted, f"'tests/vm/guest/life.py::test_the_life_of_agents[{driver}]'")
+    pytest_inside(booted, f"tests/vm/guest/life.py::test_the_life_of_agents[{driver}]")
