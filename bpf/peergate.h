@@ -27,44 +27,129 @@ struct pg_service {
 	__u32 gateway; /* its number */
 };
 
-/* What one guarded address offers: value of `addresses`, key struct pg_address. */
+/*
+ * What decides on a packet stands in arrays that the agent writes through mmap(2). Lines
+ * are 64 bytes, as the CPU's are. How they are written while packets read them, and when
+ * what is read no more may be used again: docs/architecture.md.
+ */
+struct pg_line {
+	__u64 word[8];
+};
+
+/* Value of `root`, one element: what every packet needs, in one line. */
+struct pg_root {
+	__u64 guard;	 /* what is guarded: the half in force (bit 0), and the addresses' seed */
+	__u64 clock;	 /* UTC less the monotonic clock, ns */
+	__u64 secret[4]; /* of the sources' hashes, for as long as the maps live; 1 and 2 are odd */
+	__u64 zero;	 /* what the verifier does not know to be zero */
+	__u8 tick;	 /* the time, coarsely, for last seen; 0 is never */
+	__u8 pad[7];
+};
+
+/*
+ * A later fragment may belong to any gateway on the address, so it is looked up at a number
+ * where the sources of all of them are: a gateway's own if there is one, else one above these.
+ */
+#define PG_GATEWAY_BITS 13
+#define PG_NUMBERS_MAX	((1U << PG_GATEWAY_BITS) - 1)
+
+/*
+ * What is guarded stands twice, in two halves of `addresses`, `targets` and `gateways`; one
+ * half is in force. `addresses` are lines of slots, used ones first: of an address's hash the
+ * upper bits, and the place of its target in the half, counted from 1.
+ */
+#define PG_PLACE_BITS 16
+#define PG_PLACE_MASK ((1ULL << PG_PLACE_BITS) - 1)
+
+/* What one guarded address offers: value of `targets`. */
 struct pg_target {
+	struct pg_address address;
 	__u32 service_count;
 	__u32 gateway_count;
 	struct pg_service services[PG_SERVICES_MAX];
 	__u32 gateways[PG_SERVICES_MAX]; /* distinct, ascending: [0] is the lowest */
+	__u32 later;			 /* the number that later fragments are looked up at */
 };
 
-/* Value of `gateways`, key __u32 number. Monitor is the empty window 0, 0. */
+/* Value of `gateways`, at its number in the half. Monitor is the empty window 0, 0. */
 struct pg_gateway {
 	__u64 enforce_from;
 	__u64 enforce_until;
 	char name[PG_NAME_SIZE];
 };
 
-/* A source at a gateway: key of `hosts`. */
-struct pg_source {
-	__be32 gateway;
-	struct pg_address address;
+/*
+ * Sources stand by class, each in tables of its own: hosts are /32 and /128. A source is
+ * named by its address as two numbers, IPv4 in the second. A prefix's name has the first bit
+ * behind the prefix set and none after that, so that it tells its length.
+ */
+enum pg_class {
+	PG_HOSTS4,
+	PG_PREFIXES4,
+	PG_HOSTS6,
+	PG_PREFIXES6,
 };
 
-/* Key of `prefixes`; the kernel's LPM wants the length first, in bits of source. */
-struct pg_prefix {
-	__u32 length; /* 64 (gateway, family) + the prefix's own */
-	struct pg_source source;
+/* Key of `overflow`, for sources that found no slot in their bucket. */
+struct pg_key {
+	__u64 name[2];
+	__u32 gateway;
+	__u32 class;
 };
 
 /*
- * Value of `hosts` and `prefixes`: the windows of all peers that cover the
- * source, resolved by the control plane (DESIGN.md, Overlaps).
+ * A source at a gateway, with the windows of all peers that cover it, resolved by the
+ * control plane (DESIGN.md, Overlaps). Value of `entries` and `overflow`.
  */
 struct pg_entry {
+	struct pg_key key;
 	__u64 valid_from;
 	__u64 valid_until;
 	__u32 peer;	    /* its id */
 	__u8 prefix_length; /* of the prefix as registered */
 	__u8 ended;	    /* an earlier window has ended */
-	__u8 pad[2];
+	__u8 seen;	    /* the tick of its last packet; in `overflow` alone */
+	__u8 pad;
+};
+
+/*
+ * Value of `buckets`. A slot, from the lowest bit: the place of its entry in the class, what
+ * the bucket's number leaves of the key's hash (together PG_HASH_BITS + 2 bits), used, and
+ * the time until which the source is surely valid, in units. An IPv4 key's hash is a
+ * permutation: the slot is the key.
+ */
+#define PG_SLOTS	  7
+#define PG_HASH_BITS	  (PG_GATEWAY_BITS + 32)
+#define PG_USED		  (1ULL << (PG_HASH_BITS + 2))
+#define PG_SURELY_SHIFT	  48
+#define PG_SURELY_FOREVER 0xffff
+#define PG_SURELY_UNIT	  46 /* 2^46 ns are 19.5 hours */
+
+struct pg_bucket {
+	__u64 slot[PG_SLOTS];
+	__u8 seen[PG_SLOTS]; /* the tick of its last packet */
+	__u8 overflowed;     /* look in `overflow` too */
+};
+
+/* For each bucket one word of `filter`, in which two bits of its 32 are set for each entry. */
+struct pg_filter {
+	__u32 word[16];
+};
+
+/*
+ * `lengths4`, `lengths6`: which lengths of prefixes a gateway has, by the first 16 or 32 bits
+ * of the source; shorter prefixes stand where these are taken as zero. A length's bit is
+ * the one that its name has behind the prefix; the highest bit says that there are hosts.
+ */
+#define PG_HEAD_BITS4 16
+#define PG_HEAD_BITS6 32
+
+struct pg_lengths4 {
+	__u32 cell[16];
+};
+
+struct pg_lengths6 {
+	__u64 cell[8]; /* in pairs, as names are */
 };
 
 enum pg_verdict {
@@ -127,12 +212,17 @@ struct pg_head {
 
 _Static_assert(sizeof(struct pg_address) == 20, "pg_address");
 _Static_assert(sizeof(struct pg_service) == 8, "pg_service");
-_Static_assert(sizeof(struct pg_target) == 200, "pg_target");
+_Static_assert(sizeof(struct pg_line) == 64, "pg_line");
+_Static_assert(sizeof(struct pg_root) == 64, "pg_root");
+_Static_assert(sizeof(struct pg_target) == 224, "pg_target");
 _Static_assert(sizeof(struct pg_gateway) == 80, "pg_gateway");
-_Static_assert(sizeof(struct pg_source) == 24, "pg_source");
-_Static_assert(sizeof(struct pg_prefix) == 28, "pg_prefix");
-_Static_assert(sizeof(struct pg_entry) == 24, "pg_entry");
+_Static_assert(sizeof(struct pg_key) == 24, "pg_key");
+_Static_assert(sizeof(struct pg_entry) == 48, "pg_entry");
+_Static_assert(sizeof(struct pg_bucket) == 64, "pg_bucket");
+_Static_assert(sizeof(struct pg_filter) == 64, "pg_filter");
+_Static_assert(sizeof(struct pg_lengths4) == 64, "pg_lengths4");
+_Static_assert(sizeof(struct pg_lengths6) == 64, "pg_lengths6");
 _Static_assert(sizeof(struct pg_counters) == 160, "pg_counters");
-_Static_assert(sizeof(struct pg_explanation) == 40, "pg_explanation");
+_Static_assert(sizeof(struct pg_explanation) == 64, "pg_explanation");
 
 #endif

@@ -7,29 +7,27 @@ goes in and out of the maps is said in control/model.py's words.
 import atexit
 import errno
 import os
+import secrets
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+
 from control import headers, loader, pins, syscalls
-from control.errors import DataPlaneError, MapFullError
+from control.arrays import BpfArray, open_array
+from control.errors import DataPlaneError
+from control.guard import Guard, Types
+from control.hashing import Secret
 from control.maps import BpfMap
-from control.model import Count, Difference, Explanation, GatewayRow, Sizes, Tables
-from control.rows import (
-    address_key,
-    gateway_value,
-    number_key,
-    read_address,
-    read_entry,
-    read_gateway,
-    read_target,
-    target_value,
-)
+from control.model import Count, Difference, Entry, Explanation, GatewayRow, Sizes, Tables
+from control.rows import entry_rows, number_key, read_entries, read_entry
 from control.sources import Sources
 
 LIVE = "peergate"
@@ -44,6 +42,7 @@ SHORTEST_FRAME = 14  # BPF_PROG_TEST_RUN refuses less
 LONGEST_FRAME = 2048  # and some kernels more than a page; what decides stands far before this
 
 NO_GATEWAY = 0
+TICK_SHIFT = 40
 _FIRST = number_key(0)
 
 
@@ -77,7 +76,7 @@ class DataPlane:
             raise
         self.program_fd = self._fds[LIVE]
         self.program_id = syscalls.program_info(self.program_fd).id
-        self._sources = Sources(self._tables["hosts"], self._tables["prefixes"])
+        self._set_up_arrays()
         fields = [name for name, _ in self._tables["counters"].value._type_._fields_]
         self._counters: tuple[str, ...] = tuple(fields)
         # Fields are verdict_action, in the order of enum pg_verdict.
@@ -132,32 +131,46 @@ class DataPlane:
 
     # Maps
 
+    def _set_up_arrays(self) -> None:
+        arrays: dict[str, BpfArray] = {}
+        for name in pins.ARRAYS:
+            table = self._tables[name]
+            arrays[name] = open_array(name, table.fd, table.value, table.max_entries)
+        self._root = arrays["root"].rows
+        if not self._root["secret"][0].any():
+            secret = np.frombuffer(secrets.token_bytes(32), np.uint64).copy()
+            secret[1:3] |= np.uint64(1)
+            self._root["secret"][0] = secret
+        self._entry_dtype = arrays["entries"].rows.dtype
+        types = Types(self._tables["targets"].value, self._tables["gateways"].value)
+        self._guard = Guard(arrays, types)
+        self._secret = self._root["secret"][0].copy()
+        overflow = self._tables["overflow"]
+        self._sources = Sources(arrays, overflow, Secret(self._secret), self.sizes.bits)
+
     def tables(self) -> Tables:
         """What the maps hold now."""
-        addresses = self._tables["addresses"]
         return Tables(
-            gateways=self.gateways(),
-            targets={address: read_target(row) for address, row in addresses.rows(read_address)},
-            entries=self._sources.read(),
+            gateways=self._guard.gateways(),
+            targets=self._guard.targets(),
+            entries=read_entries(self._sources.read()),
         )
 
     def gateways(self) -> dict[int, GatewayRow]:
         """Every gateway by its number, those removed among them."""
-        rows = self._tables["gateways"].rows(self._read_number)
-        return {number: read_gateway(row) for number, row in rows}
+        return self._guard.gateways()
 
     def delete_strays(self) -> int:
-        """Delete the rows whose keys we never write, which `tables` leaves out; how many."""
-        return (
-            self._tables["addresses"].delete_strays(read_address)
-            + self._tables["gateways"].delete_strays(self._read_number)
-            + self._sources.delete_strays()
-        )
+        """Mend what `tables` does not show: what we never write, and the ways to the rest."""
+        strays = self._sources.mend(self._now())
+        held = self._root["secret"][0]
+        if (held != self._secret).any():
+            self._root["secret"][0] = self._secret
+            strays += 1
+        return strays + self._guard.mend()
 
-    def _read_number(self, key: int) -> int:
-        if not NO_GATEWAY < key <= self.sizes.max_gateways:
-            raise ValueError(f"{key} is no gateway's number")
-        return key
+    def _now(self) -> int:
+        return time.monotonic_ns() + self.clock()
 
     def apply(self, difference: Difference) -> None:
         """Write and delete rows, in an order that drops no registered peer meanwhile.
@@ -165,41 +178,39 @@ class DataPlane:
         Raises MapFullError when all else is done: what found no room is not in force.
         """
         write, delete = difference.write, difference
-        addresses, gateways = self._tables["addresses"], self._tables["gateways"]
-        left = self._sources.write(write.entries)
-        rows = sorted(write.gateways.items())
-        gateways_left = len(rows) - gateways.write(
-            [(number_key(number), gateway_value(gateways.value, row)) for number, row in rows]
-        )
-        targets = [
-            (address_key(addresses.key, address), target_value(addresses.value, target))
-            for address, target in write.targets.items()
-        ]
-        targets = targets[addresses.write(targets) :]
-        addresses.delete([address_key(addresses.key, a) for a in delete.delete_targets])
-        self._sources.delete(delete.delete_entries)
-        gateways.delete([number_key(number) for number in delete.delete_gateways])
+        refused: DataPlaneError | None = None
+        now = self._now()
+        left = self._sources.write(entry_rows(write.entries, self._entry_dtype), now)
+        if write.gateways or write.targets or delete.delete_gateways or delete.delete_targets:
+            gateways, targets = self._guard.gateways(), self._guard.targets()
+            gateways.update(write.gateways)
+            targets.update(write.targets)
+            for number in delete.delete_gateways:
+                gateways.pop(number, None)
+            for address in delete.delete_targets:
+                targets.pop(address, None)
+            refused = self._guard.refusal(gateways, targets)
+            self._guard.hold(gateways, targets)
+        gone = dict.fromkeys(delete.delete_entries, Entry(0, 0))
+        self._sources.delete(entry_rows(gone, self._entry_dtype)["key"])
         # Deleting may have made room.
-        if left := self._sources.write(left):
+        if len(left := self._sources.write(left, now)):
             raise self._sources.full(left)
-        if gateways_left:
-            limit = gateways.max_entries
-            raise MapFullError("gateways", limit, limit + gateways_left, "max_gateways")
-        if targets := targets[addresses.write(targets) :]:
-            limit = addresses.max_entries
-            raise DataPlaneError(
-                f"{limit + len(targets)} gateway addresses: a router carries at most {limit}; "
-                "spread the gateways over more routers"
-            )
+        if refused is not None:
+            raise refused
 
     def set_clock(self, offset_ns: int) -> None:
         """UTC = the monotonic clock + `offset_ns`; wraps like the kernel's 64 bits."""
-        value = (offset_ns % 2**64).to_bytes(8, sys.byteorder)
-        self._tables["clock"].write([(_FIRST, value)])
+        self._root["clock"][0] = offset_ns % 2**64
+        self.keep_tick()
+
+    def keep_tick(self) -> None:
+        """Write the tick of last seen: units of 2^40 ns (18 minutes), from 1 to 255 and again."""
+        self._root["tick"][0] = max(self._now(), 0) // 2**TICK_SHIFT % 255 + 1
 
     def clock(self) -> int:
         """The offset that the program adds to the monotonic clock."""
-        unsigned = int(self._tables["clock"].get(_FIRST).value)
+        unsigned = int(self._root["clock"][0])
         return unsigned - 2**64 if unsigned >= 2**63 else unsigned
 
     def counters(self) -> dict[int, dict[str, Count]]:
@@ -289,9 +300,7 @@ def _compiled(sizes: Sizes, frags: bool) -> Iterator[Bcc]:
     bpf = _bcc()
     flags = [
         *headers.include_flags(),
-        f"-DPG_HOSTS_MAX={sizes.max_hosts}",
-        f"-DPG_PREFIXES_MAX={sizes.max_prefixes}",
-        f"-DPG_GATEWAYS_MAX={sizes.max_gateways}",
+        *(f"-DPG_{name}={number}" for name, number in sizes.constants().items()),
     ]
     if loader.has_coarse_clock():
         flags.append("-DPG_COARSE_CLOCK")

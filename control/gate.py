@@ -23,8 +23,9 @@ from control.plan import (
     rows_in,
     sources_cut_off,
     tables_at,
+    timetable_of,
 )
-from control.resolve import Timetable, timetable
+from control.resolve import Timetable
 from policy.window import FOREVER_NS, from_ns
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ class Gate:
         Not `guarded`: what the maps hold is no measure, it should have been this allowlist.
         """
         now = self.now()
-        times = timetable(allowlist.peers)
+        times = timetable_of(allowlist)
         tables = tables_at(allowlist, times, numbers_in(self.wanted), now)
         accepted = False
         try:
@@ -204,6 +205,7 @@ class Gate:
         jump = self.clock.step(read_clocks())
         if self.plane.clock() != self.clock.offset:
             self.plane.set_clock(self.clock.offset)
+        self.plane.keep_tick()
         if jump:
             log.warning(
                 "the wall clock was stepped by %.3f s: now is %s",

@@ -47,9 +47,35 @@ class Allowlist:
 class Sizes:
     """Entries that the maps have room for; part of the pin directory's name."""
 
-    max_hosts: int = 262_144
-    max_prefixes: int = 262_144
-    max_gateways: int = 4_096
+    max_hosts: int = 65_536
+    max_prefixes: int = 65_536
+    max_gateways: int = 4_096  # GATEWAYS_MAX at most
+
+    @property
+    def bits(self) -> tuple[int, int, int, int]:
+        """Of the buckets of each class, four entries in each."""
+        hosts, prefixes = _bits(self.max_hosts), _bits(self.max_prefixes)
+        return hosts, prefixes, hosts, prefixes
+
+    def constants(self) -> dict[str, int]:
+        """What bpf/peergate.c wants to know when it is compiled."""
+        hosts4, prefixes4, hosts6, prefixes6 = self.bits
+        buckets = sum(1 << bits for bits in self.bits)
+        return {
+            "HOSTS4_BITS": hosts4,
+            "PREFIXES4_BITS": prefixes4,
+            "HOSTS6_BITS": hosts6,
+            "PREFIXES6_BITS": prefixes6,
+            "CELLS4_BITS": max(prefixes4, hosts4 - 3),
+            "CELLS6_BITS": max(prefixes6, hosts6 - 3),
+            "ADDRESSES_BITS": 12,
+            "GATEWAYS_MAX": self.max_gateways,
+            "OVERFLOW_MAX": max(64, buckets // 4),
+        }
+
+
+def _bits(entries: int) -> int:
+    return max(0, (entries - 1).bit_length() - 2)
 
 
 # Rows of the maps, as bpf/peergate.h lays them out. Times are ns since 1970-01-01 UTC.
@@ -66,9 +92,18 @@ class GatewayRow:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Value of `addresses`: each service with its gateway's number, sorted."""
+    """Value of `targets`: each service with its gateway's number, sorted.
+
+    `later`: the number at which later fragments are looked up, where there are several gateways.
+    """
 
     services: tuple[tuple[Service, int], ...]
+    later: int = 0
+
+    @property
+    def gateways(self) -> tuple[int, ...]:
+        """Distinct, ascending."""
+        return tuple(sorted({number for _, number in self.services}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +117,11 @@ class Entry:
     ended: bool = False
 
 
-# Entries are keyed by gateway number and prefix; /32 and /128 stand in `hosts`.
+# Entries are keyed by gateway number and prefix. Above the gateways' numbers are those of
+# groups: gateways that share an address, whose sources are looked up for later fragments.
 SourceKey = tuple[int, Network]
+GATEWAYS_MAX = 4_096
+NUMBERS_MAX = 8_191
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,12 @@ from control.model import Sizes
 
 log = logging.getLogger(__name__)
 
-PINNED = ("addresses", "gateways", "hosts", "prefixes", "counters", "clock")
+# Those that are written through mmap(2).
+ARRAYS = (
+    *("root", "addresses", "targets", "gateways"),
+    *("lengths4", "lengths6", "filter", "buckets", "entries"),
+)
+PINNED = (*ARRAYS, "overflow", "counters")
 
 # Program pins: this and the program's id.
 PROGRAM = "program-"
@@ -51,7 +56,8 @@ def ensure_bpffs(path: Path) -> None:
 
 def set_dir(bpffs: Path, sizes: Sizes) -> Path:
     """Where the maps of this layout and these sizes are pinned."""
-    layout = _COMMENT.sub("", headers.LAYOUT.read_text())
+    texts = (headers.LAYOUT, headers.PLACES)
+    layout = " ".join(_COMMENT.sub("", path.read_text()) for path in texts)
     tables = _TABLE.findall(headers.PROGRAM.read_text())
     numbers = f"{sizes.max_hosts} {sizes.max_prefixes} {sizes.max_gateways}"
     whole = " ".join([*layout.split(), *" ".join(tables).split(), numbers])

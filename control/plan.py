@@ -2,11 +2,22 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from control.errors import DataPlaneError, MapFullError
-from control.model import Allowlist, Difference, Entry, GatewayRow, Sizes, Tables, Target
-from control.resolve import Timetable, timetable
+from control.model import (
+    GATEWAYS_MAX,
+    NUMBERS_MAX,
+    Allowlist,
+    Difference,
+    Entry,
+    GatewayRow,
+    Sizes,
+    Tables,
+    Target,
+)
+from control.resolve import Timetable, group_name, groups, timetable
 from policy.prefixes import ADDRESSES_PER_ROUTER, Address
 from policy.services import SERVICES_PER_ADDRESS, Service
 
@@ -19,7 +30,7 @@ GUARDED_REMOVAL = 100
 
 def number_gateways(known: Mapping[str, int], names: Iterable[str]) -> dict[str, int]:
     """Known gateways keep their numbers; new ones get the next never used, from 1."""
-    numbers = dict(known)
+    numbers = {name: number for name, number in known.items() if number <= GATEWAYS_MAX}
     following = max(numbers.values(), default=0) + 1
     for name in names:
         if name not in numbers:
@@ -28,14 +39,45 @@ def number_gateways(known: Mapping[str, int], names: Iterable[str]) -> dict[str,
     return numbers
 
 
+def number_groups(known: Mapping[str, int], sharing: Iterable[tuple[str, ...]]) -> dict[str, int]:
+    """Known groups keep their numbers; new ones get those below, from the last number down."""
+    numbers = {}
+    free = iter(sorted(set(range(GATEWAYS_MAX + 1, NUMBERS_MAX + 1)) - set(known.values())))
+    lowest = min((n for n in known.values() if n > GATEWAYS_MAX), default=NUMBERS_MAX + 1)
+    for group in sorted(sharing):
+        name = group_name(group)
+        if name in known:
+            numbers[name] = known[name]
+        elif lowest - 1 > GATEWAYS_MAX:
+            lowest -= 1
+            numbers[name] = lowest
+        elif (number := next(free, None)) is not None:
+            numbers[name] = number
+        else:
+            raise DataPlaneError(
+                f"more than {NUMBERS_MAX - GATEWAYS_MAX} groups of gateways share addresses: "
+                "spread the gateways over more routers"
+            )
+    return numbers
+
+
 def numbers_in(tables: Tables) -> dict[str, int]:
-    """The numbers that the maps remember, also those of gateways now removed."""
-    return {row.name: number for number, row in tables.gateways.items()}
+    """The numbers that the maps remember, also those of gateways now removed, and of groups."""
+    numbers = {row.name: number for number, row in tables.gateways.items()}
+    for target in tables.targets.values():
+        if target.later > GATEWAYS_MAX and all(n in tables.gateways for n in target.gateways):
+            names = (tables.gateways[number].name for number in target.gateways)
+            numbers[group_name(names)] = target.later
+    return numbers
 
 
 def resolve(allowlist: Allowlist, known: Mapping[str, int], now: int) -> Tables:
     """The rows that hold `allowlist` at `now` (ns since 1970), gateways numbered after `known`."""
-    return tables_at(allowlist, timetable(allowlist.peers), known, now)
+    return tables_at(allowlist, timetable_of(allowlist), known, now)
+
+
+def timetable_of(allowlist: Allowlist) -> Timetable:
+    return timetable(allowlist.peers, groups(allowlist.gateways))
 
 
 def tables_at(allowlist: Allowlist, times: Timetable, known: Mapping[str, int], now: int) -> Tables:
@@ -52,11 +94,16 @@ def tables_at(allowlist: Allowlist, times: Timetable, known: Mapping[str, int], 
             )
         for address in {address for block in gateway.addresses for address in block}:
             services[address] += ((service, number) for service in set(gateway.services))
-    return Tables(
-        gateways=rows,
-        targets={address: Target(tuple(sorted(s, key=_order))) for address, s in services.items()},
-        entries=times.entries(numbers, now),
-    )
+    sharing = number_groups(known, groups(allowlist.gateways))
+    names = {number: name for name, number in numbers.items()}
+    targets = {}
+    for address, offered in services.items():
+        target = Target(tuple(sorted(offered, key=_order)))
+        if len(target.gateways) > 1:
+            group = group_name(names[number] for number in target.gateways)
+            target = replace(target, later=sharing[group])
+        targets[address] = target
+    return Tables(gateways=rows, targets=targets, entries=times.entries(numbers | sharing, now))
 
 
 def _order(offer: tuple[Service, int]) -> tuple[int, int, int]:
@@ -124,7 +171,11 @@ def sources_cut_off(old: Tables, new: Tables, now: int) -> tuple[int, int]:
     Of the sources that pass at `now` or will later, those count that are gone
     or over in `new`, or that pass now and would no longer.
     """
-    living = {key: entry for key, entry in old.entries.items() if entry.valid_until > now}
+    living = {
+        key: entry
+        for key, entry in old.entries.items()
+        if entry.valid_until > now and key[0] <= GATEWAYS_MAX
+    }
     cut = sum(_worse(entry, new.entries.get(key), now) for key, entry in living.items())
     return cut, len(living)
 

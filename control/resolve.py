@@ -8,8 +8,8 @@ Times are ns since 1970-01-01 UTC. Pure: no I/O.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from control.model import Entry, Peer, SourceKey
-from policy.prefixes import Network
+from control.model import Entry, Gateway, Peer, SourceKey
+from policy.prefixes import Address, Network
 
 # Half-open, ascending, with a gap between each two.
 Spans = tuple[tuple[int, int], ...]
@@ -56,24 +56,47 @@ class Timetable:
         return min((change for change in changes if change is not None), default=None)
 
 
-def timetable(peers: Iterable[Peer]) -> Timetable:
-    """The timetable of these peers: one row per distinct (gateway, prefix)."""
+def group_name(gateways: Iterable[str]) -> str:
+    """What stands for several gateways in a `Row`; no gateway is called so."""
+    return "\0".join(sorted(gateways))
+
+
+def groups(gateways: Iterable[Gateway]) -> frozenset[tuple[str, ...]]:
+    """The gateways that share an address, by name, for every address that is shared."""
+    on: dict[Address, set[str]] = {}
+    for gateway in gateways:
+        for block in gateway.addresses:
+            for address in block:
+                on.setdefault(address, set()).add(gateway.name)
+    return frozenset(tuple(sorted(names)) for names in on.values() if len(names) > 1)
+
+
+def timetable(peers: Iterable[Peer], sharing: Iterable[tuple[str, ...]] = ()) -> Timetable:
+    """The timetable of these peers: one row per distinct (gateway, prefix).
+
+    A group of gateways that share an address has rows too: its peers are those of all.
+    """
+    also: dict[str, list[str]] = {}
+    for group in sharing:
+        for name in group:
+            also.setdefault(name, []).append(group_name(group))
     own: dict[tuple[str, Network], list[Peer]] = {}
     for peer in peers:
-        for source in peer.sources:
-            own.setdefault((peer.gateway, source), []).append(peer)
+        for name in (peer.gateway, *also.get(peer.gateway, ())):
+            for source in peer.sources:
+                own.setdefault((name, source), []).append(peer)
     rows: list[Row] = []
     # Wider prefixes that may cover the next one; sorted so, each stands before what it covers.
     covering: list[Row] = []
     for gateway, source in sorted(own, key=_order):
         while covering and not _covers(covering[-1], gateway, source):
             covering.pop()
-        sharing = own[gateway, source]
+        registered = own[gateway, source]
         spans = _union(
             covering[-1].spans if covering else (),
-            ((peer.valid.start_ns, peer.valid.end_ns) for peer in sharing),
+            ((peer.valid.start_ns, peer.valid.end_ns) for peer in registered),
         )
-        row = Row(gateway, source, min(peer.id for peer in sharing), spans)
+        row = Row(gateway, source, min(peer.id for peer in registered), spans)
         rows.append(row)
         covering.append(row)
     return Timetable(tuple(rows))

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from control.errors import SettingsError
 from control.links import Attach
-from control.model import Sizes
+from control.model import GATEWAYS_MAX, Sizes
 
 DEFAULT_FILE = Path("/etc/peergate/agent.toml")
 PREFIX = "PEERGATE_AGENT_"
@@ -91,6 +91,13 @@ def _entries(value: object) -> int:
     return number
 
 
+def _gateways(value: object) -> int:
+    number = _entries(value)
+    if number > GATEWAYS_MAX:
+        raise ValueError(f"must be a number from 1 to {GATEWAYS_MAX}")
+    return number
+
+
 def _seconds(value: object) -> float:
     try:
         seconds = float(value) if isinstance(value, str | int | float) else 0.0
@@ -120,7 +127,7 @@ _READERS: dict[str, Callable[[object], object]] = {
     "bpffs": _path,
     "max_hosts": _entries,
     "max_prefixes": _entries,
-    "max_gateways": _entries,
+    "max_gateways": _gateways,
     "verify_every": _seconds,
     "report_every": _seconds,
 }

@@ -11,7 +11,7 @@ from control import pins, state
 from control.dataplane import DataPlane
 from control.interfaces import InterfaceState, look
 from control.lock import holder
-from control.model import Count, Tables
+from control.model import GATEWAYS_MAX, Count, Tables
 from control.settings import Settings
 from policy.window import from_ns
 
@@ -58,7 +58,7 @@ def status(settings: Settings) -> Status:
             tables, counters, now = plane.tables(), plane.counters(), _time_of(plane)
     filled = state.is_filled(settings.state_dir, directory)
     done = state.applied(settings.state_dir) if filled else None
-    sources = [source for _, source in tables.entries]
+    sources = [source for number, source in tables.entries if number <= GATEWAYS_MAX]
     hosts = sum(source.prefixlen == source.max_prefixlen for source in sources)
     return Status(
         router=settings.router,

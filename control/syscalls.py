@@ -20,6 +20,7 @@ ENOTSUPP = 524  # the kernel's own; libc has no word for it
 
 _BPF_NUMBER = {"x86_64": 321, "aarch64": 280}
 
+_MAP_CREATE, _MAP_ARRAY, _MAP_ARRAY_OF_MAPS = 0, 2, 12
 _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_GET_NEXT = 1, 2, 3, 4
 _PROG_LOAD, _OBJ_PIN, _OBJ_GET = 5, 6, 7
 _PROG_TEST_RUN, _PROG_GET_FD_BY_ID, _OBJ_GET_INFO = 10, 13, 15
@@ -31,6 +32,10 @@ _LOG_SIZE = 1 << 24
 
 _CAPABILITIES_OF_BPF = {"CAP_NET_ADMIN": 12, "CAP_PERFMON": 38, "CAP_BPF": 39}
 _CAP_SYS_ADMIN = 21  # stands for the last two
+
+# membarrier(2): its number, and the commands
+_MEMBARRIER_NUMBER = {"x86_64": 324, "aarch64": 283}
+_MEMBARRIER_GLOBAL, _MEMBARRIER_GLOBAL_EXPEDITED = 1, 2
 
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
 _ATTR_SIZE = 128
@@ -278,6 +283,39 @@ def missing_capabilities() -> tuple[str, ...]:
     if has >> _CAP_SYS_ADMIN & 1:
         has |= 1 << _CAPABILITIES_OF_BPF["CAP_PERFMON"] | 1 << _CAPABILITIES_OF_BPF["CAP_BPF"]
     return tuple(name for name, bit in sorted(_CAPABILITIES_OF_BPF.items()) if not has >> bit & 1)
+
+
+def grace_period() -> None:
+    """Returns when every packet that was being judged has been: the kernel's synchronize_rcu()."""
+    try:
+        _membarrier(_MEMBARRIER_GLOBAL)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        _update_map_of_maps()
+
+
+def _update_map_of_maps() -> None:
+    """This waits the same way, and also where CPUs are isolated with nohz_full."""
+    inner = outer = -1
+    try:
+        inner = _bpf(_MAP_CREATE, _attributes("IIII", _MAP_ARRAY, 4, 4, 1))
+        outer = _bpf(_MAP_CREATE, _attributes("IIIIII", _MAP_ARRAY_OF_MAPS, 4, 4, 1, 0, inner))
+        update(outer, bytes(4), struct.pack("=I", inner))
+    finally:
+        for fd in (inner, outer):
+            if fd >= 0:
+                os.close(fd)
+
+
+def memory_barrier() -> None:
+    """Stores before this are seen before stores after it."""
+    _membarrier(_MEMBARRIER_GLOBAL_EXPEDITED)
+
+
+def _membarrier(command: int) -> None:
+    if _libc.syscall(_MEMBARRIER_NUMBER[platform.machine()], command, 0, 0) < 0:
+        raise _error()
 
 
 def filesystem_magic(path: Path) -> int:

@@ -10,16 +10,17 @@ from control.doctor.finding import Finding
 from control.doctor.kernel import NO_MEMLOCK, Version
 from control.doctor.router import Router
 from control.model import Sizes
+from control.sources import ENTRIES_A_BUCKET
 
 MIB = 1 << 20
 
-# Bytes that the kernel takes for an entry with what it keeps beside key and value. A trie has a
-# node between two entries at worst.
-_HOST = 128
-_PREFIX = 2 * 128
-_GATEWAY = 192
+# Bytes: values of the arrays, as bpf/peergate.h has them.
+_BUCKET = 64 + 4  # with its word of the filter
+_ENTRY = 48
+_TARGET = 64 + 224  # with its line of addresses
+_GATEWAY = 80
 _COUNTERS = 160  # for each CPU
-_BUCKET = 16  # as many as entries, rounded up to a power of two
+_OVERFLOW = 16  # of the hash, for each of its entries before it has any
 
 # The agent itself, with the compiler in it.
 AGENT = 160 * MIB
@@ -35,14 +36,14 @@ def memory(router: Router) -> Iterator[Finding]:
 
 
 def room(sizes: Sizes, cpus: int) -> int:
-    """Bytes that the maps take when all of them are full."""
-    entries = sizes.max_hosts * _HOST + sizes.max_prefixes * _PREFIX + sizes.max_gateways * _GATEWAY
-    buckets = (_power_of_two(sizes.max_hosts) + _power_of_two(sizes.max_gateways)) * _BUCKET
-    return entries + buckets + (sizes.max_gateways + 1) * _COUNTERS * cpus
-
-
-def _power_of_two(number: int) -> int:
-    return 1 << (number - 1).bit_length()
+    """Bytes that the maps take."""
+    wanted = sizes.constants()
+    buckets = sum(1 << bits for bits in sizes.bits)
+    lengths = (4 << wanted["CELLS4_BITS"]) + (16 << wanted["CELLS6_BITS"])
+    sources = buckets * (_BUCKET + ENTRIES_A_BUCKET * _ENTRY) + lengths
+    guarded = 2 * ((_TARGET << wanted["ADDRESSES_BITS"]) + (sizes.max_gateways + 1) * _GATEWAY)
+    counters = (sizes.max_gateways + 1) * _COUNTERS * cpus
+    return sources + guarded + counters + wanted["OVERFLOW_MAX"] * _OVERFLOW
 
 
 def meminfo(text: str) -> int:
@@ -55,12 +56,11 @@ def meminfo(text: str) -> int:
 
 
 def available(need: int, free: int, is_there: bool) -> Finding:
-    maps = f"the maps take {need // MIB or 1} MiB when full"
+    maps = f"the maps take {need // MIB or 1} MiB"
     text = f"{maps}, the agent {AGENT // MIB} MiB; {free // MIB} MiB are available"
     if is_there:
         return Finding("ok", "memory", f"{maps}, and are there; {free // MIB} MiB are available")
     if free < need + AGENT:
-        # Maps take most of it when they fill: a few peers need little.
         return Finding(
             "warning",
             "memory",

@@ -37,10 +37,10 @@ def entries(gateway: int, *rows: tuple[str, Entry]) -> dict[SourceKey, Entry]:
     return {(gateway, n): replace(entry, prefix_length=n.prefixlen) for n, entry in networks}
 
 
-def target(*offers: tuple[int, str]) -> Target:
+def target(*offers: tuple[int, str], later: int = 0) -> Target:
     """The services of an address, each (gateway's number, service)."""
     offered = [(service, number) for number, text in offers for service in parse_service(text)]
-    return Target(tuple(sorted(offered)))
+    return Target(tuple(sorted(offered)), later)
 
 
 class Bench:

@@ -10,6 +10,7 @@ from control.model import Entry, GatewayRow, Tables
 from tests.bpf.bench import ENFORCE, HOUR, MONITOR, NOW, entries, target
 
 HUB, LAB, EAST, WEST, NORTH, SOUTH = 1, 2, 3, 4, 5, 6
+EAST_WEST, NORTH_SOUTH = 8191, 8190  # groups, for later fragments
 
 GATEWAY = {4: "198.51.100.1", 6: "2001:db8::1"}
 MONITORED = {4: "198.51.100.2", 6: "2001:db8::2"}
@@ -38,8 +39,8 @@ _SOURCES = (
 _TARGETS = (
     (GATEWAY, target((HUB, "wireguard"), (HUB, "ipsec"), (HUB, "gre"), (HUB, "tcp/1194"))),
     (MONITORED, target((LAB, "wireguard"), (LAB, "gre"), (LAB, "tcp/1194"))),
-    (SHARED, target((EAST, "wireguard"), (WEST, "gre"), (WEST, "tcp/1194"))),
-    (SHARED_MONITORED, target((NORTH, "wireguard"), (SOUTH, "gre"))),
+    (SHARED, target((EAST, "wireguard"), (WEST, "gre"), (WEST, "tcp/1194"), later=EAST_WEST)),
+    (SHARED_MONITORED, target((NORTH, "wireguard"), (SOUTH, "gre"), later=NORTH_SOUTH)),
 )
 
 SITE = Tables(
@@ -61,5 +62,7 @@ SITE = Tables(
         **entries(LAB, *_SOURCES),
         **entries(WEST, *_SOURCES),
         **entries(SOUTH, *_SOURCES),
+        **entries(EAST_WEST, *_SOURCES),
+        **entries(NORTH_SOUTH, *_SOURCES),
     },
 )

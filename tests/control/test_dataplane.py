@@ -3,18 +3,20 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from control import headers, syscalls
+from control.arrays import Rows, open_array
 from control.dataplane import DataPlane
 from control.errors import DataPlaneError, MapFullError
+from control.hashing import USED
 from control.model import Difference, Entry, GatewayRow, Sizes, SourceKey, Tables, Target
 from control.plan import difference, rows_in
-from control.rows import number_key
 from lab.watch import wait_until
 from policy.prefixes import Address
 from policy.services import Service
@@ -24,9 +26,10 @@ from tests.bpf.frames import ether, ip, udp
 SIZES = Sizes(max_hosts=8, max_prefixes=8, max_gateways=4)
 ROOMY = Sizes(max_hosts=20_000, max_prefixes=20_000, max_gateways=300)
 HUB = IPv4Address("198.51.100.1")
-ROWS = ("addresses", "gateways", "hosts", "prefixes")
 WIREGUARD = Target(((Service(17, 51820), 1),))
 FRAME = ether(ip("203.0.113.7", str(HUB)) / udp())
+# Registered, expired, unregistered.
+FRAMES = [ether(ip(f"203.0.113.{n}", str(HUB)) / udp()) for n in (1, 9, 8)]
 
 
 def host(number: int) -> SourceKey:
@@ -35,10 +38,6 @@ def host(number: int) -> SourceKey:
 
 def prefix(number: int) -> SourceKey:
     return 1, IPv6Network((0x20010DB8 << 96 | number << 64, 64))
-
-
-def address_bytes(family: int, address: IPv4Address, rest: bytes = bytes(12)) -> bytes:
-    return family.to_bytes(4, "big") + address.packed + rest
 
 
 def entry(source: SourceKey, peer: int = 7) -> Entry:
@@ -59,8 +58,8 @@ def full_of_everything() -> Tables:
     for number in range(2, 257):
         tables.gateways[number] = GatewayRow(f"g{number}" + "x" * 50, number, 2**63 + number)
         both = (Service(17, 1000 + number), number), (Service(50), 1)
-        tables.targets[HUB + number] = Target(both)
-        tables.targets[ip_address(f"2001:db8::{number:x}")] = Target(both)
+        tables.targets[HUB + number] = Target(both, later=4097)
+        tables.targets[ip_address(f"2001:db8::{number:x}")] = Target(both, later=4097)
     tables.entries[256, IPv4Network("10.0.0.0/8")] = Entry(2**32 - 1, 8, 1, 2, ended=True)
     tables.entries[256, IPv6Network("2001:db8:ffff::/16", strict=False)] = Entry(1, 16)
     tables.entries[256, IPv6Network("2001:db8::7/128")] = Entry(3, 48, 2**63, 2**64 - 1)
@@ -94,19 +93,15 @@ def test_rows_come_out_as_they_went_in() -> None:
 
 
 def test_single_calls_do_what_batches_do() -> None:
-    """Kernels before 5.13 have no batches for tries."""
     with DataPlane.offline(ROOMY) as plane:
-        plane.apply(Difference(full_of_everything()))
-        for table in (plane._sources.hosts, plane._sources.prefixes):
-            batched = {bytes(key): bytes(value) for key, value in table.items()}
-            one_by_one = {bytes(key): bytes(value) for key, value in table.items_one_by_one()}
-            assert one_by_one == batched
-            assert len(batched) > 4096
-            keys = list(batched)
-            table.delete_one_by_one(keys[:5000])
-            table.delete_one_by_one(keys[:1])  # gone already
-            assert table.write_one_by_one([(key, batched[key]) for key in keys[:5000]]) == 5000
-            assert {bytes(key): bytes(value) for key, value in table.items()} == batched
+        table = plane._tables["overflow"]
+        rows = {bytes(24 - 8) + n.to_bytes(8, "little"): bytes(48) for n in range(5000)}
+        assert table.write_one_by_one(list(rows.items())) == 5000
+        one_by_one = {bytes(key): bytes(value) for key, value in table.items_one_by_one()}
+        assert one_by_one == {bytes(key): bytes(value) for key, value in table.items()} == rows
+        table.delete_one_by_one(list(rows)[:4000])
+        table.delete_one_by_one(list(rows)[:1])  # gone already
+        assert len(list(table.items())) == 1000
 
 
 def test_deleting_what_is_not_there_is_no_error(plane: DataPlane) -> None:
@@ -116,13 +111,13 @@ def test_deleting_what_is_not_there_is_no_error(plane: DataPlane) -> None:
     assert plane.tables() == site(host(3))
 
 
-@pytest.mark.parametrize(("kind", "table"), [(host, "hosts"), (prefix, "prefixes")])
+@pytest.mark.parametrize(("kind", "table"), [(host, "IPv4 hosts"), (prefix, "IPv6 prefixes")])
 def test_full_map(kind: type, table: str, plane: DataPlane) -> None:
     """The number, the limit and the setting are named; the rest is in force."""
     with pytest.raises(MapFullError) as refused:
         plane.apply(Difference(site(*(kind(n) for n in range(11)))))
     assert (refused.value.table, refused.value.limit, refused.value.wanted) == (table, 8, 11)
-    assert f"max_{table}" in refused.value.message
+    assert f"max_{table.split()[1]}" in refused.value.message
     tables = plane.tables()
     assert len(tables.entries) == 8
     assert (tables.gateways, tables.targets) == (site().gateways, site().targets)
@@ -144,50 +139,114 @@ def test_full_addresses_take_what_deleting_makes_room_for(plane: DataPlane) -> N
     assert plane.tables() == after
 
 
+def rows_of(plane: DataPlane, name: str) -> Rows:
+    table = plane._tables[name]
+    return open_array(name, table.fd, table.value, table.max_entries).rows
+
+
+def no_filter(plane: DataPlane) -> None:
+    rows_of(plane, "filter")["word"] = 0
+
+
+def no_lengths(plane: DataPlane) -> None:
+    rows_of(plane, "lengths4")["cell"] = 0
+
+
+def slots_of_nothing(plane: DataPlane) -> None:
+    slots = rows_of(plane, "buckets")["slot"]
+    slots[slots == 0] = USED | np.uint64(1)
+
+
+def a_slot_gone(plane: DataPlane) -> None:
+    slots = rows_of(plane, "buckets")["slot"]
+    slots[tuple(at[0] for at in np.nonzero(slots))] = 0
+
+
+def two_slots_of_one_entry(plane: DataPlane) -> None:
+    slots = rows_of(plane, "buckets")["slot"]
+    bucket, slot = (int(at[0]) for at in np.nonzero(slots))
+    slots[bucket, (slot + 1) % 7] = slots[bucket, slot]
+
+
+def valid_for_ever(plane: DataPlane) -> None:
+    slots = rows_of(plane, "buckets")["slot"]
+    slots[slots != 0] |= np.uint64(0xFFFF << 48)
+
+
+def another_peer(plane: DataPlane) -> None:
+    rows_of(plane, "entries")["peer"] = 99
+
+
+def overflow_of_nothing(plane: DataPlane) -> None:
+    table = plane._tables["overflow"]
+    assert table.write([(b"\x01" * 24, bytes(48))])
+
+
+def half(plane: DataPlane, name: str) -> Rows:
+    rows = rows_of(plane, name)
+    at = int(rows_of(plane, "root")["guard"][0]) & 1
+    return rows[at * len(rows) // 2 : (at + 1) * len(rows) // 2]
+
+
+def no_addresses(plane: DataPlane) -> None:
+    half(plane, "addresses")["word"] = 0
+
+
+def addresses_of_nothing(plane: DataPlane) -> None:
+    words = half(plane, "addresses")["word"]
+    words[words == 0] = 7
+
+
+def monitors(plane: DataPlane) -> None:
+    half(plane, "gateways")["enforce_until"] = 0
+
+
+def another_gateway(plane: DataPlane) -> None:
+    half(plane, "gateways")["name"][2, 0] = b"x"
+
+
+def beyond_the_counts(plane: DataPlane) -> None:
+    """The program looks at all sixteen slots of struct pg_target, whatever the counts say."""
+    half(plane, "targets")["services"]["gateway"][0, 15] = 1
+
+
+def later_elsewhere(plane: DataPlane) -> None:
+    half(plane, "targets")["later"][0] = 3
+
+
+def another_secret(plane: DataPlane) -> None:
+    rows_of(plane, "root")["secret"] += np.uint64(2)
+
+
+def another_half(plane: DataPlane) -> None:
+    rows_of(plane, "root")["guard"] ^= np.uint64(1)
+
+
 @pytest.mark.parametrize(
-    ("table", "key", "value"),
+    "damage",
     [
-        ("addresses", b"\x07" * 20, bytes(200)),
-        ("addresses", address_bytes(4, HUB, b"\x01" * 12), bytes(200)),
-        ("gateways", b"\xff" * 4, bytes(80)),
-        ("gateways", number_key(2), b"\xff" * 80),
-        ("hosts", bytes(4) + address_bytes(4, HUB, b"\x01" * 12), bytes(24)),
-        ("prefixes", number_key(164) + bytes(4) + address_bytes(4, HUB), bytes(24)),
-        ("prefixes", number_key(63) + bytes(4) + address_bytes(4, HUB), bytes(24)),
-        ("prefixes", number_key(96) + bytes(4) + address_bytes(4, HUB), bytes(24)),
-        ("prefixes", number_key(88) + bytes(4) + address_bytes(4, HUB), bytes(24)),
-        ("addresses", address_bytes(4, HUB), bytes(8) + b"\x11\x01" + bytes(190)),
+        *(no_filter, no_lengths, slots_of_nothing, a_slot_gone, two_slots_of_one_entry),
+        *(valid_for_ever, another_peer, overflow_of_nothing, no_addresses, addresses_of_nothing),
+        *(monitors, another_gateway, beyond_the_counts, later_elsewhere),
+        *(another_secret, another_half),
     ],
 )
-def test_rows_that_we_never_write_are_repaired(
-    table: str, key: bytes, value: bytes, plane: DataPlane
+def test_what_we_never_write_is_repaired(
+    damage: Callable[[DataPlane], None], plane: DataPlane
 ) -> None:
     wanted = site(host(1), prefix(1))
+    wanted.entries[1, IPv4Network("203.0.113.9")] = Entry(8, 32, 0, 1)
     plane.apply(difference(plane.tables(), wanted))
-    syscalls.update(plane._tables[table].fd, key, value)
+    judged = [plane.run(frame) for frame in FRAMES]
+    assert judged == ["pass", "drop", "drop"]
+    damage(plane)
     strays = plane.delete_strays()
     repair = difference(plane.tables(), wanted)
-    assert strays + rows_in(repair) == 1
+    assert strays + rows_in(repair) > 0
     plane.apply(repair)
     assert plane.tables() == wanted
-    assert [len(list(plane._tables[name].items())) for name in ROWS] == [1, 1, 1, 1]
+    assert [plane.run(frame) for frame in FRAMES] == judged
     assert not plane.delete_strays()
-
-
-@pytest.mark.parametrize(
-    "offset", [4, 8 + 15 * 8, 8 + 16 * 8 + 4], ids=["gateway_count", "last service", "gateways[1]"]
-)
-def test_what_the_kernel_reads_beyond_the_counts_is_repaired(offset: int, plane: DataPlane) -> None:
-    """The program looks at all sixteen slots of struct pg_target, whatever the counts say."""
-    wanted = site(host(1))
-    plane.apply(difference(plane.tables(), wanted))
-    addresses = plane._tables["addresses"]
-    ((key, value),) = ((bytes(key), bytes(value)) for key, value in addresses.items())
-    syscalls.update(addresses.fd, key, value[:offset] + b"\x02" + value[offset + 1 :])
-    repair = difference(plane.tables(), wanted)
-    assert rows_in(repair) == 1
-    plane.apply(repair)
-    assert [bytes(value) for _, value in addresses.items()] == [value]
 
 
 def test_full_gateways(plane: DataPlane) -> None:

@@ -100,7 +100,7 @@ def test_settings_that_cannot_be_seen_are_passed_over() -> None:
 @pytest.mark.parametrize(
     ("free", "is_there", "level"),
     [
-        (200 * MIB, False, "warning"),
+        (170 * MIB, False, "warning"),
         (64 * MIB, True, "ok"),
         (300 * MIB, False, "note"),
         (4096 * MIB, False, "ok"),

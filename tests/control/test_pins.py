@@ -158,7 +158,7 @@ def test_a_pin_makes_no_program_ours(bpffs: Path) -> None:
         syscalls.pin(private.program_fd, directory / f"program-{private.program_id}")
         assert not programs.is_ours(private.program_id)
         programs.keep(private.program_fd)
-        fd = syscalls.open_pinned(directory / "hosts")
+        fd = syscalls.open_pinned(directory / "overflow")
         syscalls.pin(fd, directory / f"program-{plane.program_id}")
         os.close(fd)
         assert programs.is_ours(plane.program_id)
@@ -175,11 +175,11 @@ def test_sets_are_asked_for_where_there_is_no_bpffs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "other", "why"),
     [
-        ("hosts", "hosts", "max_entries is 9, not 8"),
-        ("hosts", "addresses", "key_size is 20, not 24"),
-        ("hosts", "prefixes", "type is 11, not 1"),
-        ("clock", "counters", "type is 6, not 2"),
-        ("counters", "clock", "value_size is 8, not 160"),
+        ("entries", "entries", "max_entries is 48, not 32"),
+        ("overflow", "buckets", "type is 2, not 1"),
+        ("buckets", "entries", "value_size is 48, not 64"),
+        ("root", "counters", "type is 6, not 2"),
+        ("counters", "root", "type is 2, not 6"),
     ],
 )
 def test_pinned_map_of_another_shape(name: str, other: str, why: str, bpffs: Path) -> None:
@@ -197,11 +197,11 @@ def test_pinned_map_of_another_shape(name: str, other: str, why: str, bpffs: Pat
 def test_pinned_program_in_place_of_a_map(bpffs: Path) -> None:
     with DataPlane.pinned(bpffs, SIZES) as plane:
         directory = pins.set_dir(bpffs, SIZES)
-        (directory / "hosts").unlink()
-        syscalls.pin(plane.program_fd, directory / "hosts")
+        (directory / "overflow").unlink()
+        syscalls.pin(plane.program_fd, directory / "overflow")
         # Whose program this is can still be told.
         assert pins.Programs(bpffs).is_ours(plane.program_id)
-    with pytest.raises(DataPlaneError, match=r"hosts: .*not a map"):
+    with pytest.raises(DataPlaneError, match=r"overflow: .*not a map"):
         DataPlane.pinned(bpffs, SIZES)
 
 
@@ -216,8 +216,8 @@ def test_set_cut_off_half_made_is_made_again(bpffs: Path) -> None:
     directory = pins.set_dir(bpffs, SIZES)
     fresh = pins.new_dir(directory)
     with DataPlane.pinned(bpffs, OTHER_SIZES) as other:
-        fd = syscalls.open_pinned((other.pin_dir or bpffs) / "hosts")
-        syscalls.pin(fd, fresh / "hosts")
+        fd = syscalls.open_pinned((other.pin_dir or bpffs) / "overflow")
+        syscalls.pin(fd, fresh / "overflow")
         os.close(fd)
     with DataPlane.pinned(bpffs, SIZES) as plane:
         assert not plane.adopted
@@ -269,7 +269,7 @@ def test_name_follows_layout_and_sizes(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(headers, "PROGRAM", copy)
     copy.write_text(program + "\n/* more */\n")
     assert pins.set_dir(tmp_path, SIZES) == name
-    changed = program.replace('"array", __u32, __u64, clock', '"hash", __u32, __u64, clock')
+    changed = program.replace('"array", __u32, struct pg_line', '"hash", __u32, struct pg_line')
     assert changed != program
     copy.write_text(changed)
     assert pins.set_dir(tmp_path, SIZES) != name

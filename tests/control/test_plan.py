@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from control.errors import DataPlaneError, MapFullError
 from control.model import (
+    NUMBERS_MAX,
     Allowlist,
     Entry,
     Gateway,
@@ -98,7 +99,10 @@ def test_gateways_share_an_address() -> None:
         {},
         NOW_NS,
     )
-    assert shared.targets[ip_address("198.51.100.1")] == Target(((IKE, 2), (WIREGUARD, 1)))
+    assert shared.targets[ip_address("198.51.100.1")] == Target(
+        ((IKE, 2), (WIREGUARD, 1)), later=NUMBERS_MAX
+    )
+    assert shared.targets[ip_address("198.51.100.2")] == Target(((WIREGUARD, 1),))
     assert len(shared.targets) == 4
 
 

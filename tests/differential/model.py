@@ -105,18 +105,15 @@ def judge(
         if all(service.protocol != shown.protocol for service in offered):
             return of_no_single_service(here, "unprotected", None, now, Why.FRAGMENT_OF_NO_SERVICE)
         # "registered if the source is registered at any gateway on the address, else expired or
-        # unregistered". Read as: expired if it is so at any. The peer named is that of the lowest
-        # gateway number with this verdict and a peer to name.
-        found = [standing(gateway, peers, source, now) for gateway in here]
-        word = next(w for w in ("registered", "expired", "unregistered") if w in dict(found))
-        named = next((peer for w, peer in found if w == word and peer is not None), None)
+        # unregistered". Read as: the peers of all of them are as those of one.
+        word, named = standing(here, peers, source, now)
         return of_no_single_service(here, word, named, now, Why.FRAGMENT_WITHOUT_PORTS)
 
     gateway = offered.get(Service(shown.protocol, shown.port))
     if gateway is None:
         why = Why.NO_SERVICE if shown.first else Why.FRAGMENT_OF_NO_SERVICE
         return of_no_single_service(here, "unprotected", None, now, why)
-    standing_there, peer = standing(gateway, peers, source, now)
+    standing_there, peer = standing([gateway], peers, source, now)
     why = Why.SERVICE if shown.first else Why.FRAGMENT_OF_SERVICE
     return decided(standing_there, gateway.name, peer, enforces(gateway, now), why)
 
@@ -246,18 +243,19 @@ def half(data: bytes, at: int) -> int:
 
 
 def standing(
-    gateway: Gateway, peers: Sequence[Peer], source: Address, now: datetime
+    gateways: Sequence[Gateway], peers: Sequence[Peer], source: Address, now: datetime
 ) -> tuple[str, int | None]:
-    """How `source` stands at `gateway`, and the peer named.
+    """How `source` stands at any of `gateways`, and the peer named.
 
     "Registered if *any* peer that covers it is inside its validity", else expired if one has
     ended, else unregistered ("not registered there, or not yet valid"). "The peer named for a
     packet is the longest prefix's, of several the lowest id": whether or not its own window holds.
     """
+    names = {gateway.name for gateway in gateways}
     covering = [
         (-prefix.prefixlen, peer.id, peer.valid)
         for peer in peers
-        if peer.gateway == gateway.name
+        if peer.gateway in names
         for prefix in peer.sources
         if source in prefix
     ]

@@ -1,0 +1,164 @@
+"""What is guarded: addresses with their services, gateways with their windows.
+
+It stands twice in the maps. A change is written whole into the half that is not in force, which
+one store then puts in force: a packet sees all of it or nothing.
+"""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from control import syscalls
+from control.arrays import BpfArray, Rows, in_order
+from control.errors import DataPlaneError, MapFullError
+from control.hashing import Column, hash_address
+from control.maps import CType
+from control.model import GatewayRow, Target
+from control.rows import (
+    fill_address,
+    gateway_value,
+    read_address,
+    read_gateway,
+    read_target,
+    target_value,
+)
+from policy.prefixes import Address
+
+_PLACE_BITS = np.uint64(16)
+_SLOTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Types:
+    """ctypes of the values."""
+
+    target: CType
+    gateway: CType
+
+
+class Guard:
+    """Both halves, and the word that says which is in force."""
+
+    def __init__(self, arrays: dict[str, BpfArray], types: Types) -> None:
+        self._root = arrays["root"].rows
+        self._lines = arrays["addresses"].rows["word"]
+        self._targets = arrays["targets"].rows
+        self._gateways = arrays["gateways"].rows
+        self._types = types
+        self.addresses_max = len(self._targets) // 2
+        self.gateways_max = len(self._gateways) // 2 - 1
+
+    def gateways(self) -> dict[int, GatewayRow]:
+        """Every gateway by its number, those removed among them."""
+        rows = self._half_of(self._gateways)
+        used = np.flatnonzero((rows["name"] != b"").any(axis=1))
+        return {
+            int(number): read_gateway(self._types.gateway.from_buffer_copy(rows[number]))
+            for number in used
+        }
+
+    def targets(self) -> dict[Address, Target]:
+        """Those that packets can find. One that is not as we write it has no services."""
+        found: dict[Address, Target] = {}
+        targets = self._half_of(self._targets)
+        lines = self._half_of(self._lines)
+        for line, slots in enumerate(lines):
+            for slot in slots[: int(np.argmin(slots != 0)) if not slots.all() else _SLOTS]:
+                place = int(slot & np.uint64(0xFFFF))
+                if not 0 < place <= len(targets):
+                    continue
+                record = self._types.target.from_buffer_copy(targets[place - 1])
+                try:
+                    address = read_address(record.address)
+                except ValueError:
+                    continue
+                hashes = self._hashes([address], int(self._root["guard"][0]))
+                if self._line(hashes)[0] == line and (hashes[0] ^ slot) >> _PLACE_BITS == 0:
+                    target = read_target(record)
+                    whole = target_value(self._types.target, address, target) == bytes(record)
+                    found[address] = target if whole else Target(())
+        return found
+
+    def mend(self) -> int:
+        """Take out slots that lead to no target; how many."""
+        targets = self.targets()
+        strays = int(np.count_nonzero(self._half_of(self._lines))) - len(targets)
+        if strays:
+            self.hold(self.gateways(), targets)
+        return strays
+
+    def refusal(
+        self, gateways: Mapping[int, GatewayRow], targets: Mapping[Address, Target]
+    ) -> DataPlaneError | None:
+        """The error for what `hold` has no room for."""
+        if (highest := max(gateways, default=0)) > self.gateways_max:
+            return MapFullError("gateways", self.gateways_max, highest, "max_gateways")
+        if len(targets) > self.addresses_max:
+            return DataPlaneError(
+                f"{len(targets)} gateway addresses: a router carries at most "
+                f"{self.addresses_max}; spread the gateways over more routers"
+            )
+        return None
+
+    def hold(self, gateways: Mapping[int, GatewayRow], targets: Mapping[Address, Target]) -> None:
+        """Make this what is guarded, at once; what has no room is left out."""
+        gateways = {n: row for n, row in gateways.items() if n <= self.gateways_max}
+        targets = dict(list(targets.items())[: self.addresses_max])
+        syscalls.grace_period()
+        half = 1 - self._half()
+        self._write_gateways(half, gateways)
+        rows = np.zeros(self.addresses_max, self._targets.dtype)
+        for i, (address, target) in enumerate(targets.items()):
+            value = target_value(self._types.target, address, target)
+            rows[i] = np.frombuffer(value, rows.dtype)[0]
+        self._targets[half * len(rows) : (half + 1) * len(rows)] = rows
+        seed, lines = self._lines_of(half, list(targets))
+        self._lines[half * len(lines) : (half + 1) * len(lines)] = lines
+        in_order()
+        self._root["guard"][0] = seed
+
+    def _write_gateways(self, half: int, gateways: Mapping[int, GatewayRow]) -> None:
+        rows = np.zeros(self.gateways_max + 1, self._gateways.dtype)
+        for number, row in gateways.items():
+            value = gateway_value(self._types.gateway, row)
+            rows[number] = np.frombuffer(value, rows.dtype)[0]
+        self._gateways[half * len(rows) : (half + 1) * len(rows)] = rows
+
+    def _lines_of(self, half: int, addresses: list[Address]) -> tuple[int, Rows]:
+        """A seed under which every address finds a slot of its own, and the lines."""
+        count = self.addresses_max
+        while True:
+            seed = secrets.randbits(63) << 1 | half
+            hashes = self._hashes(addresses, seed)
+            at, tags = self._line(hashes), hashes >> _PLACE_BITS
+            fullest = np.bincount(at, minlength=1).max()
+            if len(np.unique(tags)) == len(tags) and fullest <= _SLOTS:
+                break
+        lines = np.zeros((count, _SLOTS), np.uint64)
+        used = np.zeros(count, np.int64)
+        for i, line in enumerate(at):
+            lines[line, used[line]] = tags[i] << _PLACE_BITS | np.uint64(i + 1)
+            used[line] += 1
+        return seed, lines
+
+    def _hashes(self, addresses: list[Address], seed: int) -> Column:
+        words = np.zeros((len(addresses), 5), np.uint64)
+        record = self._types.target().address
+        for i, address in enumerate(addresses):
+            fill_address(record, address)
+            words[i] = (record.family, *record.word)
+        high = words[:, 1] << np.uint64(32) | words[:, 2]
+        low = words[:, 3] << np.uint64(32) | words[:, 4]
+        return hash_address(high, low, words[:, 0], seed)
+
+    def _line(self, hashes: Column) -> Rows:
+        return (hashes >> np.uint64(40) & np.uint64(self.addresses_max - 1)).astype(np.int64)
+
+    def _half(self) -> int:
+        return int(self._root["guard"][0]) & 1
+
+    def _half_of(self, rows: Rows) -> Rows:
+        size = len(rows) // 2
+        return rows[self._half() * size : (self._half() + 1) * size]

@@ -1,0 +1,88 @@
+"""Names and hashes of sources, in columns: the counterpart of bpf/sources.h.
+
+Columns are uint64 arrays of one length. IPv4 stands in the second number of a name; the first
+bit behind a prefix is set in its name. Numbers wrap as the kernel's do.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Column = NDArray[np.uint64]
+
+GATEWAY_BITS = 13
+HASH_BITS = GATEWAY_BITS + 32
+HOSTS4, PREFIXES4, HOSTS6, PREFIXES6 = range(4)
+CLASSES = (HOSTS4, PREFIXES4, HOSTS6, PREFIXES6)
+
+USED = np.uint64(1 << (HASH_BITS + 2))
+SURELY_SHIFT = np.uint64(48)
+SURELY_FOREVER = 0xFFFF
+SURELY_UNIT = np.uint64(46)
+
+HAS_HOSTS4 = np.uint64(1 << 31)
+HAS_HOSTS6 = np.uint64(1 << 63)
+
+_HASH_MASK = np.uint64((1 << HASH_BITS) - 1)
+_32 = np.uint64(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """What `root` holds: four numbers, of which the second and the third are odd."""
+
+    words: Column
+
+    def hash(self, kind: int, gateway: Column, high: Column, low: Column) -> Column:
+        """HASH_BITS bits; of an IPv4 key a permutation."""
+        s = self.words
+        if kind in (HOSTS4, PREFIXES4):
+            h: Column = ((gateway << _32 | low) ^ s[0]) * s[1] & _HASH_MASK
+            h ^= h >> np.uint64(23)
+            h = h * s[2] & _HASH_MASK
+            h ^= h >> np.uint64(22)
+            return h
+        h = (high ^ s[0]) * s[1]
+        h ^= h >> _32
+        h = (h ^ low ^ gateway * s[3]) * s[2]
+        h ^= h >> np.uint64(29)
+        h *= s[1]
+        h >>= np.uint64(64 - HASH_BITS)
+        return h
+
+    def hash_head(self, gateway: Column, head: Column) -> Column:
+        """32 bits, for the cell of `lengths`."""
+        h: Column = ((gateway << _32 | head) ^ self.words[3]) * self.words[1]
+        h ^= h >> _32
+        h *= self.words[2]
+        h >>= _32
+        return h
+
+
+def hash_address(high: Column, low: Column, family: Column, seed: int) -> Column:
+    """Of destinations; the columns hold words as the kernel loads them, not in network order."""
+    h: Column = (high ^ np.uint64(seed)) * np.uint64(0x9E3779B97F4A7C15)
+    h ^= h >> _32
+    h = (h ^ low ^ family) * np.uint64(0xD6E8FEB86659FD93)
+    return h ^ h >> _32
+
+
+def lowest_bit(column: Column) -> Column:
+    return column & (~column + np.uint64(1))
+
+
+def lengths_of(kind: int, high: Column, low: Column) -> tuple[Column, Column, Column]:
+    """For names of one class: head, and the bits of `lengths` in its two numbers."""
+    none = np.zeros_like(low)
+    if kind == HOSTS4:
+        return low >> np.uint64(16), none, np.full_like(low, HAS_HOSTS4)
+    if kind == HOSTS6:
+        return high >> _32, np.full_like(low, HAS_HOSTS6), none
+    if kind == PREFIXES4:
+        bit = lowest_bit(low)
+        short = bit > np.uint64(1 << 15)
+        return np.where(short, none, low >> np.uint64(16)), none, bit
+    bit_high = np.where(low == 0, lowest_bit(high), none)
+    short = bit_high > np.uint64(1 << 31)
+    return np.where(short, none, high >> _32), bit_high, lowest_bit(low)
