@@ -1,17 +1,16 @@
 """One BPF map: read whole, written and deleted in batches where the kernel has them."""
 
 import errno
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from ctypes import sizeof
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from control import syscalls
 from control.errors import DataPlaneError
 
 CType = Any  # a ctypes class that bcc built from peergate.h
 Record = Any  # what it makes
-K = TypeVar("K")
 
 _AT_ONCE = 4096
 _NO_BATCHES = (syscalls.ENOTSUPP, errno.EINVAL, errno.EOPNOTSUPP)
@@ -44,26 +43,6 @@ class BpfMap:
             if error.errno not in _NO_BATCHES:
                 raise self._failed("read", error) from None
             yield from self.items_one_by_one()
-
-    def rows(self, read_key: Callable[[Record], K]) -> Iterator[tuple[K, Record]]:
-        """All entries, keys read, but those for whose keys `read_key` raises ValueError."""
-        for key, value in self.items():
-            try:
-                read = read_key(key)
-            except ValueError:
-                continue
-            yield read, value
-
-    def delete_strays(self, read_key: Callable[[Record], object]) -> int:
-        """Delete the entries that `rows` leaves out; how many."""
-        strays: list[bytes] = []
-        for key, _ in self.items():
-            try:
-                read_key(key)
-            except ValueError:
-                strays.append(bytes((self.key * 1)(key)))
-        self.delete(strays)
-        return len(strays)
 
     def write(self, rows: Sequence[tuple[bytes, bytes]]) -> int:
         """Write the rows in order; how many, which is fewer only where the map is full."""

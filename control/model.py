@@ -108,7 +108,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Value of `hosts` and `prefixes`: the window that counts now or next."""
+    """Value of `entries`: the window that counts now or next."""
 
     peer: int
     prefix_length: int
