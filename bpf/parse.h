@@ -26,6 +26,7 @@
 #define PG_HEADERS_END	  1024
 #define PG_EXTENSIONS_MAX 8
 #define PG_TAGS_MAX	  2
+#define PG_FRAMING_MAX	  64
 #define PG_PORTS_SIZE	  4
 #define PG_EXTENSION_SIZE 8 /* the least that any extension header has */
 
@@ -66,8 +67,9 @@ struct pg_ports {
 struct pg_cursor {
 	const __u8 *start;
 	const __u8 *frame_end;
-	__u64 at;  /* the next byte */
-	__u64 end; /* where the packet ends by its own account; may lie beyond the frame */
+	__u64 at;   /* the next byte */
+	__u64 end;  /* where the packet ends by its own account; may lie beyond the frame */
+	__u64 zero; /* what the verifier does not know to be zero */
 };
 
 /* What a packet says of itself at fixed places, readable whatever else is broken. */
@@ -86,8 +88,9 @@ struct pg_upper {
 };
 
 static __always_inline void pg_cursor_start(struct pg_cursor *cursor, const void *start,
-					    const void *frame_end)
+					    const void *frame_end, __u64 zero)
 {
+	cursor->zero = zero;
 	cursor->start = start;
 	cursor->frame_end = frame_end;
 	cursor->at = 0;
@@ -129,7 +132,7 @@ static __always_inline const void *pg_take(struct pg_cursor *cursor, __u64 size)
 /* Steps over `size` bytes, which must all be there. */
 static __always_inline _Bool pg_skip(struct pg_cursor *cursor, __u64 size)
 {
-	cursor->at += size;
+	cursor->at = (cursor->at + size) ^ cursor->zero;
 	if (cursor->at > PG_HEADERS_END || cursor->at > cursor->end)
 		return 0;
 	return cursor->start + cursor->at <= cursor->frame_end;
@@ -217,7 +220,10 @@ static __always_inline _Bool pg_parse_addresses(struct pg_cursor *cursor, struct
 
 	if (!pg_parse_framing(cursor, &ethertype))
 		return 0;
-	pg_cursor_start(cursor, cursor->start + cursor->at, cursor->frame_end);
+	cursor->at ^= cursor->zero;
+	if (cursor->at > PG_FRAMING_MAX)
+		return 0;
+	pg_cursor_start(cursor, cursor->start + cursor->at, cursor->frame_end, cursor->zero);
 	if (ethertype == __cpu_to_be16(ETH_P_IP)) {
 		ipv4 = pg_peek(cursor, sizeof(*ipv4));
 		if (!ipv4)

@@ -36,14 +36,30 @@ struct pg_line {
 	__u64 word[8];
 };
 
-/* Value of `root`, one element: what every packet needs, in one line. */
+/* The buckets of one class of sources: 2^bits from the first on, and four times as many entries. */
+struct pg_room {
+	__u32 first;
+	__u32 bits;
+};
+
+#define PG_CLASSES 4
+
+/*
+ * Value of `root`, one element: what every packet needs, in two lines. How large the other
+ * arrays are stands here, so that the program is the same for all sizes.
+ */
 struct pg_root {
 	__u64 guard;	 /* what is guarded: the half in force (bit 0), and the addresses' seed */
 	__u64 clock;	 /* UTC less the monotonic clock, ns */
-	__u64 secret[4]; /* of the sources' hashes, for as long as the maps live; 1 and 2 are odd */
+	__u64 secret[4]; /* of the sources' hashes, while the maps live; 1 and 2 are odd */
 	__u64 zero;	 /* what the verifier does not know to be zero */
 	__u8 tick;	 /* the time, coarsely, for last seen; 0 is never */
-	__u8 pad[7];
+	__u8 addresses_bits; /* of the lines in one half of `addresses`, and of its targets */
+	__u8 cells4_bits;    /* of the cells of `lengths4` */
+	__u8 cells6_bits;
+	__u32 gateways; /* rows in one half of `gateways` */
+	struct pg_room rooms[PG_CLASSES];
+	__u64 pad[4];
 };
 
 /*
@@ -213,7 +229,7 @@ struct pg_head {
 _Static_assert(sizeof(struct pg_address) == 20, "pg_address");
 _Static_assert(sizeof(struct pg_service) == 8, "pg_service");
 _Static_assert(sizeof(struct pg_line) == 64, "pg_line");
-_Static_assert(sizeof(struct pg_root) == 64, "pg_root");
+_Static_assert(sizeof(struct pg_root) == 128, "pg_root");
 _Static_assert(sizeof(struct pg_target) == 224, "pg_target");
 _Static_assert(sizeof(struct pg_gateway) == 80, "pg_gateway");
 _Static_assert(sizeof(struct pg_key) == 24, "pg_key");

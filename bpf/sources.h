@@ -1,30 +1,35 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * How a source is found in the tables of peergate.h: names, hashes, places. Pure C without
- * map calls; control/hashing.py is its counterpart, and a test holds both equal.
+ * How a source is found in the tables of peergate.h: names, hashes, places, and the search. Pure C
+ * without map calls, so that it compiles on the host too. control/hashing.py and control/sources.py
+ * are the counterpart that writes; a test holds both against each other.
  *
- * Bits of a class's buckets (PG_HOSTS4_BITS and so on) come as compiler flags.
+ * Who includes this gives access to the tables: each function returns the element with this
+ * number, or NULL; pg_overflow_of() the one under this key.
  */
 #ifndef PEERGATE_SOURCES_H
 #define PEERGATE_SOURCES_H
 
 #include <linux/types.h>
+#include <linux/stddef.h>
 #include <asm/byteorder.h>
 
 #include "peergate.h"
 
-#define PG_HASH_MASK ((1ULL << PG_HASH_BITS) - 1)
+static __always_inline const struct pg_lengths4 *pg_lengths4_at(__u32 at);
+static __always_inline const struct pg_lengths6 *pg_lengths6_at(__u32 at);
+static __always_inline const struct pg_filter *pg_filter_at(__u32 at);
+static __always_inline struct pg_bucket *pg_bucket_at(__u32 at);
+static __always_inline struct pg_entry *pg_entry_at(__u32 at);
+static __always_inline struct pg_entry *pg_overflow_of(const struct pg_key *key);
 
-/* Where the next class's buckets begin; entries are four times as many. */
-#define PG_PREFIXES4_FIRST     (1U << PG_HOSTS4_BITS)
-#define PG_HOSTS6_FIRST	       (PG_PREFIXES4_FIRST + (1U << PG_PREFIXES4_BITS))
-#define PG_PREFIXES6_FIRST     (PG_HOSTS6_FIRST + (1U << PG_HOSTS6_BITS))
-#define PG_BUCKETS	       (PG_PREFIXES6_FIRST + (1U << PG_PREFIXES6_BITS))
-#define PG_ENTRIES_OF(n)       ((n)*4)
-#define PG_LINES_OF(n, in_one) (((n) + (in_one)-1) / (in_one))
+#define PG_HASH_MASK ((1ULL << PG_HASH_BITS) - 1)
 
 #define PG_HAS_HOSTS4 (1U << 31)
 #define PG_HAS_HOSTS6 (1ULL << 63)
+
+/* How many lengths a prefix may have: IPv6, from 16 to 127. */
+#define PG_LENGTHS_MAX 112
 
 /* Where an entry of one class may stand. */
 struct pg_place {
@@ -33,6 +38,27 @@ struct pg_place {
 	__u64 mask; /* which are these */
 	__u32 bits; /* what its word in `filter` has set */
 };
+
+/* What the tables say of a source: where its entry stands, in `entries` counted from 1. */
+#define PG_NOWHERE   0
+#define PG_OVERFLOWN (~0U)
+
+struct pg_found {
+	struct pg_key key;
+	__u32 at;     /* PG_NOWHERE: not registered; PG_OVERFLOWN: in `overflow`, by its key */
+	__u32 bucket; /* and the slot there, if it has one */
+	__u32 slot;
+	__u32 surely; /* until when it is valid, whatever the entry says; in units */
+};
+
+/*
+ * The same number, of which the verifier knows nothing any more. Paths that differ only in
+ * such numbers are one to it: else it would follow the rest of the program for each.
+ */
+static __always_inline __u64 pg_forgotten(const struct pg_root *root, __u64 number)
+{
+	return number ^ root->zero;
+}
 
 static __always_inline __u64 pg_hash_address(const struct pg_address *address, __u64 seed)
 {
@@ -75,15 +101,175 @@ static __always_inline __u32 pg_hash_head(const struct pg_root *root, __u32 gate
 	return (hash ^ hash >> 32) * root->secret[2] >> 32;
 }
 
-static __always_inline void pg_place_of(struct pg_place *place, __u64 hash, __u32 first, int bits)
+static __always_inline void pg_place_of(struct pg_place *place, __u64 hash,
+					const struct pg_room *room)
 {
-	int rest = PG_HASH_BITS - bits;
-	__u64 remainder = hash & ((1ULL << rest) - 1);
+	place->bucket = room->first + (hash >> (PG_HASH_BITS - room->bits));
+	place->mask = (PG_USED << 1) - (1ULL << (room->bits + 2));
+	place->slot = PG_USED | (hash << (room->bits + 2) & place->mask);
+	place->bits = 1U << (hash & 31) | 1U << (hash >> 5 & 31);
+}
 
-	place->bucket = first + (hash >> rest);
-	place->slot = PG_USED | remainder << (bits + 2);
-	place->mask = (PG_USED << 1) - (1ULL << (bits + 2));
-	place->bits = 1U << (remainder & 31) | 1U << (remainder >> 5 & 31);
+static __always_inline _Bool pg_same(const struct pg_key *a, const struct pg_key *b)
+{
+	return !((a->name[0] ^ b->name[0]) | (a->name[1] ^ b->name[1]) | (a->gateway ^ b->gateway));
+}
+
+/* The slot with this place's hash, or PG_SLOTS. */
+static __always_inline __u32 pg_slot_of(const struct pg_root *root, const struct pg_bucket *bucket,
+					const struct pg_place *place, __u64 *slot)
+{
+	int i;
+
+#pragma unroll
+	for (i = 0; i < PG_SLOTS; i++) {
+		*slot = bucket->slot[i];
+		if ((*slot & place->mask) == place->slot)
+			break;
+	}
+	return pg_forgotten(root, i);
+}
+
+/* Whether the key in `found` is there, by its hash. Most end at the filter. */
+static __always_inline _Bool pg_probe(const struct pg_root *root, __u64 hash,
+				      struct pg_found *found)
+{
+	const struct pg_room *room = &root->rooms[found->key.class & (PG_CLASSES - 1)];
+	const struct pg_bucket *bucket;
+	const struct pg_filter *words;
+	const struct pg_entry *entry;
+	struct pg_place place;
+	__u64 slot = 0;
+	__u32 at, i;
+
+	pg_place_of(&place, hash, room);
+	words = pg_filter_at(place.bucket / 16);
+	if (!words || place.bits & ~words->word[place.bucket % 16])
+		return 0;
+	bucket = pg_bucket_at(place.bucket);
+	if (!bucket)
+		return 0;
+	i = pg_slot_of(root, bucket, &place, &slot);
+	at = room->first * 4 + (__u32)(slot & ~place.mask);
+	/* Of IPv4 the slot says it all: its entry's line is not touched. */
+	if (i < PG_SLOTS && found->key.class >= PG_HOSTS6) {
+		entry = pg_entry_at(at);
+		if (!entry || !pg_same(&entry->key, &found->key))
+			i = PG_SLOTS;
+	}
+	if (i < PG_SLOTS) {
+		found->at = at + 1;
+		found->bucket = place.bucket;
+		found->slot = i;
+		found->surely = slot >> PG_SURELY_SHIFT;
+		return 1;
+	}
+	if (!bucket->overflowed || !pg_overflow_of(&found->key))
+		return 0;
+	found->at = pg_forgotten(root, PG_OVERFLOWN);
+	return 1;
+}
+
+static __always_inline _Bool pg_probe_key(const struct pg_root *root, struct pg_found *found)
+{
+	const struct pg_key *key = &found->key;
+
+	if (key->class < PG_HOSTS6)
+		return pg_probe(root, pg_hash4(root, key->gateway, key->name[1]), found);
+	return pg_probe(root, pg_hash6(root, key->gateway, key->name[0], key->name[1]), found);
+}
+
+/* Adds the lengths that the cell of this head has. */
+static __always_inline void pg_cell4(const struct pg_root *root, __u32 gateway, __u32 head,
+				     __u64 *lengths)
+{
+	__u32 cell = pg_hash_head(root, gateway, head) & ((1U << root->cells4_bits) - 1);
+	const struct pg_lengths4 *line = pg_lengths4_at(cell / 16);
+
+	if (line)
+		lengths[1] |= line->cell[cell % 16];
+}
+
+static __always_inline void pg_cell6(const struct pg_root *root, __u32 gateway, __u32 head,
+				     __u64 *lengths)
+{
+	__u32 cell = pg_hash_head(root, gateway, head) & ((1U << root->cells6_bits) - 1);
+	const struct pg_lengths6 *line = pg_lengths6_at(cell / 4);
+
+	if (!line)
+		return;
+	lengths[0] |= line->cell[cell % 4 * 2];
+	lengths[1] |= line->cell[cell % 4 * 2 + 1];
+}
+
+/* From the longest prefix to the shortest, in the lengths that there are. */
+static __always_inline void pg_find_prefix(const struct pg_root *root, __u64 high, __u64 low,
+					   __u64 *lengths, struct pg_found *found)
+{
+	__u64 behind;
+	int i;
+
+#pragma clang loop unroll(disable)
+	for (i = 0; i < PG_LENGTHS_MAX; i++) {
+		if (lengths[1]) {
+			behind = lengths[1] & -lengths[1];
+			lengths[1] ^= behind;
+			low &= -behind;
+			found->key.name[1] = low | behind;
+		} else if (lengths[0]) {
+			behind = lengths[0] & -lengths[0];
+			lengths[0] ^= behind;
+			high &= -behind;
+			found->key.name[0] = high | behind;
+			found->key.name[1] = 0;
+		} else {
+			return;
+		}
+		if (pg_probe_key(root, found))
+			return;
+	}
+}
+
+/* The longest prefix at this gateway that covers the source. */
+static __always_inline void pg_find_source(const struct pg_root *root, __u32 gateway,
+					   const struct pg_address *source, struct pg_found *found)
+{
+	__u64 lengths[2] = {0, 0};
+	__u64 high = 0, low, hosts;
+	__u32 class;
+
+	found->at = PG_NOWHERE;
+	found->bucket = pg_forgotten(root, 0);
+	found->slot = pg_forgotten(root, 0);
+	found->surely = pg_forgotten(root, 0);
+	found->key.gateway = gateway;
+	if (source->family == __cpu_to_be32(4)) {
+		low = __be32_to_cpu(source->word[0]);
+		pg_cell4(root, gateway, low >> (32 - PG_HEAD_BITS4), lengths);
+		pg_cell4(root, gateway, 0, lengths);
+		hosts = lengths[1] & PG_HAS_HOSTS4;
+		lengths[1] ^= hosts;
+		class = pg_forgotten(root, PG_HOSTS4);
+	} else {
+		high = (__u64)__be32_to_cpu(source->word[0]) << 32 | __be32_to_cpu(source->word[1]);
+		low = (__u64)__be32_to_cpu(source->word[2]) << 32 | __be32_to_cpu(source->word[3]);
+		pg_cell6(root, gateway, high >> (64 - PG_HEAD_BITS6), lengths);
+		pg_cell6(root, gateway, 0, lengths);
+		hosts = lengths[0] & PG_HAS_HOSTS6;
+		lengths[0] ^= hosts;
+		class = pg_forgotten(root, PG_HOSTS6);
+	}
+	if (!(hosts | lengths[0] | lengths[1]))
+		return;
+	found->key.name[0] = high = pg_forgotten(root, high);
+	found->key.name[1] = low = pg_forgotten(root, low);
+	found->key.class = class;
+	if (hosts && pg_probe_key(root, found))
+		return;
+	found->key.class = class + 1;
+	lengths[0] = pg_forgotten(root, lengths[0]);
+	lengths[1] = pg_forgotten(root, lengths[1]);
+	pg_find_prefix(root, high, low, lengths, found);
 }
 
 #endif

@@ -1,42 +1,29 @@
-"""The XDP program and its maps. This module alone imports bcc.
+"""The program in the kernel, over its maps: what goes in and out, in control/model.py's words."""
 
-bcc compiles and loads the program and builds the types of the maps from bpf/peergate.h; what
-goes in and out of the maps is said in control/model.py's words.
-"""
-
-import atexit
 import errno
 import os
 import secrets
-import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from ctypes import sizeof
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
-from control import headers, loader, pins, syscalls
+from control import loader, pins, syscalls
 from control.arrays import BpfArray, open_array
 from control.errors import DataPlaneError
 from control.guard import Guard, Types
 from control.hashing import Secret
 from control.maps import BpfMap
 from control.model import Count, Difference, Entry, Explanation, GatewayRow, Sizes, Tables
+from control.program import ENTRY_POINTS, EXPLAIN, EXPLANATION, LIVE, MapShape, program
 from control.rows import entry_rows, number_key, read_entries, read_entry
 from control.sources import Sources
 
-LIVE = "peergate"
-EXPLAIN = "peergate_explain"
-TABLES = (*pins.PINNED, "explanation")
-HEAD = "head"  # where a frame's first bytes are copied to, if it comes in several buffers
-
 ACTIONS = {1: "drop", 2: "pass"}  # XDP_DROP, XDP_PASS
-Bcc = Any  # bcc has no types
 
 SHORTEST_FRAME = 14  # BPF_PROG_TEST_RUN refuses less
 LONGEST_FRAME = 2048  # and some kernels more than a page; what decides stands far before this
@@ -64,13 +51,12 @@ class DataPlane:
         try:
             loader.check_privilege()
             self.frags = frags and loader.has_frags()
-            with _compiled(sizes, self.frags) as made:
-                names = (*TABLES, HEAD) if self.frags else TABLES
-                self._tables = {name: self._table(made, name) for name in names}
-                fds = {made[name.encode()].map_fd: self._fds[name] for name in names}
-                for entry in (LIVE, EXPLAIN):
-                    code = loader.over_maps(made.dump_func(entry.encode()), fds)
-                    self._fds[entry] = loader.load(code, entry, frags=self.frags)
+            made = program(frags=self.frags)
+            self._tables = {name: self._table(name, made.shapes[name]) for name in made.shapes}
+            fds = {fd: self._fds[name] for fd, name in made.maps.items()}
+            for entry in ENTRY_POINTS:
+                code = loader.over_maps(made.code[entry], fds)
+                self._fds[entry] = loader.load(code, entry, frags=self.frags)
         except BaseException:
             self.close()
             raise
@@ -137,6 +123,8 @@ class DataPlane:
             table = self._tables[name]
             arrays[name] = open_array(name, table.fd, table.value, table.max_entries)
         self._root = arrays["root"].rows
+        for field, number in self.sizes.root().items():
+            self._root[field][0] = number
         if not self._root["secret"][0].any():
             secret = np.frombuffer(secrets.token_bytes(32), np.uint64).copy()
             secret[1:3] |= np.uint64(1)
@@ -146,7 +134,7 @@ class DataPlane:
         self._guard = Guard(arrays, types)
         self._secret = self._root["secret"][0].copy()
         overflow = self._tables["overflow"]
-        self._sources = Sources(arrays, overflow, Secret(self._secret), self.sizes.bits)
+        self._sources = Sources(arrays, overflow, Secret(self._secret), self.sizes)
 
     def tables(self) -> Tables:
         """What the maps hold now."""
@@ -234,7 +222,7 @@ class DataPlane:
         """What the explaining entry point says of `frame` as of `now_ns`; nothing is counted."""
         if len(frame) < SHORTEST_FRAME:
             return Explanation("other", drop=False, gateway=None, entry=None)
-        table = self._tables["explanation"]
+        table = self._tables[EXPLANATION]
         with self._explaining:
             table.write([(_FIRST, bytes(table.value(now=now_ns)))])
             self._run(self._fds[EXPLAIN], frame)
@@ -265,79 +253,29 @@ class DataPlane:
 
     # Set-up
 
-    def _table(self, made: Bcc, name: str) -> BpfMap:
-        """The map as compiled, pinned where it has to be; or the one pinned there."""
-        try:
-            table = made[name.encode()]
-        except OSError as error:  # bcc counts the CPUs there
-            raise DataPlaneError(
-                f"{error.filename}: cannot be read: {error.strerror}; mount sysfs at /sys"
-            ) from None
+    def _table(self, name: str, shape: MapShape) -> BpfMap:
+        """A new map, pinned where it has to be; or the one pinned there."""
+        count = self.sizes.elements()[name]
         pin = self.pin_dir / name if self.pin_dir and name in pins.PINNED else None
         if pin is None or not self.adopted:
-            self._fds[name] = os.dup(table.map_fd)
+            self._fds[name] = self._new_map(name, shape, count)
             if pin is not None:
-                pins.pin(table.map_fd, pin)
+                pins.pin(self._fds[name], pin)
         else:
-            self._fds[name] = pins.open_like(pin, table.map_fd)
-        return BpfMap(name, self._fds[name], table.Key, table.Leaf, table.max_entries)
+            wanted = (shape.type, sizeof(shape.key), shape.value_size, count, shape.flags)
+            self._fds[name] = pins.open_shaped(pin, wanted)
+        return BpfMap(name, self._fds[name], shape.key, shape.value, count)
 
-
-def _bcc() -> Bcc:
-    try:
-        from bcc import BPF  # untyped, Debian's
-    except ImportError:
-        raise DataPlaneError(
-            "Python does not find bcc: install Debian's python3-bpfcc, and run a virtual "
-            "environment of /usr/bin/python3 made with --system-site-packages"
-        ) from None
-    return BPF
-
-
-@contextmanager
-def _compiled(sizes: Sizes, frags: bool) -> Iterator[Bcc]:
-    """bcc's object: instructions, types, and maps, which go with it unless they are kept."""
-    bpf = _bcc()
-    flags = [
-        *headers.include_flags(),
-        *(f"-DPG_{name}={number}" for name, number in sizes.constants().items()),
-    ]
-    if loader.has_coarse_clock():
-        flags.append("-DPG_COARSE_CLOCK")
-    if frags:
-        flags.append("-DPG_FRAGS")
-    with headers.kernel_headers(), _stderr_held() as noise:
+    @staticmethod
+    def _new_map(name: str, shape: MapShape, count: int) -> int:
         try:
-            made = bpf(src_file=os.fsencode(headers.PROGRAM), cflags=flags)
-        except Exception as error:  # bcc raises nothing narrower
-            raise _refused(error, noise()) from None
-    # bcc would keep it to the end of the process.
-    atexit.unregister(made.cleanup)
-    try:
-        yield made
-    finally:
-        made.close()
-
-
-def _refused(error: Exception, noise: str) -> DataPlaneError:
-    """One line of what the compiler, or the kernel by bcc, wrote to standard error; the mend."""
-    said = [line.strip() for line in noise.splitlines() if line.strip()]
-    telling = [line for line in said if "error:" in line] or said[-1:] or [str(error)]
-    mend = "install the versions of peergate and python3-bpfcc that belong together"
-    if telling[0].endswith(os.strerror(errno.EPERM)):
-        mend = loader.memlock_mend() or mend
-    return DataPlaneError(f"the program could not be compiled: {telling[0]}; {mend}")
-
-
-@contextmanager
-def _stderr_held() -> Iterator[Callable[[], str]]:
-    """Hold back what C code writes to standard error; gives a function that reads it."""
-    with tempfile.TemporaryFile() as held:
-        sys.stderr.flush()
-        kept = os.dup(2)
-        os.dup2(held.fileno(), 2)
-        try:
-            yield lambda: os.pread(held.fileno(), 1 << 20, 0).decode(errors="replace")
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            return syscalls.new_map(
+                name, shape.type, sizeof(shape.key), shape.value_size, count, shape.flags
+            )
+        except OSError as error:
+            mend = "give the machine more memory, or lower max_hosts and max_prefixes"
+            if error.errno == errno.EPERM:
+                mend = loader.memlock_mend() or f"run as root, or with {loader.CAPABILITIES}"
+            raise DataPlaneError(
+                f"map {name} of {count} elements could not be made: {error.strerror}; {mend}"
+            ) from None

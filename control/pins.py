@@ -182,16 +182,19 @@ def _refused(what: str, error: OSError) -> DataPlaneError:
     return DataPlaneError(f"{what}: {error.strerror}; {mend}")
 
 
-def open_like(path: Path, like: int) -> int:
-    """A descriptor of the map pinned at `path`. Raises DataPlaneError unless it is shaped alike."""
-    wanted = syscalls.map_info(like)
+def open_shaped(path: Path, wanted: tuple[int, int, int, int, int]) -> int:
+    """A descriptor of the map pinned at `path`.
+
+    `wanted`: type, sizes of key and value, elements and flags; DataPlaneError if it has others.
+    """
+    fields = ("type", "key_size", "value_size", "max_entries", "flags")
     fd = open_pinned(path)
     try:
         found = syscalls.map_info(fd)
         wrong = [
-            f"{field} is {getattr(found, field)}, not {getattr(wanted, field)}"
-            for field in ("type", "key_size", "value_size", "max_entries", "flags")
-            if getattr(found, field) != getattr(wanted, field)
+            f"{field} is {getattr(found, field)}, not {right}"
+            for field, right in zip(fields, wanted, strict=True)
+            if getattr(found, field) != right
         ]
         if wrong:
             raise misfit(path, ", ".join(wrong))

@@ -14,9 +14,9 @@ from control.arrays import BpfArray, Rows, in_order
 from control.errors import MapFullError
 from control.hashing import CLASSES, HASH_BITS, SURELY_FOREVER, USED, Column, Secret
 from control.maps import BpfMap
+from control.model import ENTRIES_A_BUCKET, Sizes
 from policy.window import FOREVER_NS
 
-ENTRIES_A_BUCKET = 4
 _SLOTS = 7
 _CLASS_NAMES = ("IPv4 hosts", "IPv4 prefixes", "IPv6 hosts", "IPv6 prefixes")
 _FOREVER = np.uint64(FOREVER_NS)
@@ -59,7 +59,7 @@ class Sources:
     """All classes over one set of maps. `rows` are columns of struct pg_entry throughout."""
 
     def __init__(
-        self, arrays: dict[str, BpfArray], overflow: BpfMap, secret: Secret, bits: tuple[int, ...]
+        self, arrays: dict[str, BpfArray], overflow: BpfMap, secret: Secret, sizes: Sizes
     ) -> None:
         self._filter = arrays["filter"].rows["word"].reshape(-1)
         self._slots = arrays["buckets"].rows["slot"]
@@ -72,7 +72,8 @@ class Sources:
         self._overflow = overflow
         self._overflow_dtype = self._entries.dtype
         self._secret = secret
-        self._cells = (1 << cells_bits(bits[0], bits[1]), 1 << cells_bits(bits[2], bits[3]))
+        bits = sizes.bits
+        self._cells = tuple(1 << bits_ for bits_ in sizes.cells_bits)
         firsts = np.concatenate([[0], np.cumsum([1 << b for b in bits])])
         self._classes = tuple(
             Class(kind, bits[kind], int(firsts[kind]), np.empty(0, np.int64)) for kind in CLASSES
@@ -320,11 +321,6 @@ class Sources:
             place = (word & _low(table.place_bits)).astype(np.int64) + self._base(table)
             known &= self._entries["key"][np.where(known, place, 0)] == keys
         return slot, known
-
-
-def cells_bits(hosts: int, prefixes: int) -> int:
-    """Bits of the cells of `lengths`, from the bits of a family's buckets."""
-    return max(prefixes, hosts - 3)
 
 
 def _low(bits: int) -> np.uint64:

@@ -95,6 +95,15 @@ def _out(size: int) -> tuple[ctypes.Array[ctypes.c_char], int]:
     return buffer, ctypes.addressof(buffer)
 
 
+def new_map(
+    name: str, type_: int, key_size: int, value_size: int, max_entries: int, flags: int
+) -> int:
+    """A descriptor of a new map."""
+    attributes = _attributes("IIIII", type_, key_size, value_size, max_entries, flags)
+    struct.pack_into("=16s", attributes, 28, name.encode()[:15])
+    return _bpf(_MAP_CREATE, attributes)
+
+
 def lookup(fd: int, key: bytes, value_size: int) -> bytes:
     """The value under `key`; of a per-CPU map, all CPUs' values one after another."""
     _keep, key_at = _in(key)

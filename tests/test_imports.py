@@ -54,7 +54,7 @@ def test_packages_keep_apart(package: str, never: set[str]) -> None:
 @pytest.mark.parametrize(
     ("module", "only"),
     [
-        ("bcc", {"control/dataplane.py"}),
+        ("bcc", {"control/program.py"}),
         ("pyroute2", {"control/links.py", "control/devices.py"}),
     ],
 )

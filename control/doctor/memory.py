@@ -10,17 +10,22 @@ from control.doctor.finding import Finding
 from control.doctor.kernel import NO_MEMLOCK, Version
 from control.doctor.router import Router
 from control.model import Sizes
-from control.sources import ENTRIES_A_BUCKET
 
 MIB = 1 << 20
 
-# Bytes: values of the arrays, as bpf/peergate.h has them.
-_BUCKET = 64 + 4  # with its word of the filter
-_ENTRY = 48
-_TARGET = 64 + 224  # with its line of addresses
-_GATEWAY = 80
-_COUNTERS = 160  # for each CPU
-_OVERFLOW = 16  # of the hash, for each of its entries before it has any
+# Bytes of each map's elements, as bpf/peergate.h has them; of a hash, before it has entries.
+_ELEMENT = {
+    "addresses": 64,
+    "targets": 224,
+    "gateways": 80,
+    "lengths4": 64,
+    "lengths6": 64,
+    "filter": 64,
+    "buckets": 64,
+    "entries": 48,
+    "overflow": 16,
+}
+_COUNTERS = 160  # of one gateway, for each CPU
 
 # The agent itself, with the compiler in it.
 AGENT = 160 * MIB
@@ -37,13 +42,9 @@ def memory(router: Router) -> Iterator[Finding]:
 
 def room(sizes: Sizes, cpus: int) -> int:
     """Bytes that the maps take."""
-    wanted = sizes.constants()
-    buckets = sum(1 << bits for bits in sizes.bits)
-    lengths = (4 << wanted["CELLS4_BITS"]) + (16 << wanted["CELLS6_BITS"])
-    sources = buckets * (_BUCKET + ENTRIES_A_BUCKET * _ENTRY) + lengths
-    guarded = 2 * ((_TARGET << wanted["ADDRESSES_BITS"]) + (sizes.max_gateways + 1) * _GATEWAY)
-    counters = (sizes.max_gateways + 1) * _COUNTERS * cpus
-    return sources + guarded + counters + wanted["OVERFLOW_MAX"] * _OVERFLOW
+    elements = sizes.elements()
+    maps = sum(size * elements[name] for name, size in _ELEMENT.items())
+    return maps + elements["counters"] * _COUNTERS * cpus
 
 
 def meminfo(text: str) -> int:

@@ -55,7 +55,7 @@ static struct outcome parse(const uint8_t *frame, size_t size, const struct pg_t
 	uint8_t *exact = malloc(size ? size : 1);
 
 	memcpy(exact, frame, size);
-	pg_cursor_start(&cursor, exact, exact + size);
+	pg_cursor_start(&cursor, exact, exact + size, 0);
 	outcome.addressed = pg_parse_addresses(&cursor, &outcome.packet);
 	if (outcome.addressed) {
 		outcome.ip = (size_t)(cursor.start - exact);

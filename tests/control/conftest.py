@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from control.pins import ensure_bpffs
+from control.program import program
 from lab.topology import Topology
 from tests.control.edge import MNT_DETACH, Edge
 
@@ -31,3 +32,11 @@ def bpffs(tmp_path: Path) -> Iterator[Path]:
         yield path
     finally:
         ctypes.CDLL(None).umount2(os.fsencode(path), MNT_DETACH)
+
+
+@pytest.fixture
+def compiled_anew() -> Iterator[None]:
+    """The program is compiled again, for this test alone."""
+    program.cache_clear()
+    yield
+    program.cache_clear()

@@ -302,12 +302,14 @@ def test_closing_unloads() -> None:
     assert wait_until(gone, 10)
 
 
+@pytest.mark.usefixtures("compiled_anew")
 def test_missing_headers_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(headers, "SYSTEM", tmp_path)
     with pytest.raises(DataPlaneError, match="linux-libc-dev"):
         DataPlane.offline(SIZES)
 
 
+@pytest.mark.usefixtures("compiled_anew")
 @pytest.mark.parametrize(
     ("line", "said"),
     [

@@ -232,6 +232,7 @@ def test_no_set_where_none_may_be_made(bpffs: Path) -> None:
     assert pins.sets(bpffs) == []
 
 
+@pytest.mark.usefixtures("compiled_anew")
 def test_failure_leaves_no_set(bpffs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(headers, "SYSTEM", bpffs)
     with pytest.raises(DataPlaneError):

@@ -20,10 +20,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from control import devices, links, loader, syscalls
-from control.dataplane import EXPLAIN, LIVE, DataPlane, _compiled
+from control.dataplane import DataPlane
 from control.errors import ControlError
 from control.model import Sizes
 from control.pins import Programs
+from control.program import ENTRY_POINTS, LIVE, program
 from lab.netns import Namespace, veth
 from tests.control.edge import MNT_DETACH
 from tests.vm.guest.cards import join_cards
@@ -58,16 +59,17 @@ def yes(it_is: bool) -> str:
 # The verifier
 
 
-def instructions(frags: bool) -> dict[str, int]:
+def instructions(plane: DataPlane) -> dict[str, int]:
     """How many instructions the verifier processed for each entry point, as its log says."""
-    flags = syscalls.XDP_HAS_FRAGS if frags else 0
+    flags = syscalls.XDP_HAS_FRAGS if plane.frags else 0
+    made = program(frags=plane.frags)
+    fds = {fd: plane._fds[name] for fd, name in made.maps.items()}
     counted = {}
-    with _compiled(SIZES, frags) as made:
-        for entry in (LIVE, EXPLAIN):
-            code = made.dump_func(entry.encode())
-            log = syscalls.verifier_log(code, entry, flags, syscalls.LOG_STATISTICS)
-            (line,) = (line for line in log.splitlines() if line.startswith("processed "))
-            counted[entry] = int(line.split()[1])
+    for entry in ENTRY_POINTS:
+        code = loader.over_maps(made.code[entry], fds)
+        log = syscalls.verifier_log(code, entry, flags, syscalls.LOG_STATISTICS)
+        (line,) = (line for line in log.splitlines() if line.startswith("processed "))
+        counted[entry] = int(line.split()[1])
     return counted
 
 
@@ -235,7 +237,7 @@ def main() -> None:
             "longest frame of a test run": f"{longest_test_frame(plane)} bytes",
         }
         taken = on_links(plane, Programs(path))
-        counted = instructions(plane.frags)
+        counted = instructions(plane)
         if said not in (0, counted[LIVE]):
             raise SystemExit(f"the kernel says {said} instructions, its log {counted[LIVE]}")
     result = {

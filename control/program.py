@@ -1,0 +1,128 @@
+"""The XDP program as compiled, and the shapes of its maps. This module alone imports bcc.
+
+bcc compiles once in a process, and builds the types of the maps from bpf/peergate.h. The program
+is the same for maps of all sizes, so that larger ones need no compiler.
+"""
+
+import atexit
+import errno
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from control import headers, loader, pins, syscalls
+from control.errors import DataPlaneError
+from control.maps import CType
+
+LIVE = "peergate"
+EXPLAIN = "peergate_explain"
+ENTRY_POINTS = (LIVE, EXPLAIN)
+EXPLANATION = "explanation"
+HEAD = "head"  # where a frame's first bytes are copied to, if it comes in several buffers
+
+Bcc = Any  # bcc has no types
+
+
+@dataclass(frozen=True, slots=True)
+class MapShape:
+    """What a map is made as, but for its size; a per-CPU value's type is for all CPUs."""
+
+    type: int
+    flags: int
+    key: CType
+    value: CType
+    value_size: int  # bytes, of one CPU
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Instructions by entry point; `maps`: by the descriptors that stand in them."""
+
+    code: dict[str, bytes]
+    maps: dict[int, str]
+    shapes: dict[str, MapShape]
+
+
+@cache
+def program(*, frags: bool) -> Program:
+    """Compiled with what the running kernel has. Raises DataPlaneError."""
+    with _compiled(frags) as made:
+        names = [*pins.PINNED, EXPLANATION, *([HEAD] if frags else [])]
+        return Program(
+            code={entry: made.dump_func(entry.encode()) for entry in ENTRY_POINTS},
+            maps={made[name.encode()].map_fd: name for name in names},
+            shapes={name: _shape(made, name) for name in names},
+        )
+
+
+def _shape(made: Bcc, name: str) -> MapShape:
+    try:
+        table = made[name.encode()]
+    except OSError as error:  # bcc counts the CPUs there
+        raise DataPlaneError(
+            f"{error.filename}: cannot be read: {error.strerror}; mount sysfs at /sys"
+        ) from None
+    info = syscalls.map_info(table.map_fd)
+    return MapShape(info.type, info.flags, table.Key, table.Leaf, info.value_size)
+
+
+def _bcc() -> Bcc:
+    try:
+        from bcc import BPF  # untyped, Debian's
+    except ImportError:
+        raise DataPlaneError(
+            "Python does not find bcc: install Debian's python3-bpfcc, and run a virtual "
+            "environment of /usr/bin/python3 made with --system-site-packages"
+        ) from None
+    return BPF
+
+
+@contextmanager
+def _compiled(frags: bool) -> Iterator[Bcc]:
+    """bcc's object, with maps of one element, which go with it."""
+    bpf = _bcc()
+    flags = headers.include_flags()
+    if loader.has_coarse_clock():
+        flags.append("-DPG_COARSE_CLOCK")
+    if frags:
+        flags.append("-DPG_FRAGS")
+    with headers.kernel_headers(), _stderr_held() as noise:
+        try:
+            made = bpf(src_file=os.fsencode(headers.PROGRAM), cflags=flags)
+        except Exception as error:  # bcc raises nothing narrower
+            raise _refused(error, noise()) from None
+    # bcc would keep it to the end of the process.
+    atexit.unregister(made.cleanup)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def _refused(error: Exception, noise: str) -> DataPlaneError:
+    """One line of what the compiler, or the kernel by bcc, wrote to standard error; the mend."""
+    said = [line.strip() for line in noise.splitlines() if line.strip()]
+    telling = [line for line in said if "error:" in line] or said[-1:] or [str(error)]
+    mend = "install the versions of peergate and python3-bpfcc that belong together"
+    if telling[0].endswith(os.strerror(errno.EPERM)):
+        mend = loader.memlock_mend() or mend
+    return DataPlaneError(f"the program could not be compiled: {telling[0]}; {mend}")
+
+
+@contextmanager
+def _stderr_held() -> Iterator[Callable[[], str]]:
+    """Hold back what C code writes to standard error; gives a function that reads it."""
+    with tempfile.TemporaryFile() as held:
+        sys.stderr.flush()
+        kept = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield lambda: os.pread(held.fileno(), 1 << 20, 0).decode(errors="replace")
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
