@@ -64,7 +64,7 @@ async def _run(settings: Settings, policy: Path | None, tell: Tell) -> None:
         if policy is None:
             client = await stack.enter_async_context(RegistryClient.of(settings))
         started = await asyncio.to_thread(start, settings, policy)
-        stack.callback(started.gate.plane.close)
+        stack.callback(started.gate.close)
         agent = Agent(settings, policy, client, started, tell)
         stack.push_async_callback(agent.save)
         await agent.begin()
@@ -162,7 +162,7 @@ class Agent:
     async def _in_force(self) -> None:
         self._to_save.set()
         self._reporter.soon.set()
-        if not self._attached:
+        if not self._attached or self._gate.outgrown:
             await self._attach()
 
     async def _follow_file(self) -> None:
@@ -194,8 +194,9 @@ class Agent:
             self._reporter.soon.set()
         if any(uplink.attached for uplink in self._uplinks.states):
             self._attached = True
-        if everywhere and self._old_sets_may_be_there:
+        if everywhere and (self._old_sets_may_be_there or self._gate.outgrown):
             self._old_sets_may_be_there = False
+            self._gate.drop_outgrown()
             try:
                 await self._do(self._drop_old_sets)
             except ControlError as error:

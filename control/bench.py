@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from control.dataplane import DataPlane
-from control.model import Allowlist, Difference, Sizes
-from control.plan import check_room, number_gateways, resolve
+from control.model import Allowlist, Difference
+from control.plan import check_room, need_of, number_gateways, resolve
 from control.replay import Judge
 from control.settings import Settings
+from control.sizes import Limits, Sizes
 from policy.window import from_ns, to_ns
 
 
@@ -27,14 +28,8 @@ class Bench:
 def offline(allowlist: Allowlist, now: datetime) -> Iterator[Bench]:
     """Maps of its own, filled as of `now` and attached to nothing. Raises DataPlaneError."""
     tables = resolve(allowlist, {}, to_ns(now))
-    hosts = sum(source.prefixlen == source.max_prefixlen for _, source in tables.entries)
-    sizes = Sizes(
-        max_hosts=max(hosts, 1),
-        max_prefixes=max(len(tables.entries) - hosts, 1),
-        max_gateways=max(len(tables.gateways), 1),
-    )
-    check_room(tables, sizes)
-    with DataPlane.offline(sizes) as plane:
+    check_room(tables, Limits())
+    with DataPlane.offline(Sizes().grown(need_of(tables))) as plane:
         plane.apply(Difference(write=tables))
         names = number_gateways({}, (gateway.name for gateway in allowlist.gateways))
         yield Bench(plane.explain, now, {number: name for name, number in names.items()})
@@ -43,7 +38,7 @@ def offline(allowlist: Allowlist, now: datetime) -> Iterator[Bench]:
 @contextmanager
 def live(settings: Settings) -> Iterator[Bench]:
     """This router's maps as they are, changing nothing. Raises DataPlaneError."""
-    with DataPlane.pinned(settings.bpffs, settings.sizes, create=False) as plane:
+    with DataPlane.current(settings.bpffs) as plane:
         names = {number: row.name for number, row in plane.gateways().items()}
         offset = plane.clock()
         # Before an agent has set the clock, the offset is 0.

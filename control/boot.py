@@ -14,6 +14,7 @@ from control.interfaces import look
 from control.model import Allowlist
 from control.policyfile import PolicyFile, Stamp
 from control.settings import Settings
+from control.sizes import Sizes
 from control.snapshot import load_snapshot
 from policy.errors import PolicyError
 from policy.window import from_ns, to_ns
@@ -38,15 +39,15 @@ def start(settings: Settings, policy: Path | None) -> Start:
     state_dir = settings.state_dir
     _check_interfaces(settings)
     snapshot = _snapshot(state_dir)
-    plane = DataPlane.pinned(settings.bpffs, settings.sizes)
+    clock = _clock(state_dir, snapshot)
+    plane = _plane(settings)
+    gate = Gate(plane, clock, settings.limits, state_dir)
     try:
-        clock = _clock(state_dir, snapshot)
         plane.set_clock(clock.offset)
-        set_dir = pins.set_dir(settings.bpffs, settings.sizes)
-        gate = Gate(plane, clock, set_dir, state_dir)
         in_step = snapshot is not None
-        filled = plane.adopted and state.is_filled(state_dir, set_dir)
-        if plane.adopted:
+        filled = False
+        if plane.adopted and plane.pin_dir is not None:
+            filled = state.is_filled(state_dir, plane.pin_dir)
             gate.adopt(filled=filled)
         if filled:
             in_step = _in_step(state_dir, snapshot)
@@ -59,9 +60,16 @@ def start(settings: Settings, policy: Path | None) -> Start:
         if policy is not None:
             stamp = _load_file(PolicyFile(policy, state_dir), gate)
     except BaseException:
-        plane.close()
+        gate.close()
         raise
     return Start(gate, snapshot, stamp)
+
+
+def _plane(settings: Settings) -> DataPlane:
+    """What an agent before has left, or maps that grow with the first allowlist."""
+    if pins.current(settings.bpffs) is None:
+        return DataPlane.pinned(settings.bpffs, Sizes())
+    return DataPlane.current(settings.bpffs)
 
 
 def awaited(names: Iterable[str]) -> list[str]:

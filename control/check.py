@@ -15,9 +15,9 @@ from control.allowlist import from_policy
 from control.errors import ControlError, DataPlaneError
 from control.interfaces import look
 from control.lock import holder
-from control.model import Sizes
 from control.plan import check_room, resolve
 from control.settings import Settings
+from control.sizes import Sizes
 from control.snapshot import load_snapshot
 from policy.errors import PolicyError
 from policy.file import load_policy
@@ -44,10 +44,10 @@ def check(settings: Settings, policy: Path | None = None) -> list[Finding]:
 
 def program() -> Iterator[Finding]:
     try:
-        from control.dataplane import DataPlane
+        from control.dataplane import SHORTEST_FRAME, DataPlane
 
-        with DataPlane.offline(Sizes(1, 1, 1)):
-            pass
+        with DataPlane.offline(Sizes()) as plane:
+            plane.explain(bytes(SHORTEST_FRAME), 0)
     except ImportError:
         yield Finding("error", "bcc is missing: install Debian's python3-bpfcc (not PyPI's bcc)")
     except DataPlaneError as error:
@@ -131,7 +131,7 @@ def policy_file(settings: Settings, path: Path) -> Iterator[Finding]:
         return
     now = datetime.now(UTC)
     try:
-        check_room(resolve(from_policy(document, time=now), {}, to_ns(now)), settings.sizes)
+        check_room(resolve(from_policy(document, time=now), {}, to_ns(now)), settings.limits)
     except DataPlaneError as error:
         yield Finding("error", f"{path}: {error.message}")
         return

@@ -18,9 +18,10 @@ from control.errors import DataPlaneError
 from control.guard import Guard, Types
 from control.hashing import Secret
 from control.maps import BpfMap
-from control.model import Count, Difference, Entry, Explanation, GatewayRow, Sizes, Tables
-from control.program import ENTRY_POINTS, EXPLAIN, EXPLANATION, LIVE, MapShape, program
+from control.model import Count, Difference, Entry, Explanation, GatewayRow, Tables
+from control.program import EXPLAIN, EXPLANATION, LIVE, MapShape, program
 from control.rows import entry_rows, number_key, read_entries, read_entry
+from control.sizes import Sizes
 from control.sources import Sources
 
 ACTIONS = {1: "drop", 2: "pass"}  # XDP_DROP, XDP_PASS
@@ -37,30 +38,35 @@ class DataPlane:
     """A loaded program with its maps, pinned or private. Not for two threads but `explain`."""
 
     def __init__(
-        self, sizes: Sizes, pin_dir: Path | None, *, adopt: bool = False, frags: bool = True
+        self,
+        sizes: Sizes,
+        pin_dir: Path | None,
+        *,
+        adopt: bool = False,
+        frags: bool = True,
+        after: "DataPlane | None" = None,
     ) -> None:
         """`pin_dir`: where maps are pinned, or with `adopt` have been; None: they are private.
 
-        `frags`: take frames of several buffers, where the kernel has them.
+        `frags`: take frames of several buffers, where the kernel has them. `after`: whose
+        counters go on.
         """
         self.sizes = sizes
         self.pin_dir = pin_dir
         self.adopted = adopt
         self._explaining = threading.Lock()
         self._fds: dict[str, int] = {}
+        self._after = after
         try:
             loader.check_privilege()
             self.frags = frags and loader.has_frags()
             made = program(frags=self.frags)
             self._tables = {name: self._table(name, made.shapes[name]) for name in made.shapes}
-            fds = {fd: self._fds[name] for fd, name in made.maps.items()}
-            for entry in ENTRY_POINTS:
-                code = loader.over_maps(made.code[entry], fds)
-                self._fds[entry] = loader.load(code, entry, frags=self.frags)
+            self._counting = [self._tables[pins.COUNTERS], *self._counters_before()]
+            self.program_fd = self._load(LIVE)
         except BaseException:
             self.close()
             raise
-        self.program_fd = self._fds[LIVE]
         self.program_id = syscalls.program_info(self.program_fd).id
         self._set_up_arrays()
         fields = [name for name, _ in self._tables["counters"].value._type_._fields_]
@@ -74,30 +80,62 @@ class DataPlane:
         return cls(sizes, None)
 
     @classmethod
-    def pinned(cls, bpffs: Path, sizes: Sizes, *, create: bool = True) -> Self:
+    def pinned(cls, bpffs: Path, sizes: Sizes) -> Self:
         """The set of maps of this layout and these sizes, made if there is none yet.
 
-        Raises DataPlaneError: not privileged, a pin that is missing or of another shape,
-        or no set where none may be made.
+        Raises DataPlaneError: not privileged, or a pin that is missing or of another shape.
         """
         directory = pins.set_dir(bpffs, sizes)
         if directory.is_dir():
-            pins.check_whole(directory)
-            return cls(sizes, directory, adopt=True)
-        if not create:
-            raise DataPlaneError(
-                f"{directory}: no maps are pinned there; start the agent first, with the same sizes"
-            )
+            return cls._adopted(sizes, directory)
         pins.ensure_bpffs(bpffs)
+        plane = cls._new(sizes, directory, None)
+        plane.put_in_place()
+        return plane
+
+    @classmethod
+    def current(cls, bpffs: Path) -> Self:
+        """The set of maps that there is. Raises DataPlaneError where there is none."""
+        found = pins.current(bpffs)
+        if found is None:
+            raise DataPlaneError(f"{bpffs}: no maps are pinned there; start the agent first")
+        directory, sizes = found
+        return cls._adopted(sizes, directory)
+
+    @classmethod
+    def _adopted(cls, sizes: Sizes, directory: Path) -> Self:
+        pins.check_whole(directory)
+        return cls(sizes, directory, adopt=True)
+
+    @classmethod
+    def _new(cls, sizes: Sizes, directory: Path, after: "DataPlane | None") -> Self:
+        """Under the name of an unfinished set, until it is put in place."""
         fresh = pins.new_dir(directory)
         try:
-            plane = cls(sizes, fresh)
+            return cls(sizes, fresh, after=after)
         except BaseException:
             pins.remove_set(fresh)
             raise
-        fresh.rename(directory)
-        plane.pin_dir = directory
+
+    def larger(self, sizes: Sizes) -> "DataPlane":
+        """A new set beside this one, empty and not yet in place; the counters are shared."""
+        assert self.pin_dir is not None
+        plane = self._new(sizes, pins.set_dir(self.pin_dir.parent, sizes), self)
+        plane.set_clock(self.clock())
         return plane
+
+    def put_in_place(self) -> None:
+        """Give the set its name: what is in it is whole."""
+        assert self.pin_dir is not None
+        self.pin_dir = self.pin_dir.rename(
+            self.pin_dir.with_name(self.pin_dir.name.removesuffix("-new"))
+        )
+
+    def remove(self) -> None:
+        """Close it and unpin its maps; they live on while they are attached."""
+        self.close()
+        if self.pin_dir is not None:
+            pins.remove_set(self.pin_dir)
 
     def close(self) -> None:
         """Unload the program, unless it is attached; pinned maps stay."""
@@ -207,7 +245,13 @@ class DataPlane:
         return {number: self._counts(number) for number in numbers}
 
     def _counts(self, number: int) -> dict[str, Count]:
-        per_cpu = self._tables["counters"].get(number_key(number))
+        """Of smaller sets before, too: they may not have had the number yet."""
+        per_cpu = [
+            cpu
+            for counters in self._counting
+            if number < counters.max_entries
+            for cpu in counters.get(number_key(number))
+        ]
         return {
             name: Count(
                 packets=sum(getattr(cpu, name).packets for cpu in per_cpu),
@@ -225,7 +269,7 @@ class DataPlane:
         table = self._tables[EXPLANATION]
         with self._explaining:
             table.write([(_FIRST, bytes(table.value(now=now_ns)))])
-            self._run(self._fds[EXPLAIN], frame)
+            self._run(self._fds.get(EXPLAIN) or self._load(EXPLAIN), frame)
             said = table.get(_FIRST)
         return Explanation(
             verdict=self.verdict_words[said.verdict],
@@ -253,12 +297,44 @@ class DataPlane:
 
     # Set-up
 
+    def _load(self, entry: str) -> int:
+        made = program(frags=self.frags)
+        fds = {fd: self._fds[name] for fd, name in made.maps.items()}
+        code = loader.over_maps(made.code[entry], fds)
+        self._fds[entry] = loader.load(code, entry, frags=self.frags)
+        return self._fds[entry]
+
+    def _counters_before(self) -> list[BpfMap]:
+        """Counters of smaller sets, which are pinned in this one under other names."""
+        shape = program(frags=self.frags).shapes[pins.COUNTERS]
+        fds: list[int] = []
+        if self.adopted and self.pin_dir is not None:
+            fds = [pins.open_pinned(path) for path in pins.counters_before(self.pin_dir)]
+        elif self._after is not None:
+            before = self._after._counting[1 if self._shares_counters() else 0 :]
+            fds = [os.dup(table.fd) for table in before]
+        tables = []
+        for number, fd in enumerate(fds, 1):
+            name = f"{pins.COUNTERS}-{number}"
+            self._fds[name] = fd
+            if self.pin_dir is not None and not self.adopted:
+                pins.pin(fd, self.pin_dir / name)
+            count = syscalls.map_info(fd).max_entries
+            tables.append(BpfMap(name, fd, shape.key, shape.value, count))
+        return tables
+
+    def _shares_counters(self) -> bool:
+        return self._after is not None and self._after.sizes.gateways == self.sizes.gateways
+
     def _table(self, name: str, shape: MapShape) -> BpfMap:
         """A new map, pinned where it has to be; or the one pinned there."""
         count = self.sizes.elements()[name]
         pin = self.pin_dir / name if self.pin_dir and name in pins.PINNED else None
         if pin is None or not self.adopted:
-            self._fds[name] = self._new_map(name, shape, count)
+            if name == pins.COUNTERS and self._after is not None and self._shares_counters():
+                self._fds[name] = os.dup(self._after._counting[0].fd)
+            else:
+                self._fds[name] = self._new_map(name, shape, count)
             if pin is not None:
                 pins.pin(self._fds[name], pin)
         else:

@@ -6,6 +6,7 @@ makes one at a time.
 """
 
 import logging
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,11 @@ from control import state
 from control.clock import Clock, read_clocks
 from control.dataplane import DataPlane
 from control.errors import DataPlaneError, SnapshotError
-from control.model import Allowlist, Tables
+from control.model import Allowlist, Difference, Tables
 from control.plan import (
     check_room,
     difference,
+    need_of,
     numbers_in,
     removes_too_much,
     rows_in,
@@ -26,6 +28,7 @@ from control.plan import (
     timetable_of,
 )
 from control.resolve import Timetable
+from control.sizes import Limits, Sizes
 from policy.window import FOREVER_NS, from_ns
 
 log = logging.getLogger(__name__)
@@ -46,8 +49,10 @@ class Held:
 class Gate:
     """The maps of one router and the allowlist that they hold."""
 
-    def __init__(self, plane: DataPlane, clock: Clock, set_dir: Path, state_dir: Path) -> None:
+    def __init__(self, plane: DataPlane, clock: Clock, limits: Limits, state_dir: Path) -> None:
         self.plane = plane
+        # Smaller tables before, still written to until no interface has their program.
+        self.outgrown: list[DataPlane] = []
         self.clock = clock
         self.applied: Allowlist | None = None
         self.held: Held | None = None
@@ -56,7 +61,7 @@ class Gate:
         self.filled = False
         # When `retime` has a later window to write, in ns since 1970.
         self.due = FOREVER_NS
-        self._set_dir = set_dir
+        self._limits = limits
         self._state_dir = state_dir
         self._times = Timetable(())
         # While a removal is held: how much it cut off at each revision that was held.
@@ -87,7 +92,7 @@ class Gate:
         tables = tables_at(allowlist, times, numbers_in(self.wanted), now)
         accepted = False
         try:
-            check_room(tables, self.plane.sizes)
+            check_room(tables, self._limits)
             if guarded and self.filled and removes_too_much(self.wanted, tables, now):
                 cut_off, of = sources_cut_off(self.wanted, tables, now)
                 accepted = self._is_accepted(allowlist.revision, cut_off)
@@ -111,10 +116,7 @@ class Gate:
         before, self.applied, self._times = self.applied, allowlist, times
         if not self.filled:
             self.filled = True
-            try:
-                state.mark_filled(self._state_dir, self._set_dir)
-            except SnapshotError as error:
-                log.error("%s", error.message)
+            self._mark_filled()
         self.held = None
         self._cut_off_at.clear()
         if before is None or before.revision != allowlist.revision or rows:
@@ -126,6 +128,13 @@ class Gate:
                 rows,
             )
         self._remember()
+
+    def _mark_filled(self) -> None:
+        assert self.plane.pin_dir is not None
+        try:
+            state.mark_filled(self._state_dir, self.plane.pin_dir)
+        except SnapshotError as error:
+            log.error("%s", error.message)
 
     def _hold_removal(self, allowlist: Allowlist, cut_off: int, of: int) -> None:
         self._cut_off_at[allowlist.revision] = cut_off
@@ -203,9 +212,10 @@ class Gate:
     def keep_time(self) -> int:
         """Keep the maps' clock true; by how many ns it has jumped."""
         jump = self.clock.step(read_clocks())
-        if self.plane.clock() != self.clock.offset:
-            self.plane.set_clock(self.clock.offset)
-        self.plane.keep_tick()
+        for plane in (self.plane, *self.outgrown):
+            if plane.clock() != self.clock.offset:
+                plane.set_clock(self.clock.offset)
+            plane.keep_tick()
         if jump:
             log.warning(
                 "the wall clock was stepped by %.3f s: now is %s",
@@ -217,10 +227,51 @@ class Gate:
     def _write(self, tables: Tables) -> int:
         """Make the maps hold `tables`; where that fails, what they held before."""
         change = difference(self.wanted, tables)
-        try:
-            self.plane.apply(change)
-        except DataPlaneError:
-            self.plane.apply(difference(self.plane.tables(), self.wanted))
-            raise
+        need = need_of(tables)
+        if not self.plane.sizes.hold(need):
+            self._grow(self.plane.sizes.grown(need), tables)
+        else:
+            try:
+                self.plane.apply(change)
+            except DataPlaneError:
+                self.plane.apply(difference(self.plane.tables(), self.wanted))
+                raise
         self.wanted = tables
+        self._follow_on()
         return rows_in(change)
+
+    def _grow(self, sizes: Sizes, tables: Tables) -> None:
+        """Go on with larger tables, as an upgrade does: filled first, then put in place."""
+        larger = self.plane.larger(sizes)
+        try:
+            larger.apply(Difference(write=tables))
+            larger.put_in_place()
+        except BaseException:
+            larger.remove()
+            raise
+        before, self.plane = self.plane, larger
+        if self.filled:
+            self._mark_filled()
+            self.outgrown.append(before)
+        else:
+            before.remove()
+        taken = sizes.bytes(os.cpu_count() or 1) / 1024
+        log.info("tables made anew, for more: they take %.0f KiB", taken)
+
+    def _follow_on(self) -> None:
+        """What packets are judged by where the larger tables are not attached yet."""
+        for plane in self.outgrown:
+            try:
+                plane.apply(difference(plane.tables(), self.wanted))
+            except DataPlaneError as error:
+                log.debug("outgrown: %s", error.message)
+
+    def drop_outgrown(self) -> None:
+        """Once every interface has the program over the larger tables; their pins stay."""
+        while self.outgrown:
+            self.outgrown.pop().close()
+
+    def close(self) -> None:
+        """What is attached stays in force."""
+        self.drop_outgrown()
+        self.plane.close()

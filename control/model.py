@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import accumulate
-from typing import Any
 
 from policy.prefixes import Address, Network
 from policy.services import Service
@@ -43,66 +41,6 @@ class Allowlist:
     time: datetime
     gateways: tuple[Gateway, ...]
     peers: tuple[Peer, ...]
-
-
-ENTRIES_A_BUCKET = 4
-ADDRESSES_BITS = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """Entries that the maps have room for; part of the pin directory's name."""
-
-    max_hosts: int = 65_536
-    max_prefixes: int = 65_536
-    max_gateways: int = 4_096  # GATEWAYS_MAX at most
-
-    @property
-    def bits(self) -> tuple[int, int, int, int]:
-        """Of the buckets of each class, four entries in each."""
-        hosts, prefixes = _bits(self.max_hosts), _bits(self.max_prefixes)
-        return hosts, prefixes, hosts, prefixes
-
-    def elements(self) -> dict[str, int]:
-        """How many each map has."""
-        buckets = sum(1 << bits for bits in self.bits)
-        numbers = self.max_gateways + 1
-        return {
-            "root": 1,
-            "addresses": 2 << ADDRESSES_BITS,
-            "targets": 2 << ADDRESSES_BITS,
-            "gateways": 2 * numbers,
-            "lengths4": max(1, (1 << self.cells_bits[0]) // 16),
-            "lengths6": max(1, (1 << self.cells_bits[1]) // 4),
-            "filter": -(-buckets // 16),
-            "buckets": buckets,
-            "entries": buckets * ENTRIES_A_BUCKET,
-            "overflow": max(64, buckets // 4),
-            "counters": numbers,
-            "explanation": 1,
-            "head": 1,
-        }
-
-    @property
-    def cells_bits(self) -> tuple[int, int]:
-        """Of the cells of `lengths4` and `lengths6`."""
-        hosts4, prefixes4, hosts6, prefixes6 = self.bits
-        return max(prefixes4, hosts4 - 3), max(prefixes6, hosts6 - 3)
-
-    def root(self) -> dict[str, Any]:
-        """What struct pg_root says of them."""
-        firsts = accumulate((1 << bits for bits in self.bits), initial=0)
-        return {
-            "addresses_bits": ADDRESSES_BITS,
-            "cells4_bits": self.cells_bits[0],
-            "cells6_bits": self.cells_bits[1],
-            "gateways": self.max_gateways + 1,
-            "rooms": list(zip(firsts, self.bits, strict=False)),
-        }
-
-
-def _bits(entries: int) -> int:
-    return max(0, (entries - 1).bit_length() - 2)
 
 
 # Rows of the maps, as bpf/peergate.h lays them out. Times are ns since 1970-01-01 UTC.

@@ -1,8 +1,9 @@
 """Sets of pinned maps in a bpf filesystem.
 
-A set is a directory whose name contains a hash of the maps' layout and sizes. It is made under
+A set is a directory whose name has a hash of the maps' layout, and their sizes. It is made under
 a name of its own and renamed when it is whole: one of these names holds all maps, or was damaged.
-Beside the maps it holds the programs over them that may be attached.
+Beside the maps it holds the programs over them that may be attached, and counters of smaller
+sets before it: what they counted goes on counting.
 """
 
 import errno
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from control import headers, syscalls
 from control.errors import DataPlaneError
-from control.model import Sizes
+from control.sizes import Sizes
 
 log = logging.getLogger(__name__)
 
@@ -27,14 +28,15 @@ ARRAYS = (
 )
 PINNED = (*ARRAYS, "overflow", "counters")
 
-# Program pins: this and the program's id.
+# Program pins: this and the program's id. Counters of sets before: this and a number.
 PROGRAM = "program-"
+COUNTERS = "counters"
 
 AS_OWNER = "run as root, or as the user whom the bpf filesystem was given to"
 WITH_BPF = "run as root, or with CAP_BPF"
 
 # bpf filesystems refuse dots in names.
-_SET = re.compile(r"[0-9a-f]{16}(-new)?")
+_SET = re.compile(r"([0-9a-f]{16})((?:-[0-9a-f]+)*)(-new)?")
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _TABLE = re.compile(r"^BPF_F_TABLE\(.*?\);", re.DOTALL | re.MULTILINE)
 
@@ -56,12 +58,32 @@ def ensure_bpffs(path: Path) -> None:
 
 def set_dir(bpffs: Path, sizes: Sizes) -> Path:
     """Where the maps of this layout and these sizes are pinned."""
+    return bpffs / f"{_layout()}-{sizes.name}"
+
+
+def current(bpffs: Path) -> tuple[Path, Sizes] | None:
+    """The set of this layout: the largest, where an older one has not been removed yet."""
+    found = []
+    for path in sets(bpffs):
+        parts = _SET.fullmatch(path.name)
+        if parts is None or parts[3] or parts[1] != _layout():
+            continue
+        try:
+            found.append((Sizes.named(parts[2].removeprefix("-")), path))
+        except ValueError:
+            continue
+    if not found:
+        return None
+    sizes, path = max(found, key=lambda each: each[0].bytes(cpus=1))
+    return path, sizes
+
+
+def _layout() -> str:
     texts = (headers.LAYOUT, headers.PLACES)
     layout = " ".join(_COMMENT.sub("", path.read_text()) for path in texts)
     tables = _TABLE.findall(headers.PROGRAM.read_text())
-    numbers = f"{sizes.max_hosts} {sizes.max_prefixes} {sizes.max_gateways}"
-    whole = " ".join([*layout.split(), *" ".join(tables).split(), numbers])
-    return bpffs / hashlib.sha256(whole.encode()).hexdigest()[:16]
+    whole = " ".join([*layout.split(), *" ".join(tables).split()])
+    return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
 def new_dir(directory: Path) -> Path:
@@ -153,6 +175,11 @@ def _empty(directory: Path) -> None:
             os.unlink(name, dir_fd=opened)
     finally:
         os.close(opened)
+
+
+def counters_before(directory: Path) -> list[Path]:
+    """Where a set has the counters of smaller ones before it."""
+    return sorted(path for path in entries(directory) if path.name.startswith(f"{COUNTERS}-"))
 
 
 def pinned_ids(directory: Path) -> frozenset[int]:

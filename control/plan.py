@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from control.errors import DataPlaneError, MapFullError
+from control.hashing import HOSTS4, HOSTS6
 from control.model import (
     GATEWAYS_MAX,
     NUMBERS_MAX,
@@ -13,11 +14,12 @@ from control.model import (
     Difference,
     Entry,
     GatewayRow,
-    Sizes,
     Tables,
     Target,
 )
 from control.resolve import Timetable, group_name, groups, timetable
+from control.rows import class_of
+from control.sizes import CLASSES, Limits, Need
 from policy.prefixes import ADDRESSES_PER_ROUTER, Address
 from policy.services import SERVICES_PER_ADDRESS, Service
 
@@ -141,17 +143,29 @@ def rows_in(change: Difference) -> int:
     )
 
 
-def check_room(tables: Tables, sizes: Sizes) -> None:
-    """Raise MapFullError or DataPlaneError where the maps cannot hold `tables`."""
-    hosts = sum(source.prefixlen == source.max_prefixlen for _, source in tables.entries)
-    prefixes = len(tables.entries) - hosts
-    if hosts > sizes.max_hosts:
-        raise MapFullError("hosts", sizes.max_hosts, hosts, "max_hosts")
-    if prefixes > sizes.max_prefixes:
-        raise MapFullError("prefixes", sizes.max_prefixes, prefixes, "max_prefixes")
-    highest = max(tables.gateways, default=0)
-    if highest > sizes.max_gateways:
-        raise MapFullError("gateways", sizes.max_gateways, highest, "max_gateways")
+def need_of(tables: Tables) -> Need:
+    """What tables have to be large enough for."""
+    counts = [0] * len(CLASSES)
+    for _, source in tables.entries:
+        counts[class_of(source)] += 1
+    hosts4, prefixes4, hosts6, prefixes6 = counts
+    return Need(
+        (hosts4, prefixes4, hosts6, prefixes6),
+        len(tables.targets),
+        max(tables.gateways, default=0),
+    )
+
+
+def check_room(tables: Tables, limits: Limits) -> None:
+    """Raise MapFullError or DataPlaneError where `tables` are more than may be held."""
+    need = need_of(tables)
+    for kind, (name, count) in enumerate(zip(CLASSES, need.entries, strict=True)):
+        hosts = kind in (HOSTS4, HOSTS6)
+        most = limits.max_hosts if hosts else limits.max_prefixes
+        if count > most:
+            raise MapFullError(name, most, count, "max_hosts" if hosts else "max_prefixes")
+    if need.gateways > limits.max_gateways:
+        raise MapFullError("gateways", limits.max_gateways, need.gateways, "max_gateways")
     if len(tables.targets) > ADDRESSES_PER_ROUTER:
         raise DataPlaneError(
             f"{len(tables.targets)} gateway addresses: a router carries at most "

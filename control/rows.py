@@ -84,16 +84,18 @@ def read_target(record: Record) -> Target:
     return replace(target, later=record.later if len(target.gateways) > 1 else 0)
 
 
+def class_of(network: Network) -> int:
+    if network.prefixlen == network.max_prefixlen:
+        return HOSTS4 if network.version == 4 else HOSTS6
+    return PREFIXES4 if network.version == 4 else PREFIXES6
+
+
 def name_of(network: Network) -> tuple[int, int, int]:
     """Class and name of a source (bpf/peergate.h)."""
     number = int(network.network_address)
-    is_host = network.prefixlen == network.max_prefixlen
-    if not is_host:
+    if network.prefixlen < network.max_prefixlen:
         number |= 1 << (network.max_prefixlen - network.prefixlen - 1)
-    kind = (HOSTS4 if is_host else PREFIXES4) if network.version == 4 else HOSTS6
-    if network.version == 6 and not is_host:
-        kind = PREFIXES6
-    return kind, number >> 64, number & (1 << 64) - 1
+    return class_of(network), number >> 64, number & (1 << 64) - 1
 
 
 def network_of(kind: int, high: int, low: int) -> Network:

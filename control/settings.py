@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 
 from control.errors import SettingsError
 from control.links import Attach
-from control.model import GATEWAYS_MAX, Sizes
+from control.model import GATEWAYS_MAX
+from control.sizes import Limits
 
 DEFAULT_FILE = Path("/etc/peergate/agent.toml")
 PREFIX = "PEERGATE_AGENT_"
-_SIZES = Sizes()
+_LIMITS = Limits()
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
@@ -34,15 +35,15 @@ class Settings:
     policy_file: Path | None = None
     state_dir: Path = Path("/var/lib/peergate")
     bpffs: Path = Path("/run/peergate/bpf")
-    max_hosts: int = _SIZES.max_hosts
-    max_prefixes: int = _SIZES.max_prefixes
-    max_gateways: int = _SIZES.max_gateways
+    max_hosts: int = _LIMITS.max_hosts
+    max_prefixes: int = _LIMITS.max_prefixes
+    max_gateways: int = _LIMITS.max_gateways
     verify_every: float = 60.0
     report_every: float = 30.0
 
     @property
-    def sizes(self) -> Sizes:
-        return Sizes(self.max_hosts, self.max_prefixes, self.max_gateways)
+    def limits(self) -> Limits:
+        return Limits(self.max_hosts, self.max_prefixes, self.max_gateways)
 
 
 def _text(value: object) -> str:

@@ -14,11 +14,11 @@ from control.arrays import BpfArray, Rows, in_order
 from control.errors import MapFullError
 from control.hashing import CLASSES, HASH_BITS, SURELY_FOREVER, USED, Column, Secret
 from control.maps import BpfMap
-from control.model import ENTRIES_A_BUCKET, Sizes
+from control.sizes import CLASSES as CLASS_NAMES
+from control.sizes import ENTRIES_A_BUCKET, Sizes
 from policy.window import FOREVER_NS
 
 _SLOTS = 7
-_CLASS_NAMES = ("IPv4 hosts", "IPv4 prefixes", "IPv6 hosts", "IPv6 prefixes")
 _FOREVER = np.uint64(FOREVER_NS)
 
 
@@ -221,7 +221,7 @@ class Sources:
         kind = int(np.argmax(kinds))
         limit = ENTRIES_A_BUCKET << self._classes[kind].bits
         setting = "max_prefixes" if kind in (hashing.PREFIXES4, hashing.PREFIXES6) else "max_hosts"
-        return MapFullError(_CLASS_NAMES[kind], limit, limit + int(kinds[kind]), setting)
+        return MapFullError(CLASS_NAMES[kind], limit, limit + int(kinds[kind]), setting)
 
     # Truth
 

@@ -52,11 +52,11 @@ def status(settings: Settings) -> Status:
     programs = pins.Programs(settings.bpffs)
     interfaces = tuple(look(name, settings.attach, programs) for name in settings.interfaces)
     tables, counters, now = Tables(), dict[int, dict[str, Count]](), datetime.now(UTC)
-    directory = pins.set_dir(settings.bpffs, settings.sizes)
-    if directory.is_dir():
-        with DataPlane.pinned(settings.bpffs, settings.sizes, create=False) as plane:
+    there = pins.current(settings.bpffs)
+    if there is not None:
+        with DataPlane.current(settings.bpffs) as plane:
             tables, counters, now = plane.tables(), plane.counters(), _time_of(plane)
-    filled = state.is_filled(settings.state_dir, directory)
+    filled = there is not None and state.is_filled(settings.state_dir, there[0])
     done = state.applied(settings.state_dir) if filled else None
     sources = [source for number, source in tables.entries if number <= GATEWAYS_MAX]
     hosts = sum(source.prefixlen == source.max_prefixlen for source in sources)

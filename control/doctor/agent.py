@@ -15,9 +15,8 @@ def agent(router: Router) -> Iterator[Finding]:
     )
     running = holder(directory) is not None
     done = state.applied(directory)
-    filled = router.privileged and state.is_filled(
-        directory, pins.set_dir(router.settings.bpffs, router.settings.sizes)
-    )
+    there = pins.current(router.settings.bpffs) if router.privileged else None
+    filled = there is not None and state.is_filled(directory, there[0])
     if not running:
         yield Finding(
             "note",

@@ -9,42 +9,21 @@ from control import pins, syscalls
 from control.doctor.finding import Finding
 from control.doctor.kernel import NO_MEMLOCK, Version
 from control.doctor.router import Router
-from control.model import Sizes
+from control.sizes import Sizes
 
 MIB = 1 << 20
-
-# Bytes of each map's elements, as bpf/peergate.h has them; of a hash, before it has entries.
-_ELEMENT = {
-    "addresses": 64,
-    "targets": 224,
-    "gateways": 80,
-    "lengths4": 64,
-    "lengths6": 64,
-    "filter": 64,
-    "buckets": 64,
-    "entries": 48,
-    "overflow": 16,
-}
-_COUNTERS = 160  # of one gateway, for each CPU
 
 # The agent itself, with the compiler in it.
 AGENT = 160 * MIB
 
 
 def memory(router: Router) -> Iterator[Finding]:
-    sizes = router.settings.sizes
-    is_there = pins.set_dir(router.settings.bpffs, sizes).is_dir() if router.privileged else False
-    need = room(sizes, os.cpu_count() or 1)
-    yield available(need, meminfo(Path("/proc/meminfo").read_text()), is_there)
+    there = pins.current(router.settings.bpffs) if router.privileged else None
+    sizes = Sizes() if there is None else there[1]
+    need = sizes.bytes(os.cpu_count() or 1)
+    yield available(need, meminfo(Path("/proc/meminfo").read_text()), there is not None)
     yield from locked(need, router.memlock, router.kernel, router.privileged)
     yield bpffs(router.settings.bpffs)
-
-
-def room(sizes: Sizes, cpus: int) -> int:
-    """Bytes that the maps take."""
-    elements = sizes.elements()
-    maps = sum(size * elements[name] for name, size in _ELEMENT.items())
-    return maps + elements["counters"] * _COUNTERS * cpus
 
 
 def meminfo(text: str) -> int:
@@ -57,7 +36,7 @@ def meminfo(text: str) -> int:
 
 
 def available(need: int, free: int, is_there: bool) -> Finding:
-    maps = f"the maps take {need // MIB or 1} MiB"
+    maps = f"the maps take {-(-need // MIB)} MiB"
     text = f"{maps}, the agent {AGENT // MIB} MiB; {free // MIB} MiB are available"
     if is_there:
         return Finding("ok", "memory", f"{maps}, and are there; {free // MIB} MiB are available")
@@ -66,12 +45,10 @@ def available(need: int, free: int, is_there: bool) -> Finding:
             "warning",
             "memory",
             text,
-            "give the machine more, or lower max_hosts and max_prefixes",
+            "give the machine more",
         )
     if free < 2 * (need + AGENT):
-        return Finding(
-            "note", "memory", text, "a change of the sizes needs the maps twice for a moment"
-        )
+        return Finding("note", "memory", text, "tables that grow are there twice for a moment")
     return Finding("ok", "memory", text)
 
 

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import pytest
 
 from control.dataplane import DataPlane
-from control.model import Sizes
+from control.sizes import Sizes
 from tests.bpf.bench import Bench
 from tests.bpf.site import SITE
 
 
 @pytest.fixture(scope="session")
 def program() -> Iterator[Bench]:
-    with DataPlane.offline(Sizes(max_hosts=128, max_prefixes=128, max_gateways=32)) as plane:
+    with DataPlane.offline(Sizes.room_for(128, 128, 32)) as plane:
         yield Bench(plane)
 
 

@@ -15,8 +15,9 @@ import yaml
 
 from control import links
 from control.dataplane import DataPlane
-from control.model import Count, Sizes
+from control.model import Count
 from control.settings import Settings, load_settings
+from control.sizes import Sizes
 from control.status import Status, status
 from lab.netns import Namespace
 from lab.topology import BRANCH, BRANCH_V6, GATEWAY, GATEWAY_V6, STRANGER, UPLINK, Topology
@@ -25,7 +26,7 @@ from lab.watch import Watch, wait_until
 ROOT = Path(__file__).parents[2]
 MNT_DETACH = 2
 PORT = 51820
-SIZES = Sizes(max_hosts=2048, max_prefixes=1024, max_gateways=16)
+SIZES = Sizes.room_for(2048, 1024, 16)
 # How long anything may take; virtual machines without KVM are slow.
 SECONDS = float(os.environ.get("PEERGATE_TEST_SECONDS", "30"))
 
@@ -113,9 +114,9 @@ class Edge:
             "interfaces": [UPLINK],
             "state_dir": str(self.state_dir),
             "bpffs": str(self.bpffs),
-            "max_hosts": SIZES.max_hosts,
-            "max_prefixes": SIZES.max_prefixes,
-            "max_gateways": SIZES.max_gateways,
+            "max_hosts": 2048,
+            "max_prefixes": 1024,
+            "max_gateways": 16,
             "verify_every": 0.5,
             "report_every": 0.5,
             **changes,
@@ -181,7 +182,7 @@ class Edge:
 
     def maps(self) -> DataPlane:
         """A second handle on the pinned maps."""
-        return DataPlane.pinned(self.bpffs, SIZES, create=False)
+        return DataPlane.current(self.bpffs)
 
     def is_open(self, host: Namespace, source: str) -> bool:
         """Whether tunnel packets of a host reach the gateway; sent until one of each does.

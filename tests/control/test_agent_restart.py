@@ -1,11 +1,21 @@
 """Fail static: whatever becomes of the agent, registered packets pass and strangers do not."""
 
 import signal
+from functools import partial
+from pathlib import Path
 
 from control import links, pins, snapshot, state
 from lab.topology import BRANCH, STRANGER, UPLINK
 from lab.watch import Watch, wait_until
-from tests.control.edge import BRANCH_PEER, PORT, SECONDS, SIZES, Edge, Flood, gateway
+from tests.control.edge import (
+    BRANCH_PEER,
+    PORT,
+    SECONDS,
+    Edge,
+    Flood,
+    gateway,
+    many_peers,
+)
 
 
 def run_through(edge: Edge, times: int = 2) -> None:
@@ -34,24 +44,29 @@ def test_restart_under_a_flood_loses_nothing_and_lets_nobody_in(edge: Edge) -> N
     run_through(edge)
 
 
-def test_upgrade_to_other_maps_under_a_flood(edge: Edge) -> None:
-    """Other sizes are another set: it is filled, then the program replaced, the old set removed."""
+def is_gone(directory: Path) -> bool:
+    return directory not in pins.sets(directory.parent)
+
+
+def test_tables_grow_under_a_flood(edge: Edge) -> None:
+    """Larger ones are another set: it is filled, then the program replaced, the old set removed."""
     edge.write_policy()
     agent = edge.start()
     assert edge.lets_in(branch=True)
-    old = pins.set_dir(edge.bpffs, SIZES)
-    assert pins.sets(edge.bpffs) == [old]
+    (old,) = pins.sets(edge.bpffs)
+    before = edge.counter("registered_pass").packets
+    assert before > 0
     with Watch(edge.net.gateway, "eth0") as watch:
         with Flood(edge.net.branch) as branch, Flood(edge.net.stranger) as stranger:
-            agent.end()
-            edge.configure(max_hosts=4096)
-            edge.start()
-            new = pins.set_dir(edge.bpffs, edge.settings.sizes)
-            assert wait_until(lambda: pins.sets(edge.bpffs) == [new], SECONDS)
-        assert new != old
+            for count in (100, 1000):
+                edge.write_policy([BRANCH_PEER, *many_peers(count)])
+                agent.wait_for("tables made anew, for more: they take [0-9]+ KiB")
+                assert wait_until(partial(is_gone, old), SECONDS)
+                (old,) = pins.sets(edge.bpffs)
         assert stranger.sent > 500
         assert wait_until(lambda: watch.count(BRANCH, port=PORT) == branch.sent, SECONDS)
         assert watch.count(STRANGER, port=PORT) == 0
+        assert edge.counter("registered_pass").packets == before + branch.sent
 
 
 def test_killed_the_gate_stays_as_it_is(edge: Edge) -> None:

@@ -16,7 +16,13 @@ from control.model import Tables
 from control.plan import difference
 from lab.topology import Topology
 from lab.watch import wait_until
-from tests.control.edge import ROOT, SECONDS, Edge
+from tests.control.edge import (
+    BRANCH_PEER,
+    ROOT,
+    SECONDS,
+    Edge,
+    many_peers,
+)
 from tests.control.test_agent_attach import foreign_program, put
 
 USER = 64123  # no such user has to exist
@@ -36,10 +42,10 @@ UNASKED = """
 from control import loader
 from control.dataplane import DataPlane
 from control.errors import DataPlaneError
-from control.model import Sizes
+from control.sizes import Sizes
 loader.check_privilege = lambda: None
 try:
-    DataPlane.offline(Sizes(8, 8, 4))
+    DataPlane.offline(Sizes.room_for(8, 8, 4))
 except DataPlaneError as error:
     print(error.message.split(";")[0])
 """
@@ -95,8 +101,8 @@ def peergate(edge: Edge, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def program_pins(edge: Edge) -> set[str]:
-    found = pins.set_dir(edge.bpffs, edge.settings.sizes).glob(f"{pins.PROGRAM}*")
-    return {path.name for path in found}
+    there = pins.current(edge.bpffs)
+    return set() if there is None else {path.name for path in there[0].glob(f"{pins.PROGRAM}*")}
 
 
 def owners(bpffs: Path) -> set[tuple[int, int]]:
@@ -130,7 +136,8 @@ def test_the_whole_life_of_agents_with_three_capabilities(edge: Edge) -> None:
     assert edge.program() not in (None, first)
     assert wait_until(lambda: program_pins(edge) == {f"program-{edge.program()}"}, SECONDS)
     assert agent.end() == 0
-    edge.configure(attach="generic", max_hosts=4096)  # other maps, the other attach
+    edge.write_policy([BRANCH_PEER, *many_peers(100)])  # larger maps, the other attach
+    edge.configure(attach="generic")
     agent = edge.start()
     assert wait_until(lambda: len(pins.sets(edge.bpffs)) == 1, SECONDS)
     assert [mode for mode, _ in edge.attachment().programs] == ["generic"]

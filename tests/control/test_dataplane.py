@@ -15,16 +15,17 @@ from control.arrays import Rows, open_array
 from control.dataplane import DataPlane
 from control.errors import DataPlaneError, MapFullError
 from control.hashing import USED
-from control.model import Difference, Entry, GatewayRow, Sizes, SourceKey, Tables, Target
+from control.model import Difference, Entry, GatewayRow, SourceKey, Tables, Target
 from control.plan import difference, rows_in
+from control.sizes import Sizes
 from lab.watch import wait_until
 from policy.prefixes import Address
 from policy.services import Service
 from policy.window import FOREVER_NS
 from tests.bpf.frames import ether, ip, udp
 
-SIZES = Sizes(max_hosts=8, max_prefixes=8, max_gateways=4)
-ROOMY = Sizes(max_hosts=20_000, max_prefixes=20_000, max_gateways=300)
+SIZES = Sizes.room_for(8, 8, 4)
+ROOMY = Sizes.room_for(20_000, 20_000, 300)
 HUB = IPv4Address("198.51.100.1")
 WIREGUARD = Target(((Service(17, 51820), 1),))
 FRAME = ether(ip("203.0.113.7", str(HUB)) / udp())
@@ -343,9 +344,9 @@ def says(script: str) -> str:
     last = """
 from control.dataplane import DataPlane
 from control.errors import DataPlaneError
-from control.model import Sizes
+from control.sizes import Sizes
 try:
-    DataPlane.offline(Sizes(8, 8, 4))
+    DataPlane.offline(Sizes.room_for(8, 8, 4))
 except DataPlaneError as error:
     print(error.message)
 """

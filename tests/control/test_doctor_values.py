@@ -13,9 +13,10 @@ from control.doctor.interfaces import modes, mtu, offloads, queues
 from control.doctor.kernel import Version
 from control.doctor.router import Router
 from control.ethtool import Channels, Feature
-from control.model import Sizes
 from control.settings import Settings
+from control.sizes import Sizes
 
+ROOM = Sizes.room_for(65_536, 65_536, 4_096)
 MIB = 1 << 20
 SECOND = 10**9
 NATIVE = XdpFeatures(native=True, multi_buffer=True, offload=False)
@@ -107,11 +108,11 @@ def test_settings_that_cannot_be_seen_are_passed_over() -> None:
     ],
 )
 def test_memory(free: int, is_there: bool, level: str) -> None:
-    assert memory.available(memory.room(Sizes(), cpus=2), free, is_there).level == level
+    assert memory.available(ROOM.bytes(2), free, is_there).level == level
 
 
 def test_counters_are_there_for_each_cpu() -> None:
-    assert memory.room(Sizes(), cpus=128) - memory.room(Sizes(), cpus=1) == 127 * 4097 * 160
+    assert ROOM.bytes(128) - ROOM.bytes(1) == 127 * 4097 * 160
 
 
 def test_memory_is_read_from_the_kernels_text() -> None:
@@ -129,7 +130,7 @@ def test_memory_is_read_from_the_kernels_text() -> None:
     ],
 )
 def test_locked_memory(limit: int, release: Version, privileged: bool, levels: list[str]) -> None:
-    found = memory.locked(memory.room(Sizes(), cpus=2), limit, release, privileged)
+    found = memory.locked(ROOM.bytes(2), limit, release, privileged)
     assert [each.level for each in found] == levels
 
 

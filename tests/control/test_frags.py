@@ -13,7 +13,7 @@ from scapy.layers.inet6 import IPv6ExtHdrDestOpt, PadN
 
 from control import syscalls
 from control.dataplane import ACTIONS, DataPlane
-from control.model import Sizes
+from control.sizes import Sizes
 from tests.bpf.bench import Bench
 from tests.bpf.frames import HEADER, ether, ip, piece, protocol, tcp, udp
 from tests.bpf.site import (
@@ -32,7 +32,7 @@ LARGE = b"x" * 3000
 
 @pytest.fixture(scope="module")
 def bench() -> Iterator[Bench]:
-    with DataPlane.offline(Sizes(max_hosts=128, max_prefixes=128, max_gateways=32)) as plane:
+    with DataPlane.offline(Sizes.room_for(128, 128, 32)) as plane:
         made = Bench(plane)
         made.hold(SITE)
         yield made

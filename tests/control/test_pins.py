@@ -12,13 +12,14 @@ import pytest
 from control import headers, pins, syscalls
 from control.dataplane import DataPlane
 from control.errors import DataPlaneError
-from control.model import Difference, Entry, GatewayRow, Sizes, Tables, Target
+from control.model import Difference, Entry, GatewayRow, Tables, Target
+from control.sizes import Sizes
 from policy.services import Service
 from policy.window import FOREVER_NS
 from tests.bpf.frames import ether, ip, udp
 
-SIZES = Sizes(max_hosts=8, max_prefixes=8, max_gateways=4)
-OTHER_SIZES = Sizes(max_hosts=9, max_prefixes=8, max_gateways=4)
+SIZES = Sizes.room_for(8, 8, 4)
+OTHER_SIZES = Sizes.room_for(9, 8, 4)
 
 SITE = Tables(
     gateways={1: GatewayRow("hub", 0, FOREVER_NS)},
@@ -31,10 +32,10 @@ ADOPT = """
 import json, sys
 from pathlib import Path
 from control.dataplane import DataPlane
-from control.model import Sizes
+from control.sizes import Sizes
 from control.pins import Programs
 bpffs, before = Path(sys.argv[1]), int(sys.argv[2])
-with DataPlane.pinned(bpffs, Sizes(8, 8, 4)) as plane:
+with DataPlane.pinned(bpffs, Sizes.room_for(8, 8, 4)) as plane:
     tables = plane.tables()
     plane.run(bytes.fromhex(sys.argv[3]))
     programs = Programs(bpffs)
@@ -69,7 +70,7 @@ def test_second_process_adopts(bpffs: Path) -> None:
             "packets": 2,
             "ours": [True, True],
         }
-    with DataPlane.pinned(bpffs, SIZES, create=False) as again:
+    with DataPlane.current(bpffs) as again:
         assert again.tables() == SITE
         assert again.counters()[1]["registered_pass"].packets == 2
 
@@ -138,7 +139,7 @@ def test_programs_that_may_be_attached_are_pinned_by_their_ids(bpffs: Path) -> N
         programs.drop({new.program_id})
         assert kept(directory) == {f"program-{new.program_id}"}
         assert programs.is_ours(old.program_id)
-    with DataPlane.pinned(bpffs, SIZES, create=False):  # the pin of a program is no map's
+    with DataPlane.current(bpffs):  # the pin of a program is no map's
         fd = programs.open(new.program_id)
         assert syscalls.program_info(fd).id == new.program_id
         os.close(fd)
@@ -228,7 +229,7 @@ def test_set_cut_off_half_made_is_made_again(bpffs: Path) -> None:
 
 def test_no_set_where_none_may_be_made(bpffs: Path) -> None:
     with pytest.raises(DataPlaneError, match="start the agent first"):
-        DataPlane.pinned(bpffs, SIZES, create=False)
+        DataPlane.current(bpffs)
     assert pins.sets(bpffs) == []
 
 

@@ -16,7 +16,6 @@ from control.model import (
     Gateway,
     GatewayRow,
     Peer,
-    Sizes,
     SourceKey,
     Tables,
     Target,
@@ -30,6 +29,7 @@ from control.plan import (
     resolve,
     rows_in,
 )
+from control.sizes import Limits
 from policy.services import Service
 from policy.window import FOREVER_NS, Window, to_ns
 
@@ -139,28 +139,28 @@ def test_a_difference_made_gives_the_wanted_tables(actual: Tables, wanted: Table
 
 def test_full_maps_are_refused_with_number_and_limit() -> None:
     full = resolve(allowlist(gateway("hub", "198.51.100.1"), peers=peers(5)), {}, NOW_NS)
-    check_room(full, Sizes(max_hosts=5))
+    check_room(full, Limits(max_hosts=5))
     with pytest.raises(MapFullError, match=r"hosts.* 5 .*room for 4.*max_hosts") as refused:
-        check_room(full, Sizes(max_hosts=4))
+        check_room(full, Limits(max_hosts=4))
     assert (refused.value.wanted, refused.value.limit) == (5, 4)
 
 
 def test_prefixes_and_gateway_numbers_have_their_own_limits() -> None:
-    wide = replace(peers(1)[0], sources=(ip_network("203.0.113.0/24"), ip_network("2001:db8::/48")))
+    wide = replace(peers(1)[0], sources=(ip_network("203.0.113.0/24"), ip_network("192.0.2.0/24")))
     wanted = resolve(allowlist(gateway("hub", "198.51.100.1"), peers=(wide,)), {"old": 9}, NOW_NS)
-    check_room(wanted, Sizes(max_prefixes=2, max_gateways=10))
+    check_room(wanted, Limits(max_prefixes=2, max_gateways=10))
     with pytest.raises(MapFullError, match="max_prefixes"):
-        check_room(wanted, Sizes(max_prefixes=1, max_gateways=10))
+        check_room(wanted, Limits(max_prefixes=1, max_gateways=10))
     with pytest.raises(MapFullError, match="max_gateways"):
-        check_room(wanted, Sizes(max_gateways=9))
+        check_room(wanted, Limits(max_gateways=9))
 
 
 def test_a_router_carries_4096_gateway_addresses() -> None:
     blocks = [gateway(f"g{n}", f"2001:db8::{n:x}00/120") for n in range(16)]
-    check_room(resolve(allowlist(*blocks), {}, NOW_NS), Sizes())
+    check_room(resolve(allowlist(*blocks), {}, NOW_NS), Limits())
     one_more = resolve(allowlist(*blocks, gateway("more", "198.51.100.1")), {}, NOW_NS)
     with pytest.raises(DataPlaneError, match="4097 gateway addresses"):
-        check_room(one_more, Sizes())
+        check_room(one_more, Limits())
 
 
 def sources(count: int) -> Tables:

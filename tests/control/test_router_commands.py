@@ -11,7 +11,7 @@ from control.detach import detach
 from control.errors import SettingsError
 from lab.netns import veth
 from lab.topology import UPLINK
-from tests.control.edge import BRANCH_PEER, ROOT, SECONDS, Edge, gateway
+from tests.control.edge import BRANCH_PEER, ROOT, SECONDS, Edge, gateway, peer
 from tests.control.test_agent_attach import add_alternative_name, foreign_program, put
 
 
@@ -51,8 +51,8 @@ def test_a_broken_policy_and_a_full_map_are_named(edge: Edge) -> None:
     edge.policy_file.write_text("gateways: [{name: hub}]")
     assert "gateways[0].services: missing" in found(checked(edge, edge.policy_file), "error")
     edge.configure(max_hosts=1)
-    edge.write_policy([BRANCH_PEER], [gateway(services=["tcp/443"])])
-    assert "map hosts is full: 2 entries" in found(checked(edge, edge.policy_file), "error")
+    edge.write_policy([BRANCH_PEER, peer("other", "203.0.113.99")], [gateway(services=["tcp/443"])])
+    assert "map IPv4 hosts is full: 2 entries" in found(checked(edge, edge.policy_file), "error")
     edge.configure()
     assert "every HTTPS client" in found(checked(edge, edge.policy_file), "warning")
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from control.errors import SettingsError
-from control.model import Sizes
 from control.settings import load_settings
+from control.sizes import Limits
 
 
 def write(path: Path, text: str) -> Path:
@@ -19,7 +19,7 @@ def test_defaults(tmp_path: Path) -> None:
     assert settings.interfaces == ("eth0",)
     assert settings.attach == "native"
     assert settings.bpffs == Path("/run/peergate/bpf")
-    assert settings.sizes == Sizes()
+    assert settings.limits == Limits()
     assert settings.registry_url is None
 
 

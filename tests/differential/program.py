@@ -6,12 +6,13 @@ from datetime import datetime
 from functools import cache
 
 from control.dataplane import DataPlane
-from control.model import Allowlist, Sizes, Tables
+from control.model import Allowlist, Tables
 from control.plan import difference, resolve
+from control.sizes import Sizes
 from policy.window import to_ns
 from tests.differential.model import Verdict
 
-SIZES = Sizes(max_hosts=1024, max_prefixes=1024, max_gateways=64)
+SIZES = Sizes.room_for(1024, 1024, 64)
 SHORTEST = 14  # BPF_PROG_TEST_RUN refuses less: such frames are neither run nor counted.
 
 # (gateway, verdict_action, "packets" or "bytes") -> how many

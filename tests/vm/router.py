@@ -17,7 +17,7 @@ import yaml
 
 from lab.topology import BRANCH, GATEWAY, STRANGER
 from lab.watch import Watch, wait_until
-from tests.control.edge import BRANCH_PEER, PORT, SIZES, gateway, udp
+from tests.control.edge import BRANCH_PEER, PORT, gateway, udp
 from tests.vm.command import CommandMachine
 from tests.vm.kernels import Kernel
 from tests.vm.machine import Hardware, MachineError
@@ -200,9 +200,9 @@ class Router:
             "interfaces": ["uplink"],
             "state_dir": "/run/peergate/state",
             "bpffs": BPFFS,
-            "max_hosts": SIZES.max_hosts,
-            "max_prefixes": SIZES.max_prefixes,
-            "max_gateways": SIZES.max_gateways,
+            "max_hosts": 2048,
+            "max_prefixes": 1024,
+            "max_gateways": 16,
             "verify_every": 3600,  # what it does, it does because the kernel told it
             **settings,
         }

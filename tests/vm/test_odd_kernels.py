@@ -13,10 +13,10 @@ PYTHON = ".venv/bin/python -W error -c"
 LOAD = """
 from control.dataplane import DataPlane
 from control.errors import DataPlaneError
-from control.model import Sizes
+from control.sizes import Sizes
 from tests.bpf.frames import ether, ip, udp
 try:
-    with DataPlane.offline(Sizes(8, 8, 4)) as plane:
+    with DataPlane.offline(Sizes.room_for(8, 8, 4)) as plane:
         print(plane.run(ether(ip("203.0.113.7", "198.51.100.1") / udp())))
 except DataPlaneError as error:
     print(error.message)

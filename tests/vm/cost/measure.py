@@ -14,7 +14,7 @@ from dataclasses import asdict
 
 from control import loader, syscalls
 from control.dataplane import DataPlane
-from control.model import Sizes
+from control.sizes import Sizes
 from tests.bpf.bench import Bench
 from tests.vm.cost.case import Case, Cost, load_cases
 from tests.vm.cost.policy import POLICY
@@ -72,7 +72,7 @@ def main() -> None:
     # Which path a packet takes in the tables hangs on their secrets: always the same ones.
     same = random.Random(1)
     vars(secrets).update(token_bytes=same.randbytes, randbits=same.getrandbits)
-    with DataPlane.offline(Sizes()) as plane:
+    with DataPlane.offline(Sizes.room_for(65_536, 65_536, 4_096)) as plane:
         bench = Bench(plane)
         bench.hold(POLICY)
         for case in cases:

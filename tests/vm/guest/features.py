@@ -22,14 +22,14 @@ from pathlib import Path
 from control import devices, links, loader, syscalls
 from control.dataplane import DataPlane
 from control.errors import ControlError
-from control.model import Sizes
 from control.pins import Programs
 from control.program import ENTRY_POINTS, LIVE, program
+from control.sizes import Sizes
 from lab.netns import Namespace, veth
 from tests.control.edge import MNT_DETACH
 from tests.vm.guest.cards import join_cards
 
-SIZES = Sizes(max_hosts=128, max_prefixes=128, max_gateways=16)
+SIZES = Sizes.room_for(128, 128, 16)
 USUAL_MTU, LARGEST_MTU = 1500, 9216
 LOCKED = 65536
 PORT, IP_UDP = 9, 28

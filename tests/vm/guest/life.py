@@ -18,7 +18,17 @@ from control.model import Difference, Tables
 from lab.topology import BRANCH, STRANGER, UPLINK, Topology
 from lab.watch import Watch, wait_until
 from policy.window import to_ns
-from tests.control.edge import PORT, SECONDS, SIZES, AgentProcess, Edge, Flood, gateway, peer
+from tests.control.edge import (
+    BRANCH_PEER,
+    PORT,
+    SECONDS,
+    AgentProcess,
+    Edge,
+    Flood,
+    gateway,
+    many_peers,
+    peer,
+)
 from tests.control.test_agent_attach import put
 from tests.vm.guest.cards import CardTopology
 
@@ -104,17 +114,13 @@ def test_the_life_of_agents(edge: Edge) -> None:
 
 
 def upgrade(edge: Edge, agent: AgentProcess) -> None:
-    """To another set of maps, while branch and stranger send."""
-    old = pins.set_dir(edge.bpffs, SIZES)
-    assert pins.sets(edge.bpffs) == [old]
-    edge.configure(max_hosts=2 * SIZES.max_hosts)
+    """To larger tables, while branch and stranger send."""
+    (old,) = pins.sets(edge.bpffs)
     with Watch(edge.net.gateway, "eth0") as watch:
         with Trickle(edge.net.branch) as branch, Trickle(edge.net.stranger) as stranger:
-            assert agent.end() == 0
-            edge.start()
-            new = pins.set_dir(edge.bpffs, edge.settings.sizes)
-            assert wait_until(lambda: pins.sets(edge.bpffs) == [new], SECONDS)
-        assert new != old
+            edge.write_policy([BRANCH_PEER, *many_peers(100)])
+            agent.wait_for("tables made anew")
+            assert wait_until(lambda: old not in pins.sets(edge.bpffs), SECONDS)
         assert stranger.sent > 50
         assert wait_until(lambda: watch.count(BRANCH, port=PORT) == branch.sent, SECONDS), (
             f"{watch.count(BRANCH, port=PORT)} of {branch.sent} came through"

@@ -1,0 +1,154 @@
+"""How large tables are made, from what they have to hold; they only ever grow."""
+
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, Self
+
+from control.model import GATEWAYS_MAX
+from policy.prefixes import ADDRESSES_PER_ROUTER
+
+ENTRIES_A_BUCKET = 4
+CLASSES = ("IPv4 hosts", "IPv4 prefixes", "IPv6 hosts", "IPv6 prefixes")
+
+_LEAST_ADDRESSES_BITS = 3
+_LEAST_GATEWAYS = 15
+
+# Bytes of each map's elements, as bpf/peergate.h has them; of a hash, before it has entries.
+_BYTES = {
+    "root": 128,
+    "addresses": 64,
+    "targets": 224,
+    "gateways": 80,
+    "lengths4": 64,
+    "lengths6": 64,
+    "filter": 64,
+    "buckets": 64,
+    "entries": 48,
+    "overflow": 16,
+}
+_COUNTERS_BYTES = 160  # of one gateway, for each CPU
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What is to be held: entries of each class, addresses, and the highest gateway number."""
+
+    entries: tuple[int, int, int, int]
+    addresses: int
+    gateways: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may be held at most, entries for each family."""
+
+    max_hosts: int = 4_194_304
+    max_prefixes: int = 1_048_576
+    max_gateways: int = GATEWAYS_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Bits of each class's buckets and of the addresses, and the highest gateway number."""
+
+    bits: tuple[int, int, int, int] = (0, 0, 0, 0)
+    addresses_bits: int = _LEAST_ADDRESSES_BITS
+    gateways: int = _LEAST_GATEWAYS
+
+    @classmethod
+    def room_for(cls, hosts: int, prefixes: int, gateways: int) -> Self:
+        """Of each family as many; and all addresses that a router may have."""
+        each = _bits(hosts), _bits(prefixes)
+        return cls((*each, *each), _log2(ADDRESSES_PER_ROUTER), gateways)
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """From `name`. Raises ValueError."""
+        numbers = [int(word, 16) for word in name.split("-")]
+        hosts4, prefixes4, hosts6, prefixes6, addresses, gateways = numbers
+        return cls((hosts4, prefixes4, hosts6, prefixes6), addresses, gateways)
+
+    @property
+    def name(self) -> str:
+        return "-".join(
+            f"{number:x}" for number in (*self.bits, self.addresses_bits, self.gateways)
+        )
+
+    def hold(self, need: Need) -> bool:
+        """Whether there is room, and some to spare: what changes stands twice for a moment."""
+        return (
+            all(n <= _usable(bits) for n, bits in zip(need.entries, self.bits, strict=True))
+            and need.addresses <= 1 << self.addresses_bits
+            and need.gateways <= self.gateways
+        )
+
+    def grown(self, need: Need) -> "Sizes":
+        """At least as large as these; what has no room for `need` gets a quarter more than that."""
+        hosts4, prefixes4, hosts6, prefixes6 = (
+            bits if n <= _usable(bits) else max(bits, _bits(n + n // 4 + 1))
+            for n, bits in zip(need.entries, self.bits, strict=True)
+        )
+        gateways = self.gateways
+        while gateways < min(need.gateways, GATEWAYS_MAX):
+            gateways = min(2 * gateways + 1, GATEWAYS_MAX)
+        return Sizes(
+            (hosts4, prefixes4, hosts6, prefixes6),
+            max(self.addresses_bits, _log2(need.addresses)),
+            gateways,
+        )
+
+    def elements(self) -> dict[str, int]:
+        """How many each map has."""
+        buckets = sum(1 << bits for bits in self.bits)
+        numbers = self.gateways + 1
+        return {
+            "root": 1,
+            "addresses": 2 << self.addresses_bits,
+            "targets": 2 << self.addresses_bits,
+            "gateways": 2 * numbers,
+            "lengths4": -(-(1 << self.cells_bits[0]) // 16),
+            "lengths6": -(-(1 << self.cells_bits[1]) // 4),
+            "filter": -(-buckets // 16),
+            "buckets": buckets,
+            "entries": buckets * ENTRIES_A_BUCKET,
+            "overflow": max(64, buckets // 4),
+            "counters": numbers,
+            "explanation": 1,
+            "head": 1,
+        }
+
+    @property
+    def cells_bits(self) -> tuple[int, int]:
+        """Of the cells of `lengths4` and `lengths6`."""
+        hosts4, prefixes4, hosts6, prefixes6 = self.bits
+        return max(prefixes4, hosts4 - 3), max(prefixes6, hosts6 - 3)
+
+    def root(self) -> dict[str, Any]:
+        """What struct pg_root says of them."""
+        firsts = accumulate((1 << bits for bits in self.bits), initial=0)
+        return {
+            "addresses_bits": self.addresses_bits,
+            "cells4_bits": self.cells_bits[0],
+            "cells6_bits": self.cells_bits[1],
+            "gateways": self.gateways + 1,
+            "rooms": list(zip(firsts, self.bits, strict=False)),
+        }
+
+    def bytes(self, cpus: int) -> int:
+        """What the maps take."""
+        elements = self.elements()
+        maps = sum(size * elements[name] for name, size in _BYTES.items())
+        return maps + elements["counters"] * _COUNTERS_BYTES * cpus
+
+
+def _bits(entries: int) -> int:
+    return max(0, _log2(entries) - 2)
+
+
+def _log2(number: int) -> int:
+    """Rounded up."""
+    return max(number - 1, 0).bit_length()
+
+
+def _usable(bits: int) -> int:
+    return (ENTRIES_A_BUCKET << bits) * 7 // 8
