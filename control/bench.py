@@ -27,7 +27,7 @@ class Bench:
 def offline(allowlist: Allowlist, now: datetime) -> Iterator[Bench]:
     """Maps of its own, filled as of `now` and attached to nothing. Raises DataPlaneError."""
     tables = resolve(allowlist, {}, to_ns(now))
-    hosts = sum(source.prefixlen == source.max_prefixlen for _, source in tables.entries)
+    hosts = tables.entries.count_hosts()
     sizes = Sizes(
         max_hosts=max(hosts, 1),
         max_prefixes=max(len(tables.entries) - hosts, 1),

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from control import pins, syscalls
+from control.buckets import ENTRIES_A_BUCKET
 from control.doctor.finding import Finding
 from control.doctor.kernel import NO_MEMLOCK, Version
 from control.doctor.router import Router
 from control.model import Sizes
-from control.sources import ENTRIES_A_BUCKET
 
 MIB = 1 << 20
 

@@ -11,8 +11,9 @@ import pytest
 
 from control import headers, pins, syscalls
 from control.dataplane import DataPlane
+from control.entries import Entries, Entry
 from control.errors import DataPlaneError
-from control.model import Difference, Entry, GatewayRow, Sizes, Tables, Target
+from control.model import Difference, GatewayRow, Sizes, Tables, Target
 from policy.services import Service
 from policy.window import FOREVER_NS
 from tests.bpf.frames import ether, ip, udp
@@ -23,7 +24,7 @@ OTHER_SIZES = Sizes(max_hosts=9, max_prefixes=8, max_gateways=4)
 SITE = Tables(
     gateways={1: GatewayRow("hub", 0, FOREVER_NS)},
     targets={ip_address("198.51.100.1"): Target(((Service(17, 51820), 1),))},
-    entries={(1, ip_network("203.0.113.7/32")): Entry(7, 32)},
+    entries=Entries.of({(1, ip_network("203.0.113.7/32")): Entry(7, 32)}),
 )
 FRAME = ether(ip("203.0.113.7", "198.51.100.1") / udp())
 
