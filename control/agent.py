@@ -8,12 +8,14 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from control import links, pins, state
+from control.allowlist import Changes
 from control.boot import Start, awaited, start
 from control.errors import ControlError, DataPlaneError, LinkError
 from control.follow import Follower
@@ -37,6 +39,7 @@ Tell = Callable[[Literal["ready", "alive", "stopping"]], None]
 
 TICK = 1.0
 SAVE_TIME_EVERY = 60.0
+AT_ONCE = 0.005
 # At most this part of the time goes into writing snapshots, however large they are.
 SAVING_SHARE = 0.1
 
@@ -71,6 +74,12 @@ async def _run(settings: Settings, policy: Path | None, tell: Tell) -> None:
         await _first_of(stop.wait(), *agent.tasks())
         tell("stopping")
     log.info("stopped: program and maps stay in force")
+
+
+def _some(steps: Iterator[None]) -> bool:
+    """Take steps for some milliseconds, as others wait; whether there may be more."""
+    until = time.monotonic() + AT_ONCE
+    return any(time.monotonic() > until for _ in steps)
 
 
 async def _first_of(*coroutines: Coroutine[object, object, object]) -> None:
@@ -117,7 +126,7 @@ class Agent:
         self._follower = (
             None
             if client is None
-            else Follower(client, settings.state_dir, self.offer, self._reporter.send)
+            else Follower(client, settings.state_dir, self, self._reporter.send)
         )
 
     def tasks(self) -> list[Coroutine[object, object, None]]:
@@ -155,7 +164,13 @@ class Agent:
     # Allowlists
 
     async def offer(self, allowlist: Allowlist) -> None:
-        if await self._do(lambda: self._gate.offer(allowlist)):
+        await self._offer(lambda: self._gate.offer(allowlist))
+
+    async def follow(self, base: Allowlist, changes: Changes, allowlist: Allowlist) -> None:
+        await self._offer(lambda: self._gate.follow(base, changes, allowlist))
+
+    async def _offer(self, work: Callable[[], bool]) -> None:
+        if await self._do(work):
             await self._in_force()
         self._reporter.soon.set()
 
@@ -250,8 +265,12 @@ class Agent:
     async def _verify(self) -> None:
         while True:
             await asyncio.sleep(self._settings.verify_every)
+            steps = self._gate.verify()
+            repairs = self._gate.repairs
             try:
-                if await self._do(self._gate.verify):
+                while await self._do(partial(_some, steps)):
+                    pass
+                if self._gate.repairs > repairs:
                     self._reporter.soon.set()
             except DataPlaneError as error:
                 log.error("%s", error.message)

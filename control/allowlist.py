@@ -1,7 +1,7 @@
 """Allowlists from policy files and from the registry's JSON, and back to JSON. Pure: no I/O."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, ValidationError
 
 from control.model import Allowlist, Gateway, Peer
+from control.peers import Peers
 from policy.document import (
     GatewaySpec,
     Moment,
@@ -126,17 +127,24 @@ def advance(base: Allowlist, changes: Changes) -> Allowlist:
     if changes.after != base.revision or changes.registry != base.registry:
         rule = f"these changes are not after revision {base.revision} of {base.registry}"
         raise PolicyError((Problem("after", str(changes.after), rule),))
-    gateways = {gateway.name: gateway for gateway in base.gateways} | changes.gateways
-    peers = {peer.id: peer for peer in base.peers} | changes.peers
-    return _consistent(
-        replace(
-            base,
-            revision=changes.revision,
-            time=changes.time,
-            gateways=tuple(gateway for gateway in gateways.values() if gateway is not None),
-            peers=tuple(peer for peer in peers.values() if peer is not None),
-        )
+    gateways = base.gateways
+    if changes.gateways:
+        changed = {gateway.name: gateway for gateway in base.gateways} | changes.gateways
+        gateways = tuple(gateway for gateway in changed.values() if gateway is not None)
+    advanced = replace(
+        base,
+        revision=changes.revision,
+        time=changes.time,
+        gateways=gateways,
+        peers=Peers.of(base.peers).changed(changes.peers),
     )
+    if changes.gateways:
+        return _consistent(advanced)
+    names = {gateway.name for gateway in gateways}
+    come = (peer for peer in changes.peers.values() if peer is not None)
+    if problems := tuple(_of_no_gateway(come, names)):
+        raise PolicyError(problems)
+    return advanced
 
 
 def to_json(allowlist: Allowlist) -> bytes:
@@ -216,11 +224,15 @@ def _inconsistencies(allowlist: Allowlist) -> Iterable[Problem]:
         )
         for gateway in allowlist.gateways
     )
-    names = {gateway.name for gateway in allowlist.gateways}
+    yield from _of_no_gateway(allowlist.peers, {gateway.name for gateway in allowlist.gateways})
     ids: set[int] = set()
     for peer in allowlist.peers:
-        if peer.gateway not in names:
-            yield Problem(f"peers.{peer.id}.gateway", peer.gateway, "no gateway has this name")
         if peer.id in ids:
             yield Problem(f"peers.{peer.id}", peer.name, "two peers have this id")
         ids.add(peer.id)
+
+
+def _of_no_gateway(peers: Iterable[Peer], names: Container[str]) -> Iterable[Problem]:
+    for peer in peers:
+        if peer.gateway not in names:
+            yield Problem(f"peers.{peer.id}.gateway", peer.gateway, "no gateway has this name")

@@ -5,6 +5,7 @@ import os
 import secrets
 import threading
 import time
+from collections.abc import Iterator
 from ctypes import sizeof
 from pathlib import Path
 from types import TracebackType
@@ -14,14 +15,16 @@ import numpy as np
 
 from control import loader, pins, syscalls
 from control.arrays import BpfArray, open_array
+from control.columns import ENTRY, Rows
+from control.entries import Entries
 from control.errors import DataPlaneError
-from control.guard import Guard, Types
+from control.guard import Guard, Guarded, Types
 from control.hashing import Secret
 from control.maps import BpfMap
-from control.model import Count, Difference, Entry, Explanation, GatewayRow, Tables
+from control.model import Count, Difference, Explanation, GatewayRow, Tables
 from control.program import EXPLAIN, EXPLANATION, LIVE, MapShape, program
-from control.rows import entry_rows, number_key, read_entries, read_entry
-from control.sizes import Sizes
+from control.rows import number_key, read_entry
+from control.sizes import Counts, Sizes
 from control.sources import Sources
 
 ACTIONS = {1: "drop", 2: "pass"}  # XDP_DROP, XDP_PASS
@@ -167,33 +170,56 @@ class DataPlane:
             secret = np.frombuffer(secrets.token_bytes(32), np.uint64).copy()
             secret[1:3] |= np.uint64(1)
             self._root["secret"][0] = secret
-        self._entry_dtype = arrays["entries"].rows.dtype
+        if arrays["entries"].rows.dtype != ENTRY:
+            raise DataPlaneError("struct pg_entry is not as control/columns.py has it")
         types = Types(self._tables["targets"].value, self._tables["gateways"].value)
         self._guard = Guard(arrays, types)
         self._secret = self._root["secret"][0].copy()
         overflow = self._tables["overflow"]
-        self._sources = Sources(arrays, overflow, Secret(self._secret), self.sizes)
+        self._sources = Sources(
+            arrays, overflow, Secret(self._secret), self.sizes, fresh=not self.adopted
+        )
 
     def tables(self) -> Tables:
         """What the maps hold now."""
-        return Tables(
-            gateways=self._guard.gateways(),
-            targets=self._guard.targets(),
-            entries=read_entries(self._sources.read()),
-        )
+        entries = Entries(self._sources.live())
+        return Tables(self._guard.gateways(), self._guard.targets(), entries)
 
     def gateways(self) -> dict[int, GatewayRow]:
         """Every gateway by its number, those removed among them."""
         return self._guard.gateways()
 
-    def delete_strays(self) -> int:
-        """Mend what `tables` does not show: what we never write, and the ways to the rest."""
-        strays = self._sources.mend(self._now())
+    def held(self) -> Tables:
+        """What was written or adopted: what the maps should hold."""
+        return Tables(*self._guard.held(), Entries(self._sources.held()))
+
+    def guarded(self) -> Guarded:
+        """Of what is held the gateways and their addresses."""
+        return self._guard.held()
+
+    def find(self, keys: Rows) -> Entries:
+        """Of what is held the entries with these keys (struct pg_key)."""
+        return Entries(self._sources.find(keys))
+
+    def counts(self) -> Counts:
+        """How many hosts and prefixes are held."""
+        return self._sources.counts()
+
+    def adopt(self) -> int:
+        """Take the maps as they are; how much was in them that we never write, and is mended."""
+        return self._sources.ensure_adopted(self._now()) + self._guard.adopt()
+
+    def check(self) -> Iterator[int]:
+        """Repair the maps where they are not as written, in steps of a few milliseconds.
+
+        Gives how many rows were not, of each step; between two of them anything may be applied.
+        """
         held = self._root["secret"][0]
         if (held != self._secret).any():
             self._root["secret"][0] = self._secret
-            strays += 1
-        return strays + self._guard.mend()
+            yield 1
+        yield self._guard.check()
+        yield from self._sources.check(self._now())
 
     def _now(self) -> int:
         return time.monotonic_ns() + self.clock()
@@ -203,22 +229,21 @@ class DataPlane:
 
         Raises MapFullError when all else is done: what found no room is not in force.
         """
-        write, delete = difference.write, difference
+        write, delete = difference.write, difference.delete
         refused: DataPlaneError | None = None
         now = self._now()
-        left = self._sources.write(entry_rows(write.entries, self._entry_dtype), now)
-        if write.gateways or write.targets or delete.delete_gateways or delete.delete_targets:
-            gateways, targets = self._guard.gateways(), self._guard.targets()
+        left = self._sources.write(write.entries.rows, now)
+        if write.gateways or write.targets or delete.gateways or delete.targets:
+            gateways, targets = self._guard.held()
             gateways.update(write.gateways)
             targets.update(write.targets)
-            for number in delete.delete_gateways:
+            for number in delete.gateways:
                 gateways.pop(number, None)
-            for address in delete.delete_targets:
+            for address in delete.targets:
                 targets.pop(address, None)
             refused = self._guard.refusal(gateways, targets)
             self._guard.hold(gateways, targets)
-        gone = dict.fromkeys(delete.delete_entries, Entry(0, 0))
-        self._sources.delete(entry_rows(gone, self._entry_dtype)["key"])
+        self._sources.delete(delete.entries.rows["key"], now)
         # Deleting may have made room.
         if len(left := self._sources.write(left, now)):
             raise self._sources.full(left)

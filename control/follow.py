@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Protocol
 
 from control import state
 from control.allowlist import Changes, advance
@@ -25,19 +26,27 @@ LAST_PAUSE = 30.0
 SNAPSHOT_EVERY = 3600.0
 
 
+class Gate(Protocol):
+    """Where allowlists go: whole ones, and those that changes made of the last one."""
+
+    async def offer(self, allowlist: Allowlist) -> None: ...
+
+    async def follow(self, base: Allowlist, changes: Changes, allowlist: Allowlist) -> None: ...
+
+
 class Follower:
-    """Brings the registry's allowlists, checked for where they come from, to `offer`."""
+    """Brings the registry's allowlists, checked for where they come from, to the gate."""
 
     def __init__(
         self,
         client: RegistryClient,
         state_dir: Path,
-        offer: Callable[[Allowlist], Awaitable[object]],
+        gate: Gate,
         report: Callable[[], Awaitable[None]],
     ) -> None:
         self._client = client
         self._state_dir = state_dir
-        self._offer = offer
+        self._gate = gate
         self._report = report
         self._base: Allowlist | None = None
         self._fetched = 0.0
@@ -64,16 +73,22 @@ class Follower:
         if self._base is None or time.monotonic() - self._fetched > SNAPSHOT_EVERY:
             allowlist = await self._client.snapshot()
             self._fetched = time.monotonic()
-        else:
-            changes = await self._client.changes(self._base.revision)
-            self._check_registry(changes.registry)
-            if changes.revision == self._base.revision:
-                return
-            allowlist = await asyncio.to_thread(_advance, self._base, changes)
+            await self._check(allowlist)
+            self._base = allowlist
+            await self._gate.offer(allowlist)
+            return
+        base, changes = self._base, await self._client.changes(self._base.revision)
+        self._check_registry(changes.registry)
+        if changes.revision == base.revision:
+            return
+        allowlist = _advance(base, changes)
+        await self._check(allowlist)
+        self._base = allowlist
+        await self._gate.follow(base, changes, allowlist)
+
+    async def _check(self, allowlist: Allowlist) -> None:
         self._check_registry(allowlist.registry)
         await self._check_revision(allowlist)
-        self._base = allowlist
-        await self._offer(allowlist)
 
     def _check_registry(self, registry: str) -> None:
         known = state.known_registry(self._state_dir)

@@ -8,27 +8,35 @@ makes one at a time.
 import logging
 import os
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from control import state
+from control.allowlist import Changes
 from control.clock import Clock, read_clocks
+from control.columns import key_rows, placed
 from control.dataplane import DataPlane
 from control.errors import DataPlaneError, SnapshotError
-from control.model import Allowlist, Difference, Tables
+from control.model import Allowlist, Difference, Peer, Tables
+from control.pairs import Pairs
+from control.peers import Peers
 from control.plan import (
+    GUARDED_REMOVAL,
     check_room,
+    cut_off,
     difference,
+    is_too_much,
+    layout,
+    living,
     need_of,
     numbers_in,
-    removes_too_much,
-    rows_in,
-    sources_cut_off,
-    tables_at,
-    timetable_of,
 )
-from control.resolve import Timetable
-from control.sizes import Limits, Sizes
+from control.registered import Registered
+from control.resolve import Timetable, timetable
+from control.sizes import Limits, Need
 from policy.window import FOREVER_NS, from_ns
 
 log = logging.getLogger(__name__)
@@ -57,13 +65,15 @@ class Gate:
         self.applied: Allowlist | None = None
         self.held: Held | None = None
         self.repairs = 0
-        self.wanted = Tables()
         self.filled = False
         # When `retime` has a later window to write, in ns since 1970.
         self.due = FOREVER_NS
         self._limits = limits
         self._state_dir = state_dir
-        self._times = Timetable(())
+        # Of what is in force: who is registered where, at which numbers, and what is to come.
+        self._registered = Registered(Pairs.none())
+        self._numbers: dict[str, tuple[int, ...]] = {}
+        self._later = Timetable()
         # While a removal is held: how much it cut off at each revision that was held.
         self._cut_off_at: dict[int, int] = {}
 
@@ -77,34 +87,83 @@ class Gate:
         What they hold is where differences start from, and the memory of gateway numbers.
         Raises DataPlaneError.
         """
-        self.plane.delete_strays()
-        self.wanted = self.plane.tables()
+        self.plane.adopt()
         self.filled = filled
-        log.info("adopted the maps of the agent before: %d entries", len(self.wanted.entries))
+        log.info("adopted the maps of the agent before: %d entries", sum(self.plane.counts()))
 
     def offer(self, allowlist: Allowlist, *, guarded: bool = True) -> bool:
         """Apply an allowlist, or hold it; whether it is in force now.
 
         Not `guarded`: what the maps hold is no measure, it should have been this allowlist.
         """
-        now = self.now()
-        times = timetable_of(allowlist)
-        tables = tables_at(allowlist, times, numbers_in(self.wanted), now)
-        accepted = False
+        now, held = self.now(), self.plane.held()
         try:
-            check_room(tables, self._limits)
-            if guarded and self.filled and removes_too_much(self.wanted, tables, now):
-                cut_off, of = sources_cut_off(self.wanted, tables, now)
-                accepted = self._is_accepted(allowlist.revision, cut_off)
-                if not accepted:
-                    self._hold_removal(allowlist, cut_off, of)
-                    return False
-            rows = self._write(tables)
+            made = layout(allowlist.gateways, numbers_in(held))
+            registered = Registered(Pairs.of(allowlist.peers, made.numbers))
+            times = timetable(registered.everything())
+            wanted = Tables(made.gateways, made.targets, times.at(now))
+            applied = self._apply(allowlist, held, wanted, now, guarded=guarded)
         except DataPlaneError as error:
             self._hold(Held(allowlist, f"revision {allowlist.revision} refused: {error.message}"))
             return False
-        self._put_in_force(allowlist, times, rows)
-        self._set_due(now)
+        if applied:
+            self._numbers, self._registered, self._later = made.numbers, registered, times.several()
+            self._set_due(now)
+        return applied
+
+    def follow(self, base: Allowlist, changes: Changes, allowlist: Allowlist) -> bool:
+        """As `offer` of the allowlist that `changes` made of `base`, where the maps hold that.
+
+        It costs what the changes are worth, not what the allowlist is.
+        """
+        if self.applied is not base or self.held is not None or changes.gateways:
+            return self.offer(allowlist)
+        now, peers = self.now(), Peers.of(base.peers)
+        gone = self._pairs(map(peers.get, changes.peers))
+        come = self._pairs(changes.peers.values())
+        self._registered.change(gone, come)
+        applied = False
+        try:
+            touched = np.unique(np.concatenate([gone.keys, come.keys]))
+            times = timetable(self._registered.around(touched))
+            keys = np.union1d(times.entries.keys_sorted, gone.keys)
+            before = Tables(entries=self.plane.find(key_rows(placed(keys))))
+            applied = self._apply(allowlist, before, Tables(entries=times.at(now)), now)
+        except DataPlaneError as error:
+            self._hold(Held(allowlist, f"revision {allowlist.revision} refused: {error.message}"))
+            return False
+        finally:
+            if not applied:
+                self._registered.change(come, gone)
+        if applied:
+            self._later = self._later.with_changes(keys, times.several())
+            self._set_due(now)
+            self._registered.fold()
+        return applied
+
+    def _pairs(self, peers: Iterable[Peer | None]) -> Pairs:
+        return Pairs.of((peer for peer in peers if peer is not None), self._numbers)
+
+    def _apply(
+        self, allowlist: Allowlist, before: Tables, after: Tables, now: int, *, guarded: bool = True
+    ) -> bool:
+        """Turn this part of the maps into that, unless it has to wait. Raises DataPlaneError."""
+        held, replaced = self.plane.counts(), before.entries.counts()
+        four, short4, six, short6 = (a - b for a, b in zip(held, replaced, strict=True))
+        check_room(after, self._limits, (four, short4, six, short6))
+        accepted = False
+        cut = cut_off(before.entries, after.entries, now) if guarded and self.filled else 0
+        if cut >= GUARDED_REMOVAL:
+            of = int(living(self.plane.held().entries, now).sum())
+            if is_too_much(cut, of):
+                accepted = self._is_accepted(allowlist.revision, cut)
+                if not accepted:
+                    self._hold_removal(allowlist, cut, of)
+                    return False
+        need = need_of(after, (four, short4, six, short6))
+        if not self.plane.sizes.hold(need):
+            self._grow(need)
+        self._put_in_force(allowlist, self._write(before, after))
         if accepted:
             try:
                 state.use_up_removal(self._state_dir)
@@ -112,8 +171,8 @@ class Gate:
                 log.error("%s", error.message)
         return True
 
-    def _put_in_force(self, allowlist: Allowlist, times: Timetable, rows: int) -> None:
-        before, self.applied, self._times = self.applied, allowlist, times
+    def _put_in_force(self, allowlist: Allowlist, rows: int) -> None:
+        before, self.applied = self.applied, allowlist
         if not self.filled:
             self.filled = True
             self._mark_filled()
@@ -124,7 +183,7 @@ class Gate:
                 "revision %d of %s is in force: %d entries, %d rows written or deleted",
                 allowlist.revision,
                 allowlist.registry,
-                len(self.wanted.entries),
+                sum(self.plane.counts()),
                 rows,
             )
         self._remember()
@@ -187,27 +246,28 @@ class Gate:
         self.due = now + RETRY_NS
         if self.applied is None:
             return
-        tables = tables_at(self.applied, self._times, numbers_in(self.wanted), now)
-        if rows := self._write(tables):
+        after = self._later.at(now)
+        before = self.plane.find(after.rows["key"])
+        if rows := self._write(Tables(entries=before), Tables(entries=after)):
             log.info("%d entries have another window now", rows)
         self._set_due(now)
 
     def _set_due(self, now: int) -> None:
-        change = self._times.next_change(now)
+        change = self._later.next_change(now)
         self.due = FOREVER_NS if change is None else change
 
-    def verify(self) -> int:
-        """Repair what differs between maps and allowlist; how many rows did."""
-        if not self.filled:
-            return 0
-        strays = self.plane.delete_strays()
-        change = difference(self.plane.tables(), self.wanted)
-        if not (rows := strays + rows_in(change)):
-            return 0
-        self.plane.apply(change)
-        self.repairs += rows
-        log.warning("maps differed from the allowlist in %d rows: repaired", rows)
-        return rows
+    def verify(self) -> Iterator[None]:
+        """Repair what differs between maps and allowlist, in steps of a few milliseconds.
+
+        Between two of them anything else may be done.
+        """
+        rows = 0
+        for repaired in self.plane.check() if self.filled else ():
+            rows += repaired
+            self.repairs += repaired
+            yield
+        if rows:
+            log.warning("maps differed from the allowlist in %d rows: repaired", rows)
 
     def keep_time(self) -> int:
         """Keep the maps' clock true; by how many ns it has jumped."""
@@ -224,27 +284,27 @@ class Gate:
             )
         return jump
 
-    def _write(self, tables: Tables) -> int:
-        """Make the maps hold `tables`; where that fails, what they held before."""
-        change = difference(self.wanted, tables)
-        need = need_of(tables)
-        if not self.plane.sizes.hold(need):
-            self._grow(self.plane.sizes.grown(need), tables)
-        else:
+    def _write(self, before: Tables, after: Tables) -> int:
+        """Make this part of the maps hold `after`; where that fails, what it held before."""
+        change = difference(before, after)
+        try:
+            self.plane.apply(change)
+        except DataPlaneError:
+            self.plane.apply(difference(after, before))
+            raise
+        for plane in self.outgrown:
             try:
-                self.plane.apply(change)
-            except DataPlaneError:
-                self.plane.apply(difference(self.plane.tables(), self.wanted))
-                raise
-        self.wanted = tables
-        self._follow_on()
-        return rows_in(change)
+                plane.apply(change)
+            except DataPlaneError as error:
+                log.debug("tables before: %s", error.message)
+        return len(change)
 
-    def _grow(self, sizes: Sizes, tables: Tables) -> None:
-        """Go on with larger tables, as an upgrade does: filled first, then put in place."""
+    def _grow(self, need: Need) -> None:
+        """Go on with larger tables, as an upgrade does: what is held first, then put in place."""
+        sizes = self.plane.sizes.grown(need)
         larger = self.plane.larger(sizes)
         try:
-            larger.apply(Difference(write=tables))
+            larger.apply(Difference(write=self.plane.held()))
             larger.put_in_place()
         except BaseException:
             larger.remove()
@@ -257,14 +317,6 @@ class Gate:
             before.remove()
         taken = sizes.bytes(os.cpu_count() or 1) / 1024
         log.info("tables made anew, for more: they take %.0f KiB", taken)
-
-    def _follow_on(self) -> None:
-        """What packets are judged by where the larger tables are not attached yet."""
-        for plane in self.outgrown:
-            try:
-                plane.apply(difference(plane.tables(), self.wanted))
-            except DataPlaneError as error:
-                log.debug("outgrown: %s", error.message)
 
     def drop_outgrown(self) -> None:
         """Once every interface has the program over the larger tables; their pins stay."""

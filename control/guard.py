@@ -7,11 +7,13 @@ one store then puts in force: a packet sees all of it or nothing.
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from control import syscalls
-from control.arrays import BpfArray, Rows, in_order
+from control.arrays import BpfArray, in_order
+from control.columns import Rows
 from control.errors import DataPlaneError, MapFullError
 from control.hashing import Column, hash_address
 from control.maps import CType
@@ -25,6 +27,10 @@ from control.rows import (
     target_value,
 )
 from policy.prefixes import Address
+
+K = TypeVar("K")
+V = TypeVar("V")
+Guarded = tuple[dict[int, GatewayRow], dict[Address, Target]]
 
 _PLACE_BITS = np.uint64(16)
 _SLOTS = 8
@@ -47,6 +53,8 @@ class Guard:
         self._targets = arrays["targets"].rows
         self._gateways = arrays["gateways"].rows
         self._types = types
+        self._ours: Guarded | None = None
+        self._written: list[bytes] = []
         self.addresses_max = len(self._targets) // 2
         self.gateways_max = len(self._gateways) // 2 - 1
 
@@ -81,13 +89,36 @@ class Guard:
                     found[address] = target if whole else Target(())
         return found
 
-    def mend(self) -> int:
-        """Take out slots that lead to no target; how many."""
-        targets = self.targets()
-        strays = int(np.count_nonzero(self._half_of(self._lines))) - len(targets)
+    def adopt(self) -> int:
+        """Take what is there for ours; how many slots led to no target, which are gone then."""
+        self._ours = self.gateways(), self.targets()
+        strays = int(np.count_nonzero(self._half_of(self._lines))) - len(self._ours[1])
         if strays:
-            self.hold(self.gateways(), targets)
+            self.hold(*self._ours)
+        self._written = [rows.tobytes() for rows in self._in_force()]
         return strays
+
+    def held(self) -> Guarded:
+        """What was written or adopted."""
+        if self._ours is None:
+            self.adopt()
+            assert self._ours is not None
+        gateways, targets = self._ours
+        return dict(gateways), dict(targets)
+
+    def check(self) -> int:
+        """Repair what is not as it was written; how many rows were not."""
+        ours = self.held()
+        if [rows.tobytes() for rows in self._in_force()] == self._written:
+            return 0
+        found = self.gateways(), self.targets()
+        self.hold(*ours)
+        return max(1, _differing(found[0], ours[0]) + _differing(found[1], ours[1]))
+
+    def _in_force(self) -> tuple[Rows, ...]:
+        """The half in force, and the word that says which it is."""
+        halves = (self._half_of(rows) for rows in (self._lines, self._targets, self._gateways))
+        return self._root["guard"], *halves
 
     def refusal(
         self, gateways: Mapping[int, GatewayRow], targets: Mapping[Address, Target]
@@ -118,6 +149,8 @@ class Guard:
         self._lines[half * len(lines) : (half + 1) * len(lines)] = lines
         in_order()
         self._root["guard"][0] = seed
+        self._ours = gateways, targets
+        self._written = [rows.tobytes() for rows in self._in_force()]
 
     def _write_gateways(self, half: int, gateways: Mapping[int, GatewayRow]) -> None:
         rows = np.zeros(self.gateways_max + 1, self._gateways.dtype)
@@ -162,3 +195,7 @@ class Guard:
     def _half_of(self, rows: Rows) -> Rows:
         size = len(rows) // 2
         return rows[self._half() * size : (self._half() + 1) * size]
+
+
+def _differing(found: Mapping[K, V], ours: Mapping[K, V]) -> int:
+    return sum(found.get(key) != ours.get(key) for key in found.keys() | ours.keys())

@@ -44,6 +44,11 @@ class BpfMap:
                 raise self._failed("read", error) from None
             yield from self.items_one_by_one()
 
+    def dump(self) -> tuple[bytes, bytes]:
+        """All keys and all values, one behind the other, in the same order."""
+        rows = [(bytes(key), bytes(value)) for key, value in self.items()]
+        return b"".join(key for key, _ in rows), b"".join(value for _, value in rows)
+
     def write(self, rows: Sequence[tuple[bytes, bytes]]) -> int:
         """Write the rows in order; how many, which is fewer only where the map is full."""
         done = 0

@@ -1,11 +1,13 @@
 """Values of the control plane: what a registry or a file says, and what the maps hold."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from control.entries import Entries, Entry
 from policy.prefixes import Address, Network
 from policy.services import Service
-from policy.window import FOREVER_NS, Window
+from policy.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Allowlist:
     revision: int
     time: datetime
     gateways: tuple[Gateway, ...]
-    peers: tuple[Peer, ...]
+    peers: Sequence[Peer]
 
 
 # Rows of the maps, as bpf/peergate.h lays them out. Times are ns since 1970-01-01 UTC.
@@ -71,51 +73,32 @@ class Target:
         return tuple(sorted({number for _, number in self.services}))
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """Value of `entries`: the window that counts now or next."""
-
-    peer: int
-    prefix_length: int
-    valid_from: int = 0
-    valid_until: int = FOREVER_NS
-    ended: bool = False
-
-
 # Entries are keyed by gateway number and prefix. Above the gateways' numbers are those of
 # groups: gateways that share an address, whose sources are looked up for later fragments.
-SourceKey = tuple[int, Network]
-GATEWAYS_MAX = 4_096
-NUMBERS_MAX = 8_191
 
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """What the maps hold, or should hold."""
+    """What the maps hold, or should hold; or a part of that."""
 
     gateways: dict[int, GatewayRow] = field(default_factory=dict)
     targets: dict[Address, Target] = field(default_factory=dict)
-    entries: dict[SourceKey, Entry] = field(default_factory=dict)
+    entries: Entries = field(default_factory=Entries)
+
+    def __len__(self) -> int:
+        return len(self.gateways) + len(self.targets) + len(self.entries)
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What turns one `Tables` into another: rows to write, keys to delete."""
+    """What turns one `Tables` into another: rows to write, and rows whose keys are to go."""
 
     write: Tables
-    delete_gateways: tuple[int, ...] = ()
-    delete_targets: tuple[Address, ...] = ()
-    delete_entries: tuple[SourceKey, ...] = ()
+    delete: Tables = field(default_factory=Tables)
 
-    def __bool__(self) -> bool:
-        return bool(
-            self.write.gateways
-            or self.write.targets
-            or self.write.entries
-            or self.delete_gateways
-            or self.delete_targets
-            or self.delete_entries
-        )
+    def __len__(self) -> int:
+        """How many rows are written or deleted."""
+        return len(self.write) + len(self.delete)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,25 +1,27 @@
 """From an allowlist to the rows of the maps, and from rows to differences. Pure: no I/O."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from control.entries import Entries
 from control.errors import DataPlaneError, MapFullError
 from control.hashing import HOSTS4, HOSTS6
 from control.model import (
-    GATEWAYS_MAX,
-    NUMBERS_MAX,
     Allowlist,
     Difference,
-    Entry,
+    Gateway,
     GatewayRow,
     Tables,
     Target,
 )
-from control.resolve import Timetable, group_name, groups, timetable
-from control.rows import class_of
-from control.sizes import CLASSES, Limits, Need
+from control.pairs import Pairs
+from control.resolve import timetable
+from control.sizes import CLASSES, GATEWAYS_MAX, NUMBERS_MAX, Counts, Limits, Need
 from policy.prefixes import ADDRESSES_PER_ROUTER, Address
 from policy.services import SERVICES_PER_ADDRESS, Service
 
@@ -75,20 +77,27 @@ def numbers_in(tables: Tables) -> dict[str, int]:
 
 def resolve(allowlist: Allowlist, known: Mapping[str, int], now: int) -> Tables:
     """The rows that hold `allowlist` at `now` (ns since 1970), gateways numbered after `known`."""
-    return tables_at(allowlist, timetable_of(allowlist), known, now)
+    made = layout(allowlist.gateways, known)
+    times = timetable(Pairs.of(allowlist.peers, made.numbers))
+    return Tables(made.gateways, made.targets, times.at(now))
 
 
-def timetable_of(allowlist: Allowlist) -> Timetable:
-    return timetable(allowlist.peers, groups(allowlist.gateways))
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What is guarded, and at which numbers each gateway's sources stand: its own and groups'."""
+
+    gateways: dict[int, GatewayRow] = field(default_factory=dict)
+    targets: dict[Address, Target] = field(default_factory=dict)
+    numbers: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
-def tables_at(allowlist: Allowlist, times: Timetable, known: Mapping[str, int], now: int) -> Tables:
-    """As `resolve`, with the timetable of the allowlist's peers made already."""
-    numbers = number_gateways(known, (gateway.name for gateway in allowlist.gateways))
+def layout(gateways: Sequence[Gateway], known: Mapping[str, int]) -> Layout:
+    """The gateways with their addresses, numbered after `known`. Raises DataPlaneError."""
+    numbers = number_gateways(known, (gateway.name for gateway in gateways))
     # A removed gateway's row stays, with the empty window: its number is not used again.
     rows = {number: GatewayRow(name) for name, number in numbers.items()}
     services: dict[Address, list[tuple[Service, int]]] = defaultdict(list)
-    for gateway in allowlist.gateways:
+    for gateway in gateways:
         number = numbers[gateway.name]
         if gateway.enforce is not None:
             rows[number] = GatewayRow(
@@ -96,16 +105,39 @@ def tables_at(allowlist: Allowlist, times: Timetable, known: Mapping[str, int], 
             )
         for address in {address for block in gateway.addresses for address in block}:
             services[address] += ((service, number) for service in set(gateway.services))
-    sharing = number_groups(known, groups(allowlist.gateways))
+    sharing = groups(gateways)
+    group_numbers = number_groups(known, sharing)
     names = {number: name for name, number in numbers.items()}
     targets = {}
     for address, offered in services.items():
         target = Target(tuple(sorted(offered, key=_order)))
         if len(target.gateways) > 1:
             group = group_name(names[number] for number in target.gateways)
-            target = replace(target, later=sharing[group])
+            target = replace(target, later=group_numbers[group])
         targets[address] = target
-    return Tables(gateways=rows, targets=targets, entries=times.entries(numbers | sharing, now))
+    # A group has the sources of all its gateways, resolved as if they were one gateway's.
+    stands_at: dict[str, tuple[int, ...]] = {
+        gateway.name: (numbers[gateway.name],) for gateway in gateways
+    }
+    for group_of in sharing:
+        for name in group_of:
+            stands_at[name] += (group_numbers[group_name(group_of)],)
+    return Layout(rows, targets, stands_at)
+
+
+def group_name(gateways: Iterable[str]) -> str:
+    """What stands for several gateways among names; no gateway is called so."""
+    return "\0".join(sorted(gateways))
+
+
+def groups(gateways: Iterable[Gateway]) -> frozenset[tuple[str, ...]]:
+    """The gateways that share an address, by name, for every address that is shared."""
+    on: dict[Address, set[str]] = {}
+    for gateway in gateways:
+        for block in gateway.addresses:
+            for address in block:
+                on.setdefault(address, set()).add(gateway.name)
+    return frozenset(tuple(sorted(names)) for names in on.values() if len(names) > 1)
 
 
 def _order(offer: tuple[Service, int]) -> tuple[int, int, int]:
@@ -119,11 +151,13 @@ def difference(actual: Tables, wanted: Tables) -> Difference:
         write=Tables(
             gateways=_changed(actual.gateways, wanted.gateways),
             targets=_changed(actual.targets, wanted.targets),
-            entries=_changed(actual.entries, wanted.entries),
+            entries=wanted.entries.changed_from(actual.entries),
         ),
-        delete_gateways=tuple(actual.gateways.keys() - wanted.gateways.keys()),
-        delete_targets=tuple(actual.targets.keys() - wanted.targets.keys()),
-        delete_entries=tuple(actual.entries.keys() - wanted.entries.keys()),
+        delete=Tables(
+            gateways=_without(actual.gateways, wanted.gateways),
+            targets=_without(actual.targets, wanted.targets),
+            entries=actual.entries.without(wanted.entries),
+        ),
     )
 
 
@@ -131,24 +165,14 @@ def _changed(actual: Mapping[K, V], wanted: Mapping[K, V]) -> dict[K, V]:
     return {key: value for key, value in wanted.items() if actual.get(key) != value}
 
 
-def rows_in(change: Difference) -> int:
-    """How many rows a difference writes or deletes."""
-    return (
-        len(change.write.gateways)
-        + len(change.write.targets)
-        + len(change.write.entries)
-        + len(change.delete_gateways)
-        + len(change.delete_targets)
-        + len(change.delete_entries)
-    )
+def _without(actual: Mapping[K, V], wanted: Mapping[K, V]) -> dict[K, V]:
+    return {key: value for key, value in actual.items() if key not in wanted}
 
 
-def need_of(tables: Tables) -> Need:
-    """What tables have to be large enough for."""
-    counts = [0] * len(CLASSES)
-    for _, source in tables.entries:
-        counts[class_of(source)] += 1
-    hosts4, prefixes4, hosts6, prefixes6 = counts
+def need_of(tables: Tables, beside: Counts = (0, 0, 0, 0)) -> Need:
+    """What tables have to be large enough for, with so many entries beside."""
+    counts = tables.entries.counts()
+    hosts4, prefixes4, hosts6, prefixes6 = (a + b for a, b in zip(counts, beside, strict=True))
     return Need(
         (hosts4, prefixes4, hosts6, prefixes6),
         len(tables.targets),
@@ -156,9 +180,9 @@ def need_of(tables: Tables) -> Need:
     )
 
 
-def check_room(tables: Tables, limits: Limits) -> None:
-    """Raise MapFullError or DataPlaneError where `tables` are more than may be held."""
-    need = need_of(tables)
+def check_room(tables: Tables, limits: Limits, beside: Counts = (0, 0, 0, 0)) -> None:
+    """Raise MapFullError or DataPlaneError where this is more than may be held."""
+    need = need_of(tables, beside)
     for kind, (name, count) in enumerate(zip(CLASSES, need.entries, strict=True)):
         hosts = kind in (HOSTS4, HOSTS6)
         most = limits.max_hosts if hosts else limits.max_prefixes
@@ -179,28 +203,28 @@ def check_room(tables: Tables, limits: Limits) -> None:
             )
 
 
-def sources_cut_off(old: Tables, new: Tables, now: int) -> tuple[int, int]:
-    """How many sources the change cuts off, and of how many.
+def living(entries: Entries, now: int) -> NDArray[np.bool_]:
+    """Which entries, of gateways' own, pass at `now` or will later."""
+    rows = entries.rows
+    alive: NDArray[np.bool_] = rows["valid_until"] > np.uint64(max(now, 0))
+    return alive & (rows["key"]["gateway"] <= GATEWAYS_MAX)
+
+
+def cut_off(old: Entries, new: Entries, now: int) -> int:
+    """How many sources the change cuts off.
 
     Of the sources that pass at `now` or will later, those count that are gone
     or over in `new`, or that pass now and would no longer.
     """
-    living = {
-        key: entry
-        for key, entry in old.entries.items()
-        if entry.valid_until > now and key[0] <= GATEWAYS_MAX
-    }
-    cut = sum(_worse(entry, new.entries.get(key), now) for key, entry in living.items())
-    return cut, len(living)
+    moment = np.uint64(max(now, 0))
+    old = old.only(living(old, now))
+    at, known = new.find(old.keys_sorted)
+    before, after = old.rows[known], new.rows[at[known]]
+    over = after["valid_until"] <= moment
+    over |= (before["valid_from"] <= moment) & (moment < after["valid_from"])
+    return len(old) - len(before) + int(over.sum())
 
 
-def _worse(before: Entry, after: Entry | None, now: int) -> bool:
-    if after is None or after.valid_until <= now:
-        return True
-    return before.valid_from <= now < after.valid_from
-
-
-def removes_too_much(old: Tables, new: Tables, now: int) -> bool:
-    """Whether the change has to wait for confirmation (DESIGN.md, promise 6)."""
-    cut, of = sources_cut_off(old, new, now)
+def is_too_much(cut: int, of: int) -> bool:
+    """Whether a change that cuts off so many has to wait (DESIGN.md, promise 6)."""
     return cut >= GUARDED_REMOVAL and cut * 5 > of

@@ -34,8 +34,7 @@ def peergate_version() -> str:
 
 def report(gate: Gate, interfaces: tuple[InterfaceState, ...]) -> dict[str, object]:
     """The body of PUT /v1/routers/{name}/report, but for `registry` and `revision`."""
-    sources = [source for _, source in gate.wanted.entries]
-    hosts = sum(source.prefixlen == source.max_prefixlen for source in sources)
+    hosts4, prefixes4, hosts6, prefixes6 = gate.plane.counts()
     return {
         "version": peergate_version(),
         "kernel": platform.release(),
@@ -50,7 +49,7 @@ def report(gate: Gate, interfaces: tuple[InterfaceState, ...]) -> dict[str, obje
             }
             for state in interfaces
         ],
-        "entries": {"hosts": hosts, "prefixes": len(sources) - hosts},
+        "entries": {"hosts": hosts4 + hosts6, "prefixes": prefixes4 + prefixes6},
         "repairs": gate.repairs,
         "held": None if gate.held is None else gate.held.reason,
         "counters": counters_by_name(gate),
@@ -59,7 +58,8 @@ def report(gate: Gate, interfaces: tuple[InterfaceState, ...]) -> dict[str, obje
 
 def counters_by_name(gate: Gate) -> dict[str, dict[str, dict[str, int]]]:
     """Counters under their gateways' names; "" where no gateway is known."""
-    names = {number: row.name for number, row in gate.wanted.gateways.items()}
+    gateways, _ = gate.plane.guarded()
+    names = {number: row.name for number, row in gateways.items()}
     names[NO_GATEWAY] = ""
     return {
         names[number]: {name: _count(count) for name, count in counts.items()}

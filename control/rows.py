@@ -2,19 +2,15 @@
 
 import struct
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv6Address
 from socket import htonl, htons, ntohl, ntohs
 
-import numpy as np
-
-from control.arrays import Rows
+from control.entries import Entry
 from control.errors import DataPlaneError
-from control.hashing import HOSTS4, HOSTS6, PREFIXES4, PREFIXES6
 from control.maps import CType, Record
-from control.model import Entry, GatewayRow, SourceKey, Target
-from policy.prefixes import Address, Network
+from control.model import GatewayRow, Target
+from policy.prefixes import Address
 from policy.services import Service
 
 # The four words of struct pg_address.
@@ -82,62 +78,6 @@ def read_target(record: Record) -> Target:
     )
     target = Target(services)
     return replace(target, later=record.later if len(target.gateways) > 1 else 0)
-
-
-def class_of(network: Network) -> int:
-    if network.prefixlen == network.max_prefixlen:
-        return HOSTS4 if network.version == 4 else HOSTS6
-    return PREFIXES4 if network.version == 4 else PREFIXES6
-
-
-def name_of(network: Network) -> tuple[int, int, int]:
-    """Class and name of a source (bpf/peergate.h)."""
-    number = int(network.network_address)
-    if network.prefixlen < network.max_prefixlen:
-        number |= 1 << (network.max_prefixlen - network.prefixlen - 1)
-    return class_of(network), number >> 64, number & (1 << 64) - 1
-
-
-def network_of(kind: int, high: int, low: int) -> Network:
-    """The source with this class and name."""
-    number = high << 64 | low
-    if kind == HOSTS4:
-        return IPv4Network(number)
-    if kind == HOSTS6:
-        return IPv6Network(number)
-    behind = number & -number
-    length = (32 if kind == PREFIXES4 else 128) - behind.bit_length()
-    if kind == PREFIXES4:
-        return IPv4Network((number ^ behind, length))
-    return IPv6Network((number ^ behind, length))
-
-
-def entry_rows(entries: Mapping[SourceKey, Entry], dtype: np.dtype[np.void]) -> Rows:
-    """Columns of struct pg_entry."""
-    rows = np.zeros(len(entries), dtype)
-    for i, ((gateway, network), entry) in enumerate(entries.items()):
-        kind, high, low = name_of(network)
-        key = (np.array((high, low), np.uint64), gateway, kind)
-        rows[i] = (
-            *(key, entry.valid_from, entry.valid_until, entry.peer),
-            *(entry.prefix_length, entry.ended, 0, 0),
-        )
-    return rows
-
-
-def read_entries(rows: Rows) -> dict[SourceKey, Entry]:
-    columns = (
-        *(rows["key"]["gateway"], rows["key"]["class"]),
-        *(rows["key"]["name"][:, 0], rows["key"]["name"][:, 1]),
-        *(rows["peer"], rows["prefix_length"]),
-        *(rows["valid_from"], rows["valid_until"], rows["ended"]),
-    )
-    return {
-        (gateway, network_of(kind, high, low)): Entry(peer, length, start, end, bool(ended))
-        for gateway, kind, high, low, peer, length, start, end, ended in zip(
-            *(column.tolist() for column in columns), strict=True
-        )
-    }
 
 
 def read_entry(record: Record) -> Entry:

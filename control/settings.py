@@ -13,8 +13,7 @@ from urllib.parse import urlsplit
 
 from control.errors import SettingsError
 from control.links import Attach
-from control.model import GATEWAYS_MAX
-from control.sizes import Limits
+from control.sizes import GATEWAYS_MAX, Limits
 
 DEFAULT_FILE = Path("/etc/peergate/agent.toml")
 PREFIX = "PEERGATE_AGENT_"

@@ -4,8 +4,11 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Self
 
-from control.model import GATEWAYS_MAX
 from policy.prefixes import ADDRESSES_PER_ROUTER
+
+# Numbers of gateways; above them are those of groups that share addresses.
+GATEWAYS_MAX = 4_096
+NUMBERS_MAX = 8_191
 
 ENTRIES_A_BUCKET = 4
 CLASSES = ("IPv4 hosts", "IPv4 prefixes", "IPv6 hosts", "IPv6 prefixes")
@@ -29,11 +32,15 @@ _BYTES = {
 _COUNTERS_BYTES = 160  # of one gateway, for each CPU
 
 
+# Entries of each class.
+Counts = tuple[int, int, int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Need:
     """What is to be held: entries of each class, addresses, and the highest gateway number."""
 
-    entries: tuple[int, int, int, int]
+    entries: Counts
     addresses: int
     gateways: int
 
@@ -51,7 +58,7 @@ class Limits:
 class Sizes:
     """Bits of each class's buckets and of the addresses, and the highest gateway number."""
 
-    bits: tuple[int, int, int, int] = (0, 0, 0, 0)
+    bits: Counts = (0, 0, 0, 0)
     addresses_bits: int = _LEAST_ADDRESSES_BITS
     gateways: int = _LEAST_GATEWAYS
 

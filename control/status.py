@@ -7,12 +7,18 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import numpy as np
+
 from control import pins, state
 from control.dataplane import DataPlane
 from control.interfaces import InterfaceState, look
 from control.lock import holder
-from control.model import GATEWAYS_MAX, Count, Tables
+from control.model import (
+    Count,
+    Tables,
+)
 from control.settings import Settings
+from control.sizes import GATEWAYS_MAX
 from policy.window import from_ns
 
 
@@ -58,8 +64,8 @@ def status(settings: Settings) -> Status:
             tables, counters, now = plane.tables(), plane.counters(), _time_of(plane)
     filled = there is not None and state.is_filled(settings.state_dir, there[0])
     done = state.applied(settings.state_dir) if filled else None
-    sources = [source for number, source in tables.entries if number <= GATEWAYS_MAX]
-    hosts = sum(source.prefixlen == source.max_prefixlen for source in sources)
+    entries = tables.entries.only(tables.entries.rows["key"]["gateway"] <= GATEWAYS_MAX)
+    hosts4, prefixes4, hosts6, prefixes6 = entries.counts()
     return Status(
         router=settings.router,
         agent=holder(settings.state_dir),
@@ -69,8 +75,8 @@ def status(settings: Settings) -> Status:
         interfaces=interfaces,
         filled=filled,
         now=now,
-        hosts=hosts,
-        prefixes=len(sources) - hosts,
+        hosts=hosts4 + hosts6,
+        prefixes=prefixes4 + prefixes6,
         gateways=_gateways(tables, counters, now),
         others=counters.get(0, {}),
     )
@@ -90,14 +96,12 @@ def _gateways(
     for target in tables.targets.values():
         for number in {number for _, number in target.services}:
             addresses[number] = addresses.get(number, 0) + 1
-    sources: dict[int, int] = {}
-    for number, _ in tables.entries:
-        sources[number] = sources.get(number, 0) + 1
+    sources = np.bincount(tables.entries.rows["key"]["gateway"], minlength=GATEWAYS_MAX + 1)
     return tuple(
         GatewayStatus(
             name=row.name,
             addresses=addresses[number],
-            sources=sources.get(number, 0),
+            sources=int(sources[number]),
             enforce_from=row.enforce_from,
             enforce_until=row.enforce_until,
             enforces=from_ns(row.enforce_from) <= now < from_ns(row.enforce_until),

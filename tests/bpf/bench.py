@@ -4,8 +4,10 @@ import time
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
+from control.columns import SourceKey
 from control.dataplane import DataPlane
-from control.model import Count, Entry, SourceKey, Tables, Target
+from control.entries import Entry
+from control.model import Count, Tables, Target
 from control.plan import difference
 from policy.services import parse_service
 from policy.window import FOREVER_NS

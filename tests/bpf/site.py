@@ -6,7 +6,8 @@ which monitor both.
 
 from ipaddress import ip_address
 
-from control.model import Entry, GatewayRow, Tables
+from control.entries import Entries, Entry
+from control.model import GatewayRow, Tables
 from tests.bpf.bench import ENFORCE, HOUR, MONITOR, NOW, entries, target
 
 HUB, LAB, EAST, WEST, NORTH, SOUTH = 1, 2, 3, 4, 5, 6
@@ -57,12 +58,14 @@ SITE = Tables(
         for addresses, offered in _TARGETS
         for address in addresses.values()
     },
-    entries={
-        **entries(HUB, *_SOURCES),
-        **entries(LAB, *_SOURCES),
-        **entries(WEST, *_SOURCES),
-        **entries(SOUTH, *_SOURCES),
-        **entries(EAST_WEST, *_SOURCES),
-        **entries(NORTH_SOUTH, *_SOURCES),
-    },
+    entries=Entries.of(
+        {
+            **entries(HUB, *_SOURCES),
+            **entries(LAB, *_SOURCES),
+            **entries(WEST, *_SOURCES),
+            **entries(SOUTH, *_SOURCES),
+            **entries(EAST_WEST, *_SOURCES),
+            **entries(NORTH_SOUTH, *_SOURCES),
+        }
+    ),
 )

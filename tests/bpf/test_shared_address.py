@@ -3,9 +3,12 @@
 EAST (monitors) offers udp/51820, WEST (enforces) GRE and tcp/1194; sources are registered at WEST.
 """
 
+from collections import ChainMap
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
-from control.model import Entry, GatewayRow, Tables
+from control.entries import Entries, Entry
+from control.model import GatewayRow, Tables
 from tests.bpf import site
 from tests.bpf.bench import ENFORCE, HOUR, MONITOR, NOW, Bench, Outcome, entries, target
 from tests.bpf.frames import HEADER, LATER, ether, ip, piece, protocol, tcp, udp
@@ -56,12 +59,11 @@ GROUP = 5000
 def one_address(*rows: GatewayRow, held: dict[int, Entry]) -> Tables:
     """Gateways 1, 2, ... on one address, UDP at each; one source, held at some numbers."""
     numbers = range(1, len(rows) + 1)
-    tables = Tables(gateways=dict(zip(numbers, rows, strict=True)))
+    tables = Tables(dict(zip(numbers, rows, strict=True)))
     offers = [(number, f"udp/{1000 + number}") for number in numbers]
     tables.targets[ip_address(site.SHARED[4])] = target(*offers, later=GROUP)
-    for number, entry in held.items():
-        tables.entries.update(entries(number, (site.REGISTERED[4], entry)))
-    return tables
+    sources = [entries(number, (site.REGISTERED[4], entry)) for number, entry in held.items()]
+    return replace(tables, entries=Entries.of(dict(ChainMap(*sources))))
 
 
 LATER_UDP = ether(piece(site.REGISTERED[4], site.SHARED[4], 17, LATER))
@@ -99,16 +101,13 @@ def test_sixteen_gateways_on_one_address(program: Bench) -> None:
 def test_longest_prefix_of_the_right_gateway(program: Bench) -> None:
     """A source is looked up at the gateway that is asked for, the longest prefix first."""
     rows = (GatewayRow("one", *ENFORCE), GatewayRow("two", *ENFORCE))
-    tables = one_address(*rows, held={})
-    tables.entries.update(
-        entries(
-            1,
-            ("203.0.0.0/8", Entry(1, 0)),
-            ("203.0.113.0/24", Entry(2, 0, 0, NOW - HOUR)),
-            ("203.0.113.7", Entry(3, 0)),
-        )
-    )
-    tables.entries.update(entries(2, ("203.0.113.0/25", Entry(4, 0))))
+    sources = entries(
+        1,
+        ("203.0.0.0/8", Entry(1, 0)),
+        ("203.0.113.0/24", Entry(2, 0, 0, NOW - HOUR)),
+        ("203.0.113.7", Entry(3, 0)),
+    ) | entries(2, ("203.0.113.0/25", Entry(4, 0)))
+    tables = replace(one_address(*rows, held={}), entries=Entries.of(sources))
     program.hold(tables)
     assert ip_network("203.0.0.0/8") in {prefix for _, prefix in tables.entries}
     for source, number, verdict, peer in (

@@ -4,7 +4,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from control.model import Entry, GatewayRow, Tables
+from control.entries import Entries, Entry
+from control.model import GatewayRow, Tables
 from policy.window import FOREVER_NS
 from tests.bpf import site
 from tests.bpf.bench import ENFORCE, HOUR, MONITOR, NOW, Bench, entries, target
@@ -19,7 +20,7 @@ def hold(bench: Bench, entry: Entry, enforce: tuple[int, int] = ENFORCE) -> None
         Tables(
             gateways={1: GatewayRow("hub", *enforce)},
             targets={ip_address(site.GATEWAY[4]): target((1, "wireguard"))},
-            entries=entries(1, (site.REGISTERED[4], entry)),
+            entries=Entries.of(entries(1, (site.REGISTERED[4], entry))),
         )
     )
 

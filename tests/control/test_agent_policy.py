@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 from control import state
 from control.detach import detach
-from control.model import Difference, Entry, Tables
+from control.entries import Entries, Entry
+from control.model import Difference, Tables
 from lab.topology import BRANCH, STRANGER
 from lab.watch import wait_until
 from policy.window import to_ns
@@ -143,8 +144,9 @@ def test_drift_is_repaired_and_counted(edge: Edge) -> None:
             for number, source in wanted.entries
             if str(source) == f"{STRANGER}/32"
         }
-        gone = tuple(key for key in wanted.entries if key not in entries)
-        maps.apply(Difference(Tables(entries=entries), delete_entries=gone))
+        changed = Entries.of(entries)
+        gone = wanted.entries.without(changed)
+        maps.apply(Difference(Tables(entries=changed), Tables(entries=gone)))
         agent.wait_for("maps differed from the allowlist in 3 rows: repaired")
         assert wait_until(lambda: maps.tables() == wanted, SECONDS)
     assert edge.lets_in(branch=True, stranger=False)

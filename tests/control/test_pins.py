@@ -11,8 +11,9 @@ import pytest
 
 from control import headers, pins, syscalls
 from control.dataplane import DataPlane
+from control.entries import Entries, Entry
 from control.errors import DataPlaneError
-from control.model import Difference, Entry, GatewayRow, Tables, Target
+from control.model import Difference, GatewayRow, Tables, Target
 from control.sizes import Sizes
 from policy.services import Service
 from policy.window import FOREVER_NS
@@ -24,7 +25,7 @@ OTHER_SIZES = Sizes.room_for(9, 8, 4)
 SITE = Tables(
     gateways={1: GatewayRow("hub", 0, FOREVER_NS)},
     targets={ip_address("198.51.100.1"): Target(((Service(17, 51820), 1),))},
-    entries={(1, ip_network("203.0.113.7/32")): Entry(7, 32)},
+    entries=Entries.of({(1, ip_network("203.0.113.7/32")): Entry(7, 32)}),
 )
 FRAME = ether(ip("203.0.113.7", "198.51.100.1") / udp())
 

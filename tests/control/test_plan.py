@@ -8,28 +8,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from control.columns import SourceKey
+from control.entries import Entries, Entry
 from control.errors import DataPlaneError, MapFullError
 from control.model import (
-    NUMBERS_MAX,
     Allowlist,
-    Entry,
     Gateway,
     GatewayRow,
     Peer,
-    SourceKey,
     Tables,
     Target,
 )
 from control.plan import (
     check_room,
+    cut_off,
     difference,
+    is_too_much,
+    living,
     number_gateways,
     numbers_in,
-    removes_too_much,
     resolve,
-    rows_in,
 )
-from control.sizes import Limits
+from control.sizes import NUMBERS_MAX, Limits
 from policy.services import Service
 from policy.window import FOREVER_NS, Window, to_ns
 
@@ -71,8 +71,8 @@ def test_a_removed_gateway_stays_in_memory_with_the_empty_window() -> None:
     assert set(after.targets) == {ip_address("198.51.100.2")}
     change = difference(before, after)
     assert change.write.gateways == {1: GatewayRow("hub", 0, 0)}
-    assert change.delete_targets == (ip_address("198.51.100.1"),)
-    assert change.delete_gateways == ()
+    assert set(change.delete.targets) == {ip_address("198.51.100.1")}
+    assert not change.delete.gateways
 
 
 def test_monitor_is_the_empty_window_and_enforcement_may_have_one() -> None:
@@ -116,7 +116,9 @@ tables = st.builds(
         st.sampled_from([ip_address("198.51.100.1"), ip_address("2001:db8::1")]),
         st.builds(Target, st.just(((WIREGUARD, 1),))),
     ),
-    entries=st.dictionaries(keys, st.builds(Entry, st.integers(1, 3), st.just(32))),
+    entries=st.builds(
+        Entries.of, st.dictionaries(keys, st.builds(Entry, st.integers(1, 3), st.just(32)))
+    ),
 )
 
 
@@ -127,14 +129,14 @@ def test_a_difference_made_gives_the_wanted_tables(actual: Tables, wanted: Table
     gateways = {**actual.gateways, **change.write.gateways}
     targets = {**actual.targets, **change.write.targets}
     entries = {**actual.entries, **change.write.entries}
-    for number in change.delete_gateways:
+    for number in change.delete.gateways:
         del gateways[number]
-    for address in change.delete_targets:
+    for address in change.delete.targets:
         del targets[address]
-    for key in change.delete_entries:
+    for key in change.delete.entries:
         del entries[key]
-    assert Tables(gateways, targets, entries) == wanted
-    assert bool(change) == (actual != wanted) == (rows_in(change) > 0)
+    assert Tables(gateways, targets, Entries.of(entries)) == wanted
+    assert bool(change) == (actual != wanted)
 
 
 def test_full_maps_are_refused_with_number_and_limit() -> None:
@@ -167,6 +169,11 @@ def sources(count: int) -> Tables:
     return resolve(allowlist(gateway("hub", "198.51.100.1"), peers=peers(count)), {}, NOW_NS)
 
 
+def removes_too_much(old: Tables, new: Tables) -> bool:
+    cut = cut_off(old.entries, new.entries, NOW_NS)
+    return is_too_much(cut, int(living(old.entries, NOW_NS).sum()))
+
+
 @pytest.mark.parametrize(
     ("before", "after", "held"),
     [
@@ -180,20 +187,19 @@ def sources(count: int) -> Tables:
     ],
 )
 def test_too_large_a_removal(before: int, after: int, held: bool) -> None:
-    assert removes_too_much(sources(before), sources(after), NOW_NS) is held
+    assert removes_too_much(sources(before), sources(after)) is held
 
 
 def test_cutting_short_is_removing_and_losing_what_had_ended_is_not() -> None:
     full = sources(200)
-    ended = replace(
-        full,
-        entries={key: replace(entry, valid_until=NOW_NS) for key, entry in full.entries.items()},
-    )
-    future = replace(
-        full,
-        entries={key: replace(entry, valid_from=NOW_NS + 1) for key, entry in full.entries.items()},
-    )
-    assert removes_too_much(full, ended, NOW_NS)
-    assert removes_too_much(full, future, NOW_NS)
-    assert not removes_too_much(ended, sources(0), NOW_NS)
-    assert removes_too_much(future, sources(0), NOW_NS)
+
+    def changed(start: int, end: int) -> Tables:
+        return replace(
+            full, entries=Entries.of({key: Entry(1, 32, start, end) for key in full.entries})
+        )
+
+    ended, future = changed(0, NOW_NS), changed(NOW_NS + 1, FOREVER_NS)
+    assert removes_too_much(full, ended)
+    assert removes_too_much(full, future)
+    assert not removes_too_much(ended, sources(0))
+    assert removes_too_much(future, sources(0))

@@ -7,9 +7,12 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from control.model import Allowlist, Entry, Gateway, Peer, Tables
+from control.entries import Entry
+from control.model import Allowlist, Gateway, Peer, Tables
+from control.pairs import Pairs
 from control.plan import numbers_in, resolve
-from control.resolve import timetable
+from control.resolve import Timetable
+from control.resolve import timetable as resolved
 from policy.prefixes import Address, Network
 from policy.window import Window
 
@@ -32,6 +35,10 @@ def peer(
 
 def allowlist(*peers: Peer, revision: int = 1) -> Allowlist:
     return Allowlist("test", revision, START, (HUB, SPOKE), peers)
+
+
+def timetable(peers: list[Peer]) -> Timetable:
+    return resolved(Pairs.of(peers, {"hub": (1,), "spoke": (2,)}))
 
 
 # The naive model
@@ -197,7 +204,7 @@ def test_where_all_have_ended_the_last_one_stays() -> None:
     registered = (peer(1, "192.0.2.7/32", 0, 1), peer(2, "192.0.2.7/32", 3, 4))
     entry = entry_of("192.0.2.7/32", at(9), *registered)
     assert (entry.valid_from, entry.valid_until) == (at(3), at(4))
-    assert timetable(registered).next_change(at(9)) is None
+    assert timetable(list(registered)).next_change(at(9)) is None
 
 
 def test_gateways_do_not_see_each_others_peers() -> None:

@@ -4,7 +4,8 @@ host and a prefix with a finite window at the first gateway."""
 
 from ipaddress import ip_address
 
-from control.model import Entry, GatewayRow, Tables
+from control.entries import Entries, Entry
+from control.model import GatewayRow, Tables
 from tests.bpf.bench import HOUR, NOW, entries, target
 from tests.bpf.site import HUB, REGISTERED, SITE
 
@@ -28,14 +29,18 @@ POLICY = Tables(
             for address in CROWDED.values()
         },
     },
-    entries={
-        **SITE.entries,
-        **entries(HUB, *((address, Entry(PEER_TIMED, 0, *_WINDOW)) for address in TIMED.values())),
-        **entries(
-            HUB,
-            ("203.0.113.96/27", Entry(PEER_TIMED_PREFIX, 0, *_WINDOW)),
-            ("2001:db8:d::/48", Entry(PEER_TIMED_PREFIX, 0, *_WINDOW)),
-        ),
-        **entries(CROWD, *((address, Entry(7, 0)) for address in REGISTERED.values())),
-    },
+    entries=Entries.of(
+        {
+            **SITE.entries,
+            **entries(
+                HUB, *((address, Entry(PEER_TIMED, 0, *_WINDOW)) for address in TIMED.values())
+            ),
+            **entries(
+                HUB,
+                ("203.0.113.96/27", Entry(PEER_TIMED_PREFIX, 0, *_WINDOW)),
+                ("2001:db8:d::/48", Entry(PEER_TIMED_PREFIX, 0, *_WINDOW)),
+            ),
+            **entries(CROWD, *((address, Entry(7, 0)) for address in REGISTERED.values())),
+        }
+    ),
 )

@@ -87,7 +87,7 @@ def test_the_life_of_agents(edge: Edge) -> None:
     program = edge.program()
     with edge.maps() as maps:
         wanted = maps.tables()
-        maps.apply(Difference(Tables(), delete_entries=tuple(wanted.entries)))
+        maps.apply(Difference(Tables(), Tables(entries=wanted.entries)))
         agent.wait_for("maps differed from the allowlist in 1 rows: repaired")
         assert wait_until(lambda: maps.tables() == wanted, SECONDS)
         put(edge, links.DETACH, links.MODE_FLAG["native"])
