@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 VENV := .venv/bin
 
-.PHONY: setup demo test test-vm vagrant-validate deb lint format fuzz clean
+.PHONY: setup demo test test-vm bench vagrant-validate deb lint format fuzz clean
 
 setup:
 	@./setup.sh
@@ -14,7 +14,7 @@ lint: setup
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
 	$(VENV)/mypy
-	clang-format --dry-run --Werror bpf/*.c bpf/*.h tests/bpf/*.c
+	clang-format --dry-run --Werror bpf/*.c bpf/*.h bench/*.c tests/bpf/*.c
 
 test: lint
 	$(VENV)/pytest -n 2 --dist loadscope --ignore=tests/vm
@@ -24,6 +24,12 @@ KERNELS ?= 5.10 6.1 6.12 6.18 7
 test-vm:
 	@./setup.sh vm deb vagrant
 	$(VENV)/pytest -n 2 --dist loadgroup --maxschedchunk 1 --durations 20 --kernels "$(KERNELS)" tests/vm
+
+# What a packet costs, beside other filters, and how fast a change is in force: 20 minutes,
+# `BENCH=quick make bench` 3. As root. `BENCH_FLAGS=--check` fails where a must is missed.
+bench:
+	@./setup.sh bench
+	$(VENV)/python -m bench $(BENCH_FLAGS)
 
 # What Vagrant and shellcheck say of the lab in vagrant/; `make test-vm` has it.
 vagrant-validate:
@@ -38,7 +44,7 @@ deb: setup
 format: setup
 	$(VENV)/ruff check --fix .
 	$(VENV)/ruff format .
-	clang-format -i bpf/*.c bpf/*.h tests/bpf/*.c
+	clang-format -i bpf/*.c bpf/*.h bench/*.c tests/bpf/*.c
 
 # Minutes of fuzzing; `make test` has a short run.
 FUZZ_SECONDS ?= 600

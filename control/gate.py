@@ -177,6 +177,7 @@ class Gate:
         if not self.filled:
             self.filled = True
             self._mark_filled()
+            self._say_size("tables")
         self.held = None
         self._cut_off_at.clear()
         if before is None or before.revision != allowlist.revision or rows:
@@ -188,6 +189,10 @@ class Gate:
                 rows,
             )
         self._remember()
+
+    def _say_size(self, what: str) -> None:
+        taken = self.plane.sizes.bytes(os.cpu_count() or 1)
+        log.info("%s: they take %.0f KiB", what, taken / 1024)
 
     def _mark_filled(self) -> None:
         assert self.plane.pin_dir is not None
@@ -316,10 +321,9 @@ class Gate:
         if self.filled:
             self._mark_filled()
             self.outgrown.append(before)
+            self._say_size("larger tables")
         else:
             before.remove()
-        taken = sizes.bytes(os.cpu_count() or 1) / 1024
-        log.info("tables made anew, for more: they take %.0f KiB", taken)
 
     def drop_outgrown(self) -> None:
         """Once every interface has the program over the larger tables; their pins stay."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("api", "cli", "control", "lab", "policy")
+PACKAGES = ("api", "bench", "cli", "control", "lab", "policy")
 # Below the routes nothing knows HTTP.
 HTTP = {"fastapi", "httpx", "starlette", "uvicorn"}
 HTTP_PARTS = {
@@ -39,11 +39,11 @@ def sources(*packages: str) -> Iterator[tuple[str, set[str]]]:
 @pytest.mark.parametrize(
     ("package", "never"),
     [
-        ("api", {"control", "cli", "lab", "bcc", "pyroute2"}),
-        ("control", {"api", "cli", "lab"}),
-        ("policy", {"api", "control", "cli", "lab"}),
-        ("cli", {"lab", "bcc", "pyroute2"}),
-        ("lab", {"api", "bcc"}),
+        ("api", {"bench", "control", "cli", "lab", "bcc", "pyroute2"}),
+        ("control", {"api", "bench", "cli", "lab"}),
+        ("policy", {"api", "bench", "control", "cli", "lab"}),
+        ("cli", {"bench", "lab", "bcc", "pyroute2"}),
+        ("lab", {"api", "bcc", "bench"}),
     ],
 )
 def test_packages_keep_apart(package: str, never: set[str]) -> None:

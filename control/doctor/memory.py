@@ -36,7 +36,9 @@ def meminfo(text: str) -> int:
 
 
 def available(need: int, free: int, is_there: bool) -> Finding:
-    maps = f"the maps take {-(-need // MIB)} MiB"
+    maps = (
+        f"the maps take {need // MIB} MiB" if need >= MIB else f"the maps take {need // 1024} KiB"
+    )
     text = f"{maps}, the agent {AGENT // MIB} MiB; {free // MIB} MiB are available"
     if is_there:
         return Finding("ok", "memory", f"{maps}, and are there; {free // MIB} MiB are available")

@@ -119,7 +119,7 @@ def upgrade(edge: Edge, agent: AgentProcess) -> None:
     with Watch(edge.net.gateway, "eth0") as watch:
         with Trickle(edge.net.branch) as branch, Trickle(edge.net.stranger) as stranger:
             edge.write_policy([BRANCH_PEER, *many_peers(100)])
-            agent.wait_for("tables made anew")
+            agent.wait_for("larger tables")
             assert wait_until(lambda: old not in pins.sets(edge.bpffs), SECONDS)
         assert stranger.sent > 50
         assert wait_until(lambda: watch.count(BRANCH, port=PORT) == branch.sent, SECONDS), (

@@ -1,0 +1,1 @@
+"""What peergate costs on this machine, beside what else one would take: `make bench`."""
