@@ -20,7 +20,7 @@ from control.sizes import ENTRIES_A_BUCKET
 from policy.window import FOREVER_NS
 
 # Buckets that are checked in one step, which takes some milliseconds at most.
-_A_STEP = 4096
+_A_STEP = 2048
 
 _FOREVER = np.uint64(FOREVER_NS)
 _ONE, _LOW5 = np.uint64(1), np.uint64(31)
@@ -234,6 +234,7 @@ class Buckets:
         self.count = len(places)
         self._free = np.flatnonzero(~self._used)[::-1].astype(np.int32)
         wrong += self._filter_of(slice(None))
+        wrong += self._overflowed.put_right(self._overflowed.ours)
         return wrong + self._renew(bucket, number, now)
 
     def check(self, now: int) -> Iterator[int]:
@@ -251,7 +252,9 @@ class Buckets:
         self._filter.store(at, self._filter.ours[at] | bits)
         wanted = np.zeros_like(self._overflowed.ours)
         wanted[bucket] = 1
-        return lacking + self._overflowed.put_right(wanted)
+        changed = np.flatnonzero(wanted != self._overflowed.ours)
+        self._overflowed.store(changed, wanted[changed])
+        return lacking
 
     def _check_entries(self, first: int, last: int) -> int:
         part = slice(first * ENTRIES_A_BUCKET, last * ENTRIES_A_BUCKET)
@@ -265,7 +268,8 @@ class Buckets:
     def _check_slots(self, first: int, last: int, now: int) -> int:
         live, ours = self._slots.live[first:last], self._slots.ours[first:last]
         differs = live != ours
-        lacking = self._filter_of(slice(first, last))
+        marks = self._overflowed.part(first, last)
+        lacking = self._filter_of(slice(first, last)) + marks.put_right(marks.ours)
         if differs.any():
             in_order()
             live[differs] = ours[differs]

@@ -21,7 +21,7 @@ from control.sizes import CLASSES as CLASS_NAMES
 from control.sizes import Counts, Sizes
 
 # Entries that are written at once, or announced in one step of a check.
-_A_STEP = 16_384
+_A_STEP = 8_192
 
 
 class Sources:
