@@ -122,6 +122,7 @@ class Agent:
         self._attached = False
         self._saved: Allowlist | None = started.snapshot
         self._to_save = asyncio.Event()
+        self._to_remember = asyncio.Event()
         self._to_check_links = asyncio.Event()
         self._reporter = Reporter(
             client, settings, lambda: self._do(lambda: report(self._gate, self._uplinks.states))
@@ -137,6 +138,7 @@ class Agent:
             self._tick(),
             self._verify(),
             self._save_snapshots(),
+            self._remember(),
             self._check_links(),
             links.follow(frozenset(self._settings.interfaces), self._to_check_links.set),
         ]
@@ -175,6 +177,7 @@ class Agent:
     async def _offer(self, work: Callable[[], bool]) -> None:
         if await self._do(work):
             await self._in_force()
+        self._to_remember.set()
         self._reporter.soon.set()
 
     async def _in_force(self) -> None:
@@ -254,6 +257,7 @@ class Agent:
                     await self._do(self._gate.retime)
                 if self._gate.held is not None and await self._do(self._gate.reconsider):
                     await self._in_force()
+                    self._to_remember.set()
                 if time.monotonic() - saved_at > SAVE_TIME_EVERY:
                     saved_at = time.monotonic()
                     await asyncio.to_thread(self._save_time)
@@ -281,6 +285,12 @@ class Agent:
 
     # Disk
 
+    async def _remember(self) -> None:
+        while True:
+            await asyncio.to_thread(self._gate.remember)
+            await self._to_remember.wait()
+            self._to_remember.clear()
+
     async def _save_snapshots(self) -> None:
         while True:
             await self._to_save.wait()
@@ -304,6 +314,7 @@ class Agent:
 
     async def save(self) -> None:
         """What is in force, and the time, on disk before we end."""
+        await asyncio.to_thread(self._gate.remember)
         await asyncio.to_thread(self._save_snapshot)
         try:
             await asyncio.to_thread(self._save_time)

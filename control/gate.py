@@ -216,16 +216,29 @@ class Gate:
         self._remember()
 
     def _remember(self) -> None:
-        """Note on disk what is in force. A full disk must not keep a change out of the maps."""
+        """Note what is in force. A full disk must not keep a change out of the maps."""
         if self.applied is None:
             return
-        registry, revision = self.applied.registry, self.applied.revision
         held = None if self.held is None else self.held.reason
+        done = state.Applied(self.applied.registry, self.applied.revision, held)
         try:
-            state.remember_applied(self._state_dir, state.Applied(registry, revision, held))
+            state.remember_applied(self._state_dir, done)
+        except SnapshotError as error:
+            log.error("%s", error.message)
+
+    def remember(self) -> None:
+        """Have on the disk what is in force. It may wait for the disk: no change waits for it."""
+        applied = self.applied
+        if applied is None:
+            return
+        try:
+            state.flush_applied(self._state_dir)
             # Not while another one's first allowlist is held: it may have been accepted just now.
-            if self.held is None and registry != state.NO_REGISTRY:
-                state.remember_registry(self._state_dir, state.Known(registry, revision))
+            if self.held is None and applied.registry != state.NO_REGISTRY:
+                known = state.known_registry(self._state_dir)
+                if known is None or known.registry == applied.registry:
+                    now = state.Known(applied.registry, applied.revision)
+                    state.remember_registry(self._state_dir, now)
         except SnapshotError as error:
             log.error("%s", error.message)
 

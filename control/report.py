@@ -89,7 +89,7 @@ class Reporter:
 
     async def send(self) -> None:
         """One report. Before the first contact there is nothing to say, and nobody to say it to."""
-        known = await asyncio.to_thread(state.known_registry, self._settings.state_dir)
+        known = await asyncio.to_thread(state.reached, self._settings.state_dir)
         if self._client is None or known is None:
             return
         said = {"registry": known.registry, "revision": known.revision, **await self._body()}

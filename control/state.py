@@ -52,14 +52,17 @@ class Applied:
     held: str | None = None
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write, flush to the disk, rename, flush the directory. Raises SnapshotError."""
-    with replacing(path) as file:
+def write_atomically(path: Path, content: bytes, *, flush: bool = True) -> None:
+    """Write, flush to the disk, rename, flush the directory. Raises SnapshotError.
+
+    Without `flush` it outlives this process, but perhaps not the machine.
+    """
+    with replacing(path, flush=flush) as file:
         file.write(content)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, *, flush: bool = True) -> Iterator[BinaryIO]:
     """What is written becomes the file once it is all on the disk. Raises SnapshotError."""
     temporary = path.with_name(f".{path.name}.new")
     try:
@@ -69,15 +72,22 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             give_to_owner(descriptor, path.parent)
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if flush:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        if flush:
+            _flush(path.parent)
     except OSError as error:
         raise SnapshotError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file or directory is on the disk as it is now."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def give_to_owner(descriptor: int, directory: Path) -> None:
@@ -106,8 +116,8 @@ def _read(path: Path) -> dict[str, object]:
     return content if isinstance(content, dict) else {}
 
 
-def _write(path: Path, content: Mapping[str, object]) -> None:
-    write_atomically(path, json.dumps(dict(content)).encode() + b"\n")
+def _write(path: Path, content: Mapping[str, object], *, flush: bool = True) -> None:
+    write_atomically(path, json.dumps(dict(content)).encode() + b"\n", flush=flush)
 
 
 def _remove(path: Path) -> None:
@@ -133,6 +143,14 @@ def known_registry(state_dir: Path) -> Known | None:
     return None
 
 
+def reached(state_dir: Path) -> Known | None:
+    """The same, with what is in force already and on its way to the disk."""
+    known, done = known_registry(state_dir), applied(state_dir)
+    if known is None or done is None or known.registry != done.registry:
+        return known
+    return Known(known.registry, max(known.revision, done.revision))
+
+
 def remember_registry(state_dir: Path, known: Known) -> None:
     _write(state_dir / REGISTRY, {"registry": known.registry, "revision": known.revision})
 
@@ -154,8 +172,18 @@ def applied(state_dir: Path) -> Applied | None:
 
 
 def remember_applied(state_dir: Path, done: Applied) -> None:
+    """At once, as it must agree with the maps; they do not outlive the machine either."""
     content = {"registry": done.registry, "revision": done.revision, "held": done.held}
-    _write(state_dir / APPLIED, content)
+    _write(state_dir / APPLIED, content, flush=False)
+
+
+def flush_applied(state_dir: Path) -> None:
+    """What was remembered so far outlives the machine too. Raises SnapshotError."""
+    try:
+        _flush(state_dir / APPLIED)
+        _flush(state_dir)
+    except OSError as error:
+        raise SnapshotError(f"{state_dir}: cannot be written: {error.strerror}") from None
 
 
 def accept_removal(state_dir: Path, revision: int) -> None:
