@@ -7,6 +7,7 @@ time. Ending the agent leaves program and maps in force.
 import asyncio
 import logging
 import signal
+import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
@@ -46,6 +47,8 @@ SAVING_SHARE = 0.1
 
 def run_agent(settings: Settings, policy: Path | None = None, tell: Tell = lambda _: None) -> int:
     """Run until SIGTERM or SIGINT; the exit status. "ready" is told once all is in place."""
+    # While one thread parses a large snapshot, a change waits no longer than this at each turn.
+    sys.setswitchinterval(0.001)
     try:
         state.prepare(settings.state_dir)
         with only_agent(settings.state_dir):

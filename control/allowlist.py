@@ -1,19 +1,20 @@
 """Allowlists from policy files and from the registry's JSON, and back to JSON. Pure: no I/O."""
 
 import json
-from collections.abc import Container, Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
 from control.model import Allowlist, Gateway, Peer
-from control.peers import Peers
+from control.peers import Peers, records_of
+from control.records import PeerDocument, PeerId, peer_of
 from policy.document import (
     GatewaySpec,
     Moment,
-    PeerSpec,
     Policy,
     problems_of,
 )
@@ -21,24 +22,22 @@ from policy.errors import PolicyError, Problem
 from policy.offers import Offer, offer_problems
 from policy.window import rfc3339
 
-PeerId = Annotated[int, Field(ge=1, le=2**32 - 1)]
 Revision = Annotated[int, Field(ge=0, lt=2**63)]
 
 
-class _PeerDocument(PeerSpec):
-    id: PeerId
-
+# Peers that are written together.
+_A_PART = 256
 
 # Unknown fields of the envelopes are let be: a newer registry may say more. Those of a gateway
 # or peer are refused: what we do not know might narrow what it means.
 
 
-class _SnapshotDocument(BaseModel):
+class SnapshotDocument(BaseModel):
     registry: str = Field(min_length=1, max_length=200)
     revision: Revision
     time: Moment
     gateways: tuple[GatewaySpec, ...]
-    peers: tuple[_PeerDocument, ...]
+    peers: tuple[PeerDocument, ...]
 
 
 class _ChangesDocument(BaseModel):
@@ -47,7 +46,7 @@ class _ChangesDocument(BaseModel):
     revision: Revision
     time: Moment
     gateways: dict[str, GatewaySpec | None]
-    peers: dict[PeerId, _PeerDocument | None]
+    peers: dict[PeerId, PeerDocument | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +69,8 @@ def from_policy(
         registry=registry,
         revision=revision,
         time=datetime.now(UTC) if time is None else time,
-        gateways=tuple(map(_gateway, policy.gateways)),
-        peers=tuple(_peer(number, spec) for number, spec in enumerate(policy.peers, 1)),
-    )
-
-
-def parse_snapshot(text: bytes) -> Allowlist:
-    """The allowlist in the registry's JSON. Raises PolicyError with every problem."""
-    try:
-        document = _SnapshotDocument.model_validate_json(text)
-    except ValidationError as error:
-        raise PolicyError(problems_of(error)) from None
-    return _consistent(
-        Allowlist(
-            registry=document.registry,
-            revision=document.revision,
-            time=document.time,
-            gateways=tuple(map(_gateway, document.gateways)),
-            peers=tuple(_peer(spec.id, spec) for spec in document.peers),
-        )
+        gateways=tuple(map(gateway_of, policy.gateways)),
+        peers=tuple(peer_of(number, spec) for number, spec in enumerate(policy.peers, 1)),
     )
 
 
@@ -112,11 +94,11 @@ def parse_changes(text: bytes) -> Changes:
         revision=document.revision,
         time=document.time,
         gateways={
-            name: None if spec is None else _gateway(spec)
+            name: None if spec is None else gateway_of(spec)
             for name, spec in document.gateways.items()
         },
         peers={
-            number: None if spec is None else _peer(number, spec)
+            number: None if spec is None else peer_of(number, spec)
             for number, spec in document.peers.items()
         },
     )
@@ -139,16 +121,16 @@ def advance(base: Allowlist, changes: Changes) -> Allowlist:
         peers=Peers.of(base.peers).changed(changes.peers),
     )
     if changes.gateways:
-        return _consistent(advanced)
+        return consistent(advanced)
     names = {gateway.name for gateway in gateways}
     come = (peer for peer in changes.peers.values() if peer is not None)
-    if problems := tuple(_of_no_gateway(come, names)):
-        raise PolicyError(problems)
+    if strange := [peer for peer in come if peer.gateway not in names]:
+        raise PolicyError(tuple(map(_no_gateway, strange)))
     return advanced
 
 
-def to_json(allowlist: Allowlist) -> bytes:
-    """As the registry would say it: `parse_snapshot` reads it back."""
+def json_parts(allowlist: Allowlist) -> Iterator[bytes]:
+    """As the registry would say it, in parts: `control/reader.py` reads it back."""
     document = {
         "registry": allowlist.registry,
         "revision": allowlist.revision,
@@ -162,39 +144,22 @@ def to_json(allowlist: Allowlist) -> bytes:
             }
             for gateway in allowlist.gateways
         ],
-        "peers": [
-            {
-                "id": peer.id,
-                "name": peer.name,
-                "gateway": peer.gateway,
-                "owner": peer.owner,
-                "contact": peer.contact,
-                "purpose": peer.purpose,
-                "sources": list(map(str, peer.sources)),
-                "valid_from": rfc3339(peer.valid.start),
-                "valid_until": rfc3339(peer.valid.end),
-            }
-            for peer in allowlist.peers
-        ],
+        "peers": [],
     }
-    return json.dumps(document, separators=(",", ":")).encode()
+    yield json.dumps(document, separators=(",", ":")).encode().removesuffix(b"]}")
+    records = records_of(allowlist.peers)
+    yield from islice(records, 1)
+    while some := list(islice(records, _A_PART)):
+        yield b"," + b",".join(some)
+    yield b"]}"
 
 
-def _gateway(spec: GatewaySpec) -> Gateway:
+def to_json(allowlist: Allowlist) -> bytes:
+    return b"".join(json_parts(allowlist))
+
+
+def gateway_of(spec: GatewaySpec) -> Gateway:
     return Gateway(spec.name, spec.addresses, spec.offered, spec.enforcement)
-
-
-def _peer(number: int, spec: PeerSpec) -> Peer:
-    return Peer(
-        id=number,
-        name=spec.name,
-        gateway=spec.gateway,
-        owner=spec.owner,
-        contact=spec.contact,
-        purpose=spec.purpose,
-        sources=spec.sources,
-        valid=spec.validity,
-    )
 
 
 def _enforcement(gateway: Gateway) -> dict[str, Any]:
@@ -207,32 +172,26 @@ def _enforcement(gateway: Gateway) -> dict[str, Any]:
     }
 
 
-def _consistent(allowlist: Allowlist) -> Allowlist:
-    """What the parts of an allowlist owe each other."""
-    problems = tuple(_inconsistencies(allowlist))
+def consistent(allowlist: Allowlist) -> Allowlist:
+    """What the parts of an allowlist owe each other. Raises PolicyError."""
+    names = {gateway.name for gateway in allowlist.gateways}
+    peers = Peers.of(allowlist.peers)
+    problems = (
+        *offer_problems(
+            Offer(
+                gateway.name,
+                tuple({address: None for block in gateway.addresses for address in block}),
+                gateway.services,
+            )
+            for gateway in allowlist.gateways
+        ),
+        *map(_no_gateway, peers.not_at(names)),
+        *(Problem(f"peers.{p.id}", p.name, "two peers have this id") for p in peers.twice()),
+    )
     if problems:
         raise PolicyError(problems)
     return allowlist
 
 
-def _inconsistencies(allowlist: Allowlist) -> Iterable[Problem]:
-    yield from offer_problems(
-        Offer(
-            gateway.name,
-            tuple({address: None for block in gateway.addresses for address in block}),
-            gateway.services,
-        )
-        for gateway in allowlist.gateways
-    )
-    yield from _of_no_gateway(allowlist.peers, {gateway.name for gateway in allowlist.gateways})
-    ids: set[int] = set()
-    for peer in allowlist.peers:
-        if peer.id in ids:
-            yield Problem(f"peers.{peer.id}", peer.name, "two peers have this id")
-        ids.add(peer.id)
-
-
-def _of_no_gateway(peers: Iterable[Peer], names: Container[str]) -> Iterable[Problem]:
-    for peer in peers:
-        if peer.gateway not in names:
-            yield Problem(f"peers.{peer.id}.gateway", peer.gateway, "no gateway has this name")
+def _no_gateway(peer: Peer) -> Problem:
+    return Problem(f"peers.{peer.id}.gateway", peer.gateway, "no gateway has this name")

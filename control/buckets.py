@@ -70,6 +70,8 @@ class Buckets:
         self._used = np.zeros(self.room, bool)
         self._free = np.arange(self.room, dtype=np.int32)[::-1]
         self._retired: list[Rows] = []
+        # How many entries have slots.
+        self.count = 0
 
     # What is there
 
@@ -87,9 +89,6 @@ class Buckets:
         for first in range(0, self.room, size):
             part = slice(first, first + size)
             yield self._entries.ours[part][self._used[part]]
-
-    def count(self) -> int:
-        return int(np.count_nonzero(self._used))
 
     def find(self, keys: Rows) -> Rows:
         """What was written under these keys, as far as anything was; in no order."""
@@ -155,9 +154,11 @@ class Buckets:
         self._slots.store((bucket[known], slot[known]), slots[known])
         self._retire(self._places(held[known, slot[known]]))
         fresh = np.flatnonzero(~known)
+        self.count += len(fresh)
         over = fresh[~self._fill(rows["key"][fresh], bucket[fresh], slots[fresh], held[fresh])]
         if not len(over):
             return left
+        self.count -= len(over)
         self._used[places[over]] = False
         self._free = np.concatenate([self._free, places[over]])
         no_room = self._overflow.write(rows[over])
@@ -194,6 +195,7 @@ class Buckets:
         slot, known = self._locate(keys, held, tag)
         self._slots.store((bucket[known], slot[known]), np.uint64(0))
         self._retire(self._places(held[known, slot[known]]))
+        self.count -= int(known.sum())
         self._overflow.delete(keys[~known & self._has_overflowed(bucket)])
 
     def _retire(self, places: Rows) -> None:
@@ -229,6 +231,7 @@ class Buckets:
         wrong = int((slots != self._slots.ours).sum())
         slots[:] = self._slots.ours
         self._used[places] = True
+        self.count = len(places)
         self._free = np.flatnonzero(~self._used)[::-1].astype(np.int32)
         wrong += self._filter_of(slice(None))
         return wrong + self._renew(bucket, number, now)

@@ -5,6 +5,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -50,6 +51,9 @@ class Follower:
         self._report = report
         self._base: Allowlist | None = None
         self._fetched = 0.0
+        # A snapshot on its way while changes are followed, and those that came since.
+        self._again: asyncio.Task[Allowlist] | None = None
+        self._meanwhile: list[Changes] = []
         self._trouble: str | None = None
 
     async def run(self) -> None:
@@ -59,7 +63,7 @@ class Follower:
             try:
                 await self._step()
             except RegistryError as error:
-                self._base = None
+                self._start_anew()
                 self._say(error.message)
                 if isinstance(error, RevisionAhead):
                     await self._tell_revision()
@@ -69,22 +73,50 @@ class Follower:
                 self._say(None)
                 failures = 0
 
+    def _start_anew(self) -> None:
+        self._base = None
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+
     async def _step(self) -> None:
-        if self._base is None or time.monotonic() - self._fetched > SNAPSHOT_EVERY:
-            allowlist = await self._client.snapshot()
+        if self._base is None:
             self._fetched = time.monotonic()
-            await self._check(allowlist)
-            self._base = allowlist
-            await self._gate.offer(allowlist)
+            await self._take(await self._client.snapshot())
             return
+        if self._again is None and time.monotonic() - self._fetched > SNAPSHOT_EVERY:
+            self._again = asyncio.create_task(self._client.snapshot())
+            # Trouble with it is no news where there was other trouble before it was asked about.
+            self._again.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._meanwhile = []
         base, changes = self._base, await self._client.changes(self._base.revision)
         self._check_registry(changes.registry)
-        if changes.revision == base.revision:
-            return
-        allowlist = _advance(base, changes)
+        if changes.revision != base.revision:
+            allowlist = await asyncio.to_thread(_advance, base, changes)
+            await self._check(allowlist)
+            if self._again is not None:
+                self._meanwhile.append(changes)
+            self._base = allowlist
+            await self._gate.follow(base, changes, allowlist)
+        if self._again is not None and self._again.done():
+            await self._take_again(self._again)
+
+    async def _take(self, allowlist: Allowlist) -> None:
         await self._check(allowlist)
         self._base = allowlist
-        await self._gate.follow(base, changes, allowlist)
+        await self._gate.offer(allowlist)
+
+    async def _take_again(self, fetched: "asyncio.Task[Allowlist]") -> None:
+        """A snapshot that was fetched while changes were followed: with those made to it too."""
+        self._again = None
+        self._fetched = time.monotonic()
+        allowlist = fetched.result()
+        for changes in self._meanwhile:
+            if changes.revision > allowlist.revision:
+                # Changes say how it is at their end: it is no matter if some is in it already.
+                later = replace(changes, after=allowlist.revision)
+                allowlist = await asyncio.to_thread(_advance, allowlist, later)
+        await self._take(allowlist)
 
     async def _check(self, allowlist: Allowlist) -> None:
         self._check_registry(allowlist.registry)

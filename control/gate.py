@@ -22,7 +22,7 @@ from control.dataplane import DataPlane
 from control.errors import DataPlaneError, SnapshotError
 from control.model import Allowlist, Difference, Peer, Tables
 from control.pairs import Pairs
-from control.peers import Peers
+from control.peers import Peers, pairs_of
 from control.plan import (
     GUARDED_REMOVAL,
     check_room,
@@ -96,18 +96,19 @@ class Gate:
 
         Not `guarded`: what the maps hold is no measure, it should have been this allowlist.
         """
-        now, held = self.now(), self.plane.held()
+        now = self.now()
         try:
-            made = layout(allowlist.gateways, numbers_in(held))
-            registered = Registered(Pairs.of(allowlist.peers, made.numbers))
+            made = layout(allowlist.gateways, numbers_in(Tables(*self.plane.guarded())))
+            registered = Registered(pairs_of(allowlist.peers, made.numbers))
             times = timetable(registered.everything())
-            wanted = Tables(made.gateways, made.targets, times.at(now))
-            applied = self._apply(allowlist, held, wanted, now, guarded=guarded)
+            wanted, later = Tables(made.gateways, made.targets, times.at(now)), times.several()
+            del times
+            applied = self._apply(allowlist, self.plane.held(), wanted, now, guarded=guarded)
         except DataPlaneError as error:
             self._hold(Held(allowlist, f"revision {allowlist.revision} refused: {error.message}"))
             return False
         if applied:
-            self._numbers, self._registered, self._later = made.numbers, registered, times.several()
+            self._numbers, self._registered, self._later = made.numbers, registered, later
             self._set_due(now)
         return applied
 
@@ -266,11 +267,13 @@ class Gate:
 
         Between two of them anything else may be done.
         """
-        rows = 0
-        for repaired in self.plane.check() if self.filled else ():
+        rows, plane = 0, self.plane
+        for repaired in plane.check() if self.filled else ():
             rows += repaired
             self.repairs += repaired
             yield
+            if plane is not self.plane:
+                break  # outgrown meanwhile; and perhaps closed
         if rows:
             log.warning("maps differed from the allowlist in %d rows: repaired", rows)
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from control.columns import ENTRY, KEY, Rows
-from control.entries import equal
+from control.hashing import CLASSES
 from control.maps import BpfMap
 
 
@@ -13,6 +13,8 @@ class Overflow:
     def __init__(self, table: BpfMap) -> None:
         self._table = table
         self._ours: dict[bytes, bytes] = {}
+        # By class.
+        self.counts = [0] * len(CLASSES)
 
     def live(self) -> Rows:
         """All rows there; of what lies under another's key too."""
@@ -36,7 +38,9 @@ class Overflow:
         """Those that found no room come back."""
         pairs = [(row["key"].tobytes(), row.tobytes()) for row in rows]
         done = self._table.write(pairs)
-        self._ours.update(pairs[:done])
+        for key, row in pairs[:done]:
+            self.counts[_class_of(key)] += key not in self._ours
+            self._ours[key] = row
         return rows[done:]
 
     def delete(self, keys: Rows) -> None:
@@ -44,6 +48,7 @@ class Overflow:
         self._table.delete(here)
         for key in here:
             del self._ours[key]
+            self.counts[_class_of(key)] -= 1
 
     def adopt(self) -> int:
         """Take what is there for ours, but for what lies under another's key: how much that was."""
@@ -51,21 +56,25 @@ class Overflow:
         under, rows = np.frombuffer(keys, KEY), np.frombuffer(values, ENTRY)
         right = under == rows["key"]
         self._table.delete([key.tobytes() for key in under[~right]])
-        self._ours = {row["key"].tobytes(): row.tobytes() for row in rows[right]}
+        rows = rows[right]
+        rows["seen"] = 0
+        self._ours = {row["key"].tobytes(): row.tobytes() for row in rows}
+        self.counts = np.bincount(rows["key"]["class"], minlength=len(CLASSES)).tolist()
         return int((~right).sum())
 
     def check(self) -> int:
         """Repair what is not as it was written; how many rows were not."""
         keys, values = self._table.dump()
-        live = np.frombuffer(values, ENTRY)
-        found = {key.tobytes(): i for i, key in enumerate(np.frombuffer(keys, KEY))}
-        strays = [key for key in found if key not in self._ours]
+        rows = np.frombuffer(values, ENTRY).copy()
+        rows["seen"] = 0
+        under = np.frombuffer(keys, KEY)
+        live = {key.tobytes(): row.tobytes() for key, row in zip(under, rows, strict=True)}
+        strays = [key for key in live if key not in self._ours]
+        wrong = [(key, row) for key, row in self._ours.items() if live.get(key) != row]
         self._table.delete(strays)
-        there = [key for key in self._ours if key in found]
-        ours = np.frombuffer(b"".join(map(self._ours.__getitem__, there)), ENTRY)
-        rows = live[[found[key] for key in there]]
-        same = equal(rows, ours) & (rows["key"] == ours["key"])
-        lacking = [key for key in self._ours if key not in found]
-        wrong = [*lacking, *(key for key, right in zip(there, same, strict=True) if not right)]
-        self._table.write([(key, self._ours[key]) for key in wrong])
+        self._table.write(wrong)
         return len(strays) + len(wrong)
+
+
+def _class_of(key: bytes) -> int:
+    return int(np.frombuffer(key, KEY)["class"][0])

@@ -19,7 +19,7 @@ from control.model import (
     Tables,
     Target,
 )
-from control.pairs import Pairs
+from control.peers import pairs_of
 from control.resolve import timetable
 from control.sizes import CLASSES, GATEWAYS_MAX, NUMBERS_MAX, Counts, Limits, Need
 from policy.prefixes import ADDRESSES_PER_ROUTER, Address
@@ -78,7 +78,7 @@ def numbers_in(tables: Tables) -> dict[str, int]:
 def resolve(allowlist: Allowlist, known: Mapping[str, int], now: int) -> Tables:
     """The rows that hold `allowlist` at `now` (ns since 1970), gateways numbered after `known`."""
     made = layout(allowlist.gateways, known)
-    times = timetable(Pairs.of(allowlist.peers, made.numbers))
+    times = timetable(pairs_of(allowlist.peers, made.numbers))
     return Tables(made.gateways, made.targets, times.at(now))
 
 
@@ -217,12 +217,13 @@ def cut_off(old: Entries, new: Entries, now: int) -> int:
     or over in `new`, or that pass now and would no longer.
     """
     moment = np.uint64(max(now, 0))
-    old = old.only(living(old, now))
     at, known = new.find(old.keys_sorted)
-    before, after = old.rows[known], new.rows[at[known]]
-    over = after["valid_until"] <= moment
-    over |= (before["valid_from"] <= moment) & (moment < after["valid_from"])
-    return len(old) - len(before) + int(over.sum())
+    cut = ~known
+    if known.any():
+        after = new.rows["valid_from"][at]
+        cut |= new.rows["valid_until"][at] <= moment
+        cut |= (old.rows["valid_from"] <= moment) & (moment < after)
+    return int((cut & living(old, now)).sum())
 
 
 def is_too_much(cut: int, of: int) -> bool:

@@ -2,7 +2,8 @@
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,15 +13,18 @@ from urllib.parse import quote
 
 import httpx
 
-from control.allowlist import Changes, parse_changes, parse_snapshot
+from control.allowlist import Changes, parse_changes
 from control.errors import RegistryError
 from control.model import Allowlist
+from control.reader import SnapshotReader
 from control.settings import Settings
 from policy.errors import PolicyError
 
 # The registry holds a request for changes at most this long; ours may take a little longer.
 WAIT_SECONDS = 30
 TIMEOUT = httpx.Timeout(15.0, read=60.0)
+# Of a snapshot, what is parsed at once.
+_A_PART = 1 << 16
 WAITING = httpx.Timeout(15.0, read=WAIT_SECONDS + 15.0)
 
 
@@ -83,10 +87,13 @@ class RegistryClient:
         await self._http.aclose()
 
     async def snapshot(self) -> Allowlist:
-        """The whole allowlist."""
-        response = await self._request("GET", "/v1/allowlist")
+        """The whole allowlist, parsed as it comes."""
+        reader = SnapshotReader()
+        async with self._answer("GET", "/v1/allowlist") as response:
+            async for part in response.aiter_bytes(_A_PART):
+                await asyncio.to_thread(reader.feed, part)
         try:
-            return await asyncio.to_thread(parse_snapshot, response.content)
+            return await asyncio.to_thread(reader.finish)
         except PolicyError as error:
             raise self._unusable("snapshot", error) from None
 
@@ -127,16 +134,31 @@ class RegistryClient:
         return True
 
     async def _request(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401  # httpx has no type for these
+        async with self._answer(method, path, **options) as response:
+            await response.aread()
+        return response
+
+    @asynccontextmanager
+    async def _answer(
+        self,
+        method: str,
+        path: str,
+        **options: Any,  # noqa: ANN401  # httpx has no type for these
+    ) -> AsyncIterator[httpx.Response]:
+        """An answer that is no refusal, before its body is read."""
+        asked = self._http.stream(method, path, headers=self._headers(), **options)
         try:
-            response = await self._http.request(method, path, headers=self._headers(), **options)
+            async with asked as response:
+                if response.is_success:
+                    yield response
+                    return
+                await response.aread()
         except httpx.TimeoutException:
             raise RegistryError(f"registry {self._url}: no answer in time") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise RegistryError(
                 f"registry {self._url}: not reached: {error or type(error).__name__}"
             ) from None
-        if response.is_success:
-            return response
         text = f"registry {self._url}: {method} {path}: {_problem(response)}"
         raise _REFUSALS.get(_kind(response), RegistryError)(text)
 

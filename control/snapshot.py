@@ -1,46 +1,90 @@
 """The last good allowlist on disk: what a router starts from when its registry is away.
 
-Two lines: a header with the checksum, then the allowlist as the registry says it.
+Two lines: a header with the checksum, then the allowlist as the registry says it. Both ways it
+goes in parts, so that others get their turn, and is never in memory as a whole.
 """
 
 import hashlib
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from control.allowlist import parse_snapshot, to_json
+from control.allowlist import json_parts
 from control.errors import SnapshotError
 from control.model import Allowlist
-from control.state import write_atomically
+from control.reader import SnapshotReader
+from control.state import replacing
 from policy.errors import PolicyError
 
 NAME = "snapshot.json"
 
+_A_PART = 1 << 16
+_LONGEST_HEADER = 1 << 10
+# What waits for the disk at any time: others have small files to write.
+_FLUSH_EVERY = 1 << 22
+
 
 def save_snapshot(state_dir: Path, allowlist: Allowlist) -> None:
     """Replace the snapshot on disk. Raises SnapshotError, the old one is whole then."""
-    body = to_json(allowlist)
-    header = json.dumps({"sha256": hashlib.sha256(body).hexdigest()}).encode()
-    write_atomically(state_dir / NAME, header + b"\n" + body + b"\n")
+    checksum, flushed = hashlib.sha256(), 0
+    with replacing(state_dir / NAME) as file:
+        file.write(_header(checksum.hexdigest()))
+        for part in json_parts(allowlist):
+            checksum.update(part)
+            file.write(part)
+            if file.tell() - flushed > _FLUSH_EVERY:
+                flushed = file.tell()
+                file.flush()
+                os.fdatasync(file.fileno())
+        file.write(b"\n")
+        file.seek(0)
+        file.write(_header(checksum.hexdigest()))
+
+
+def _header(checksum: str) -> bytes:
+    return json.dumps({"sha256": checksum}).encode() + b"\n"
 
 
 def load_snapshot(state_dir: Path) -> Allowlist | None:
     """The snapshot on disk, None where there is none. Raises SnapshotError where it is damaged."""
     path = state_dir / NAME
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            return _load(path, file)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise SnapshotError(f"{path}: cannot be read: {error.strerror}") from None
-    header, _, rest = content.partition(b"\n")
-    body, end, more = rest.partition(b"\n")
+
+
+def _load(path: Path, file: BinaryIO) -> Allowlist:
     try:
-        checksum = json.loads(header)["sha256"]
+        wanted = json.loads(file.readline(_LONGEST_HEADER))["sha256"]
     except (ValueError, TypeError, KeyError):
         raise SnapshotError(f"{path}: damaged: its first line is no header") from None
-    if not end or more or hashlib.sha256(body).hexdigest() != checksum:
-        raise SnapshotError(f"{path}: damaged or cut off: the checksum does not fit")
+    checksum, reader, ended = hashlib.sha256(), SnapshotReader(), False
+    for part in _parts(file):
+        body, end, more = part.partition(b"\n")
+        if ended or more:
+            break
+        ended = bool(end)
+        checksum.update(body)
+        reader.feed(body)
+    else:
+        if ended and checksum.hexdigest() == wanted:
+            return _finished(path, reader)
+    raise SnapshotError(f"{path}: damaged or cut off: the checksum does not fit")
+
+
+def _parts(file: BinaryIO) -> Iterator[bytes]:
+    while part := file.read(_A_PART):
+        yield part
+
+
+def _finished(path: Path, reader: SnapshotReader) -> Allowlist:
     try:
-        return parse_snapshot(body)
+        return reader.finish()
     except PolicyError as error:
         raise SnapshotError(f"{path}: not an allowlist: {error.problems[0]}") from None

@@ -66,9 +66,9 @@ class Sources:
 
     def counts(self) -> Counts:
         """How many entries of each class are held."""
-        over = np.bincount(self._overflow.held()["key"]["class"], minlength=len(CLASSES))
+        over = self._overflow.counts
         hosts4, prefixes4, hosts6, prefixes6 = (
-            table.count() + int(over[table.kind]) for table in self._classes
+            table.count + over[table.kind] for table in self._classes
         )
         return hosts4, prefixes4, hosts6, prefixes6
 
@@ -118,10 +118,10 @@ class Sources:
 
         Between two steps anything may be written. What packets need not look at any more goes.
         """
-        for table in self._classes:
-            yield from table.check(now)
         yield self._overflow.check()
         yield self._check_overflowed()
+        for table in self._classes:
+            yield from table.check(now)
         yield from self._check_lengths()
 
     def _check_overflowed(self) -> int:

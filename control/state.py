@@ -7,9 +7,11 @@ import json
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from control.errors import SnapshotError
 from policy.window import FOREVER_NS
@@ -52,13 +54,20 @@ class Applied:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write, flush to the disk, rename, flush the directory. Raises SnapshotError."""
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """What is written becomes the file once it is all on the disk. Raises SnapshotError."""
     temporary = path.with_name(f".{path.name}.new")
     try:
         temporary.unlink(missing_ok=True)
         descriptor = os.open(temporary, _NEW, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             give_to_owner(descriptor, path.parent)
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

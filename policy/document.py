@@ -58,6 +58,8 @@ def _one_address_or_prefix(network: Network) -> str:
 
 
 def _printable(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text
     if any(unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in text):
         raise ValueError("control and invisible formatting characters are not allowed")
     return text

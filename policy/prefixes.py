@@ -33,13 +33,18 @@ def _overlaps(a: Network, b: Network) -> bool:
 def _parse(text: str) -> Network:
     if "%" in text:
         raise ValueError("an address here has no zone: leave out what follows %")
+    host_bits_set = False
     try:
-        network = ip_network(text, strict=False)
+        network = ip_network(text)
     except ValueError:
-        raise ValueError("not an IPv4 or IPv6 address or prefix") from None
+        try:
+            network = ip_network(text, strict=False)
+        except ValueError:
+            raise ValueError("not an IPv4 or IPv6 address or prefix") from None
+        host_bits_set = True
     if "/" in text and not text.rpartition("/")[2].isdigit():
         raise ValueError("a prefix length is a decimal number, not a mask")
-    if str(network.network_address) != str(ip_network(text.partition("/")[0]).network_address):
+    if host_bits_set:
         raise ValueError(f"host bits are set: did you mean {network}?")
     if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
         raise ValueError("IPv4-mapped IPv6 addresses are not seen on a wire: write the IPv4 one")

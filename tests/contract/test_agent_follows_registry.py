@@ -18,7 +18,8 @@ import uvicorn
 from api.app import create_app
 from api.bootstrap import init
 from api.settings import Settings
-from control.allowlist import advance, parse_snapshot, to_json
+from control.allowlist import advance, to_json
+from control.reader import parse_snapshot
 from control.registry import RegistryClient, RevisionAhead, SnapshotRequired
 from policy.services import Service
 from policy.window import Window

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from control.allowlist import advance, from_policy, parse_changes, parse_snapshot, to_json
+from control.allowlist import advance, from_policy, parse_changes, to_json
+from control.reader import parse_snapshot
 from policy.errors import PolicyError
 from policy.file import parse_policy
 
