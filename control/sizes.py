@@ -128,7 +128,7 @@ class Sizes:
     def cells_bits(self) -> tuple[int, int]:
         """Of the cells of `lengths4` and `lengths6`."""
         hosts4, prefixes4, hosts6, prefixes6 = self.bits
-        return max(prefixes4, hosts4 - 3), max(prefixes6, hosts6 - 3)
+        return max(prefixes4, hosts4 - 2), max(prefixes6, hosts6 - 3)
 
     def root(self) -> dict[str, Any]:
         """What struct pg_root says of them."""

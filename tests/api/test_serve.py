@@ -15,7 +15,7 @@ import pytest
 
 from api.errors import SettingsError
 from api.records import Role
-from api.serve import serve
+from api.serve import _listen, serve
 from api.settings import Settings
 from tests.api.bodies import gateway, peer
 from tests.api.conftest import Seed
@@ -134,3 +134,11 @@ def test_a_certificate_that_cannot_be_used_is_said_to_be(
     )
     with pytest.raises(SettingsError, match="no usable certificate"):
         serve(wanted)
+
+
+def test_an_answer_does_not_wait_for_acknowledgements() -> None:
+    with _listen(Settings(port=0)) as listener:
+        with socket.create_connection(listener.getsockname()):
+            accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
