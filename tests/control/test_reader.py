@@ -60,6 +60,12 @@ def test_parts_of_any_size(text: bytes, size: int) -> None:
     assert parse_snapshot(to_json(allowlist)) == allowlist
 
 
+def test_of_peers_said_twice_the_last_count_as_in_any_json() -> None:
+    once = json.dumps({**MANY, "peers": [peer(1)]})
+    text = once[:-1] + ', "peers": ' + json.dumps([peer(2), peer(3)]) + "}"
+    assert [each.id for each in parse_snapshot(text.encode()).peers] == [2, 3]
+
+
 def problems_as_a_whole(text: bytes) -> tuple[str, ...]:
     try:
         SnapshotDocument.model_validate_json(text)
