@@ -209,11 +209,12 @@ def test_a_change_taken_back_leaves_all_as_it_was(first: dict[int, Peer], change
 
 
 def test_one_peer_changed_touches_what_it_covers_and_nothing_else() -> None:
-    wide = Peer(1, "p1", "hub", "o", "c", "p", (ip_network("192.0.2.0/25"),), Window())
-    inside = replace(wide, id=2, sources=(ip_network("192.0.2.7"),))
-    beside = replace(wide, id=3, sources=(ip_network("192.0.2.128/25"),))
+    """To the last address inside."""
+    last = "2001:db8::ffff:ffff:ffff:ffff"
+    wide = Peer(1, "p1", "hub", "o", "c", "p", (ip_network("2001:db8::/64"),), Window())
+    inside = replace(wide, id=2, sources=(ip_network(last),))
+    beside = replace(wide, id=3, sources=(ip_network("2001:db8:0:1::/64"),))
     registered = Registered(pairs([wide, inside, beside]))
-    around = timetable(registered.around(pairs([wide]).keys)).entries
-    assert [str(source) for _, source in around] == ["192.0.2.0/25", "192.0.2.7/32"]
-    around = timetable(registered.around(pairs([inside]).keys)).entries
-    assert [str(source) for _, source in around] == ["192.0.2.0/25", "192.0.2.7/32"]
+    for changed in (wide, inside):
+        around = timetable(registered.around(pairs([changed]).keys)).entries
+        assert [str(source) for _, source in around] == ["2001:db8::/64", f"{last}/128"]
