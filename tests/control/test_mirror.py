@@ -1,21 +1,25 @@
 """The tables of sources under changes, checked a part at a time while changes are made."""
 
 from collections.abc import Iterator
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from random import Random
 
 import numpy as np
 import pytest
+from scapy.layers.inet import GRE
 
 from control import syscalls
 from control.arrays import open_array
 from control.columns import Rows, SourceKey
 from control.dataplane import DataPlane
 from control.entries import Entries, Entry
-from control.model import Difference, GatewayRow, Tables
+from control.model import Difference, GatewayRow, Tables, Target
 from control.plan import difference
 from control.sizes import Sizes
+from policy.prefixes import Address
+from policy.services import Service
 from policy.window import FOREVER_NS
+from tests.bpf.frames import ether, ip
 
 # More buckets of each class than are checked in one step; so few entries that some overflow.
 WIDE = Sizes.room_for(65_536, 65_536, 4)
@@ -23,10 +27,14 @@ NARROW = Sizes.room_for(1024, 1024, 4)
 FULL = 4096  # of NARROW: a thousand of each class
 
 
+HUBS: dict[int, Address] = {4: ip_address("198.51.100.1"), 6: ip_address("2001:db8::1")}
+
+
 @pytest.fixture(scope="module", params=[WIDE, NARROW], ids=["wide", "narrow"])
 def loaded(request: pytest.FixtureRequest) -> Iterator[DataPlane]:
     with DataPlane.offline(request.param) as plane:
-        plane.apply(Difference(Tables(gateways={1: GatewayRow("hub", 0, FOREVER_NS)})))
+        targets = {hub: Target(((Service(47), 1),)) for hub in HUBS.values()}
+        plane.apply(Difference(Tables({1: GatewayRow("hub", 0, FOREVER_NS)}, targets)))
         yield plane
 
 
@@ -37,16 +45,23 @@ def plane(loaded: DataPlane) -> DataPlane:
 
 
 def source(number: int) -> SourceKey:
-    """Of all four classes, in turn."""
+    """Of all four classes, in turn; none is near another, so that each is found by its own."""
     match number % 4:
         case 0:
-            return 1, IPv4Network(0xCB007100 + number)
+            return 1, IPv4Network(0x0B000001 + (number << 16))
         case 1:
-            return 1, IPv4Network((0x0A000000 + (number << 8), 24))
+            return 1, IPv4Network((0x20000000 + (number << 16), 24))
         case 2:
-            return 1, IPv6Network(0x20010DB8 << 96 | number)
+            return 1, IPv6Network(0x20010DB8 + number << 96 | 1)
         case _:
-            return 1, IPv6Network((0x20010DB8 << 96 | number << 64, 64))
+            return 1, IPv6Network((0x20010DB8 + number << 96, 64))
+
+
+def is_found(plane: DataPlane, number: int) -> bool:
+    """Whether the program finds it."""
+    network = source(number)[1]
+    packet = ip(str(network.network_address), str(HUBS[network.version])) / GRE()
+    return plane.explain(ether(packet), 0).verdict == "registered"
 
 
 def entries(held: dict[int, int]) -> Entries:
@@ -69,6 +84,9 @@ def test_changes_between_the_steps_of_a_check(plane: DataPlane) -> None:
         if (repaired := next(steps, None)) is None:
             steps = plane.check()
         assert not repaired
+        assert all(is_found(plane, number) for number in after)
+    sum(steps)
+    assert all(is_found(plane, number) for number in random.sample(sorted(held), 200))
     assert plane.held().entries == entries(held)
     assert plane.tables().entries == entries(held)
     assert plane.find(entries(held).rows["key"]) == entries(held)
