@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -124,6 +124,7 @@ class Agent:
         self._to_save = asyncio.Event()
         self._to_remember = asyncio.Event()
         self._to_check_links = asyncio.Event()
+        self._to_verify = asyncio.Event()
         self._reporter = Reporter(
             client, settings, lambda: self._do(lambda: report(self._gate, self._uplinks.states))
         )
@@ -255,6 +256,8 @@ class Agent:
                 jump = await self._do(self._gate.keep_time)
                 if jump or self._gate.due <= self._gate.now():
                     await self._do(self._gate.retime)
+                if jump:  # what was surely valid then may not have begun now
+                    self._to_verify.set()
                 if self._gate.held is not None and await self._do(self._gate.reconsider):
                     await self._in_force()
                     self._to_remember.set()
@@ -271,7 +274,9 @@ class Agent:
 
     async def _verify(self) -> None:
         while True:
-            await asyncio.sleep(self._settings.verify_every)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._to_verify.wait(), self._settings.verify_every)
+            self._to_verify.clear()
             steps = self._gate.verify()
             repairs = self._gate.repairs
             try:
