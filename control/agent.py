@@ -178,6 +178,8 @@ class Agent:
     async def _offer(self, work: Callable[[], bool]) -> None:
         if await self._do(work):
             await self._in_force()
+        elif self._gate.outgrown:  # larger tables, but what they were made for was refused
+            await self._attach()
         self._to_remember.set()
         self._reporter.soon.set()
 
@@ -208,21 +210,27 @@ class Agent:
 
     async def _attach(self) -> None:
         before = self._uplinks.states
-        plane = self._gate.plane
-        everywhere = await self._do(
-            lambda: self._uplinks.ensure_attached(plane.program_fd, frags=plane.frags)
-        )
+        everywhere = await self._do(self._ensure_attached)
         if before != self._uplinks.states:
             self._reporter.soon.set()
         if any(uplink.attached for uplink in self._uplinks.states):
             self._attached = True
-        if everywhere and (self._old_sets_may_be_there or self._gate.outgrown):
+        if everywhere and self._old_sets_may_be_there and not self._gate.outgrown:
             self._old_sets_may_be_there = False
-            self._gate.drop_outgrown()
             try:
                 await self._do(self._drop_old_sets)
             except ControlError as error:
                 log.error("%s", error.message)
+
+    def _ensure_attached(self) -> bool:
+        """Whether every interface has the program over the tables that there are now."""
+        plane = self._gate.plane
+        everywhere = self._uplinks.ensure_attached(plane.program_fd, frags=plane.frags)
+        if self._gate.outgrown:
+            self._old_sets_may_be_there = True
+            attached = {n for each in links.attachments() for _, n in each.programs}
+            self._gate.drop_outgrown(attached)
+        return everywhere
 
     def _drop_old_sets(self) -> None:
         """Remove the maps of agents before, unless a program elsewhere still uses them."""

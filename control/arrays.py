@@ -59,6 +59,10 @@ class Mirror:
         """Nothing is ours yet. Pages of the copy that nothing is written to cost nothing."""
         return cls(live, np.zeros(live.shape, live.dtype))
 
+    def take(self) -> None:
+        """All that is there is ours."""
+        self.ours[:] = self.live
+
     def part(self, first: int, last: int) -> Self:
         return type(self)(self.live[first:last], self.ours[first:last])
 

@@ -22,6 +22,9 @@ from policy.window import FOREVER_NS
 # Buckets that are checked in one step, which takes some milliseconds at most.
 _A_STEP = 2048
 
+# Times that something was retired before it is collected, whether or not room is short.
+_RETIRED_MAX = 1024
+
 _FOREVER = np.uint64(FOREVER_NS)
 _ONE, _LOW5 = np.uint64(1), np.uint64(31)
 _SLOTS = 7
@@ -133,7 +136,7 @@ class Buckets:
 
     def write(self, rows: Rows, now: int) -> Rows:
         """Write rows of this class; those that found no room come back."""
-        if len(rows) > len(self._free):
+        if len(rows) > len(self._free) or len(self._retired) > _RETIRED_MAX:
             self._collect()
         rows, left = rows[: len(self._free)], rows[len(self._free) :]
         hashes = self._hash(rows["key"])
@@ -199,17 +202,23 @@ class Buckets:
         self._overflow.delete(keys[~known & self._has_overflowed(bucket)])
 
     def _retire(self, places: Rows) -> None:
-        self._used[places] = False
-        self._retired.append(places)
+        if len(places):
+            self._used[places] = False
+            self._retired.append(places)
 
     def _collect(self) -> None:
         """Entries that no packet reads any more become free."""
-        if any(map(len, self._retired)):
+        if self._retired:
             syscalls.grace_period()
             self._free = np.concatenate([self._free, *self._retired])
         self._retired = []
 
     # Truth
+
+    def take(self) -> None:
+        """What sends packets to the buckets and on, as it is: packets look there meanwhile."""
+        self._filter.take()
+        self._overflowed.take()
 
     def adopt(self, now: int) -> int:
         """Take what is there for ours, but for what we never write; how much that was."""
@@ -225,7 +234,6 @@ class Buckets:
         first[np.unique(places, return_index=True)[1]] = True
         right &= first
         bucket, number, places = bucket[right], number[right], places[right]
-        self._filter.ours[:] = self._filter.live
         self._entries.ours[places] = entries[places]
         self._slots.ours[bucket, number] = words[right]
         wrong = int((slots != self._slots.ours).sum())

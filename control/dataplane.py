@@ -33,6 +33,8 @@ SHORTEST_FRAME = 14  # BPF_PROG_TEST_RUN refuses less
 LONGEST_FRAME = 2048  # and some kernels more than a page; what decides stands far before this
 
 NO_GATEWAY = 0
+# Fields of `root` that never change once it is set up, besides the secret.
+CONSTANT = ("zero", "addresses_bits", "cells4_bits", "cells6_bits", "gateways", "rooms")
 TICK_SHIFT = 40
 _FIRST = number_key(0)
 
@@ -66,12 +68,13 @@ class DataPlane:
             made = program(frags=self.frags)
             self._tables = {name: self._table(name, made.shapes[name]) for name in made.shapes}
             self._counting = [self._tables[pins.COUNTERS], *self._counters_before()]
+            self._after = None  # or it would live as long as this one
             self.program_fd = self._load(LIVE)
+            self.program_id = syscalls.program_info(self.program_fd).id
+            self._set_up_arrays()
         except BaseException:
             self.close()
             raise
-        self.program_id = syscalls.program_info(self.program_fd).id
-        self._set_up_arrays()
         fields = [name for name, _ in self._tables["counters"].value._type_._fields_]
         self._counters: tuple[str, ...] = tuple(fields)
         # Fields are verdict_action, in the order of enum pg_verdict.
@@ -127,12 +130,16 @@ class DataPlane:
         plane.set_clock(self.clock())
         return plane
 
+    @property
+    def place(self) -> Path:
+        """Where the set is pinned, or will be once it is put in place."""
+        assert self.pin_dir is not None
+        return self.pin_dir.with_name(self.pin_dir.name.removesuffix("-new"))
+
     def put_in_place(self) -> None:
         """Give the set its name: what is in it is whole."""
         assert self.pin_dir is not None
-        self.pin_dir = self.pin_dir.rename(
-            self.pin_dir.with_name(self.pin_dir.name.removesuffix("-new"))
-        )
+        self.pin_dir = self.pin_dir.rename(self.place)
 
     def remove(self) -> None:
         """Close it and unpin its maps; they live on while they are attached."""
@@ -164,7 +171,7 @@ class DataPlane:
             table = self._tables[name]
             arrays[name] = open_array(name, table.fd, table.value, table.max_entries)
         self._root = arrays["root"].rows
-        for field, number in self.sizes.root().items():
+        for field, number in {**self.sizes.root(), "zero": 0}.items():
             self._root[field][0] = number
         if not self._root["secret"][0].any():
             secret = np.frombuffer(secrets.token_bytes(32), np.uint64).copy()
@@ -175,6 +182,7 @@ class DataPlane:
         types = Types(self._tables["targets"].value, self._tables["gateways"].value)
         self._guard = Guard(arrays, types)
         self._secret = self._root["secret"][0].copy()
+        self._constant = {name: self._root[name][0].copy() for name in ("secret", *CONSTANT)}
         overflow = self._tables["overflow"]
         self._sources = Sources(
             arrays, overflow, Secret(self._secret), self.sizes, fresh=not self.adopted
@@ -214,10 +222,10 @@ class DataPlane:
 
         Gives how many rows were not, of each step; between two of them anything may be applied.
         """
-        held = self._root["secret"][0]
-        if (held != self._secret).any():
-            self._root["secret"][0] = self._secret
-            yield 1
+        for name, right in self._constant.items():
+            if (self._root[name][0] != right).any():
+                self._root[name][0] = right
+                yield 1
         yield self._guard.check()
         yield from self._sources.check(self._now())
 
@@ -334,7 +342,9 @@ class DataPlane:
         shape = program(frags=self.frags).shapes[pins.COUNTERS]
         fds: list[int] = []
         if self.adopted and self.pin_dir is not None:
-            fds = [pins.open_pinned(path) for path in pins.counters_before(self.pin_dir)]
+            paths = pins.counters_before(self.pin_dir)
+            wanted = (shape.type, sizeof(shape.key), shape.value_size, None, shape.flags)
+            fds = [pins.open_shaped(path, wanted) for path in paths]
         elif self._after is not None:
             before = self._after._counting[1 if self._shares_counters() else 0 :]
             fds = [os.dup(table.fd) for table in before]

@@ -8,7 +8,7 @@ makes one at a time.
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -194,10 +194,10 @@ class Gate:
         taken = self.plane.sizes.bytes(os.cpu_count() or 1)
         log.info("%s: they take %.0f KiB", what, taken / 1024)
 
-    def _mark_filled(self) -> None:
-        assert self.plane.pin_dir is not None
+    def _mark_filled(self, *soon: DataPlane) -> None:
+        """`soon`: those that get their names next."""
         try:
-            state.mark_filled(self._state_dir, self.plane.pin_dir)
+            state.mark_filled(self._state_dir, *(each.place for each in (self.plane, *soon)))
         except SnapshotError as error:
             log.error("%s", error.message)
 
@@ -307,11 +307,13 @@ class Gate:
 
     def _write(self, before: Tables, after: Tables) -> int:
         """Make this part of the maps hold `after`; where that fails, what it held before."""
-        change = difference(before, after)
+        change, applied = difference(before, after), self.applied
         try:
             self.plane.apply(change)
         except DataPlaneError:
+            self.applied = None  # so that a whole allowlist is next, should this fail too
             self.plane.apply(difference(after, before))
+            self.applied = applied
             raise
         for plane in self.outgrown:
             try:
@@ -326,24 +328,28 @@ class Gate:
         larger = self.plane.larger(sizes)
         try:
             larger.apply(Difference(write=self.plane.held()))
+            if self.filled:  # by either name, wherever this ends
+                self._mark_filled(larger)
             larger.put_in_place()
         except BaseException:
             larger.remove()
             raise
         before, self.plane = self.plane, larger
-        if self.filled:
-            self._mark_filled()
+        if self.filled or before.adopted:  # its program may be attached
             self.outgrown.append(before)
-            self._say_size("larger tables")
         else:
             before.remove()
+        if self.filled:
+            self._mark_filled()
+            self._say_size("larger tables")
 
-    def drop_outgrown(self) -> None:
-        """Once every interface has the program over the larger tables; their pins stay."""
-        while self.outgrown:
-            self.outgrown.pop().close()
+    def drop_outgrown(self, attached: Container[int]) -> None:
+        """Those whose program is not among these any more; their pins stay."""
+        for plane in [each for each in self.outgrown if each.program_id not in attached]:
+            self.outgrown.remove(plane)
+            plane.close()
 
     def close(self) -> None:
         """What is attached stays in force."""
-        self.drop_outgrown()
+        self.drop_outgrown(())
         self.plane.close()

@@ -6,7 +6,7 @@ one store then puts in force: a packet sees all of it or nothing.
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -136,7 +136,7 @@ class Guard:
     def hold(self, gateways: Mapping[int, GatewayRow], targets: Mapping[Address, Target]) -> None:
         """Make this what is guarded, at once; what has no room is left out."""
         gateways = {n: row for n, row in gateways.items() if n <= self.gateways_max}
-        targets = dict(list(targets.items())[: self.addresses_max])
+        targets = dict(list(self._with_rows(targets).items())[: self.addresses_max])
         syscalls.grace_period()
         half = 1 - self._half()
         self._write_gateways(half, gateways)
@@ -151,6 +151,17 @@ class Guard:
         self._root["guard"][0] = seed
         self._ours = gateways, targets
         self._written = [rows.tobytes() for rows in self._in_force()]
+
+    def _with_rows(self, targets: Mapping[Address, Target]) -> dict[Address, Target]:
+        """Without the services of gateways that have no row here: larger tables guard those."""
+        here = {}
+        for address, target in targets.items():
+            known = tuple(offer for offer in target.services if offer[1] <= self.gateways_max)
+            if known == target.services:
+                here[address] = target
+            elif known:
+                here[address] = replace(target, services=known)
+        return here
 
     def _write_gateways(self, half: int, gateways: Mapping[int, GatewayRow]) -> None:
         rows = np.zeros(self.gateways_max + 1, self._gateways.dtype)

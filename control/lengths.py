@@ -20,6 +20,11 @@ class Lengths:
         # While it is found out anew what there should be, so that bits of what is gone go.
         self._anew: tuple[Mirror, Mirror] | None = None
 
+    def take(self) -> None:
+        """The cells as they are, before anything is added: packets look in them."""
+        self._words4.take()
+        self._words6.take()
+
     def announce(self, kind: int, keys: Rows) -> None:
         """Packets look for lengths as those of these keys, which are of one class."""
         head, high, low = hashing.lengths_of(kind, keys["name"][:, 0], keys["name"][:, 1])

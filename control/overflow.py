@@ -3,7 +3,7 @@
 import numpy as np
 
 from control.columns import ENTRY, KEY, Rows
-from control.hashing import CLASSES
+from control.hashing import CLASSES, GATEWAY_BITS
 from control.maps import BpfMap
 
 
@@ -54,7 +54,8 @@ class Overflow:
         """Take what is there for ours, but for what lies under another's key: how much that was."""
         keys, values = self._table.dump()
         under, rows = np.frombuffer(keys, KEY), np.frombuffer(values, ENTRY)
-        right = under == rows["key"]
+        right = (under == rows["key"]) & (under["class"] < len(CLASSES))
+        right &= under["gateway"] <= (1 << GATEWAY_BITS) - 1
         self._table.delete([key.tobytes() for key in under[~right]])
         rows = rows[right]
         rows["seen"] = 0

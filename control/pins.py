@@ -211,10 +211,11 @@ def _refused(what: str, error: OSError) -> DataPlaneError:
     return DataPlaneError(f"{what}: {error.strerror}; {mend}")
 
 
-def open_shaped(path: Path, wanted: tuple[int, int, int, int, int]) -> int:
+def open_shaped(path: Path, wanted: tuple[int, int, int, int | None, int]) -> int:
     """A descriptor of the map pinned at `path`.
 
-    `wanted`: type, sizes of key and value, elements and flags; DataPlaneError if it has others.
+    `wanted`: type, sizes of key and value, elements (None: any) and flags; DataPlaneError if it
+    has others.
     """
     fields = ("type", "key_size", "value_size", "max_entries", "flags")
     fd = open_pinned(path)
@@ -223,7 +224,7 @@ def open_shaped(path: Path, wanted: tuple[int, int, int, int, int]) -> int:
         wrong = [
             f"{field} is {getattr(found, field)}, not {right}"
             for field, right in zip(fields, wanted, strict=True)
-            if getattr(found, field) != right
+            if right is not None and getattr(found, field) != right
         ]
         if wrong:
             raise misfit(path, ", ".join(wrong))

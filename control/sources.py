@@ -83,8 +83,16 @@ class Sources:
             for table in self._classes:
                 mine = part[part["key"]["class"] == table.kind]
                 if len(mine):
-                    left.append(table.write(mine, now))
+                    left.append(self._write(table, mine, now))
         return np.concatenate(left)
+
+    @staticmethod
+    def _write(table: Buckets, rows: Rows, now: int) -> Rows:
+        """In turns: what changes stands twice, and what one turn replaced the next may use."""
+        left = table.write(rows, now)
+        while 0 < len(left) < len(rows):
+            rows, left = left, table.write(left, now)
+        return left
 
     def delete(self, keys: Rows, now: int) -> None:
         """Delete what is held under these keys; others are no error."""
@@ -109,6 +117,9 @@ class Sources:
         if self._adopted:
             return 0
         self._adopted = True
+        self._lengths.take()
+        for table in self._classes:
+            table.take()
         wrong = self._overflow.adopt() + self._check_overflowed()
         wrong += sum(table.adopt(now) for table in self._classes)
         return wrong + sum(self._check_lengths())

@@ -242,11 +242,13 @@ def _boot() -> str:
 def is_filled(state_dir: Path, pin_dir: Path) -> bool:
     """Whether the maps pinned there have held a whole allowlist since this boot."""
     content = _read(state_dir / FILLED)
-    return content == {"pin_dir": str(pin_dir), "boot": _boot()}
+    filled = content.get("pin_dirs")
+    return content.get("boot") == _boot() and isinstance(filled, list) and str(pin_dir) in filled
 
 
-def mark_filled(state_dir: Path, pin_dir: Path) -> None:
-    _write(state_dir / FILLED, {"pin_dir": str(pin_dir), "boot": _boot()})
+def mark_filled(state_dir: Path, *pin_dirs: Path) -> None:
+    """Those pinned there, and no others. Raises SnapshotError."""
+    _write(state_dir / FILLED, {"pin_dirs": [*map(str, pin_dirs)], "boot": _boot()})
 
 
 def forget_filled(state_dir: Path) -> None:

@@ -58,11 +58,12 @@ def status(settings: Settings) -> Status:
     programs = pins.Programs(settings.bpffs)
     interfaces = tuple(look(name, settings.attach, programs) for name in settings.interfaces)
     tables, counters, now = Tables(), dict[int, dict[str, Count]](), datetime.now(UTC)
-    there = pins.current(settings.bpffs)
-    if there is not None:
+    filled = False
+    if pins.current(settings.bpffs) is not None:
         with DataPlane.current(settings.bpffs) as plane:
             tables, counters, now = plane.tables(), plane.counters(), _time_of(plane)
-    filled = there is not None and state.is_filled(settings.state_dir, there[0])
+            assert plane.pin_dir is not None
+            filled = state.is_filled(settings.state_dir, plane.pin_dir)
     done = state.applied(settings.state_dir) if filled else None
     entries = tables.entries.only(tables.entries.rows["key"]["gateway"] <= GATEWAYS_MAX)
     hosts4, prefixes4, hosts6, prefixes6 = entries.counts()

@@ -6,12 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from threading import Event
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from control import syscalls
+from control.arrays import Mirror, open_array
 from control.columns import SourceKey
 from control.dataplane import DataPlane
 from control.entries import Entries, Entry
@@ -202,3 +205,41 @@ def change_without_end(planes: list[DataPlane], chance: random.Random) -> None:
             larger.apply(Difference(write=planes[-1].held()))
             larger.put_in_place()
             planes.append(larger)
+
+
+@pytest.mark.parametrize("count", [3, 7, 14, 100, 112])
+def test_all_that_a_table_holds_may_change_at_once(count: int) -> None:
+    keys = [(1, network(4, number, 32)) for number in range(count)]
+    sizes = Sizes().grown(Need((count, 0, 0, 0), 4, 2))
+    with DataPlane.offline(sizes) as plane:
+        plane.apply(Difference(write=GUARDED))
+        for end in (7, 8, FOREVER_NS):
+            wanted = Entries.of({key: Entry(end % 9, 32, 0, end) for key in keys})
+            plane.apply(difference(Tables(entries=plane.held().entries), Tables(entries=wanted)))
+            assert plane.tables().entries == wanted
+
+
+def test_adopting_takes_nothing_away_from_packets(
+    bpffs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even for a moment: no bit that sends packets on, of any class, no slot."""
+    chance = random.Random(3)
+    keys = {churn(version, chance) for version in (4, 6) for _ in range(150)}
+    entries = Entries.of({key: Entry(1, key[1].prefixlen) for key in keys})
+    names = ("filter", "lengths4", "lengths6", "buckets")
+    with DataPlane.pinned(bpffs, Sizes.room_for(128, 128, 4)) as before:
+        before.apply(Difference(write=Tables(*guarded(), entries)))
+        maps = {name: before._tables[name] for name in names}
+        arrays = [open_array(name, m.fd, m.value, m.max_entries).rows for name, m in maps.items()]
+        words = [rows.view(np.uint64) for rows in arrays]
+        had = [rows.copy() for rows in words]
+        store = Mirror.store
+
+        def watched(mirror: Mirror, *what: Any) -> None:  # noqa: ANN401  # as `store` takes it
+            store(mirror, *what)
+            assert all(((now & then) == then).all() for now, then in zip(words, had, strict=True))
+
+        monkeypatch.setattr(Mirror, "store", watched)
+        with DataPlane.current(bpffs) as after:
+            after.adopt()
+            assert after.held().entries == entries
