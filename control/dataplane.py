@@ -102,11 +102,14 @@ class DataPlane:
     @classmethod
     def current(cls, bpffs: Path) -> Self:
         """The set of maps that there is. Raises DataPlaneError where there is none."""
-        found = pins.current(bpffs)
-        if found is None:
-            raise DataPlaneError(f"{bpffs}: no maps are pinned there; start the agent first")
-        directory, sizes = found
-        return cls._adopted(sizes, directory)
+        while (found := pins.current(bpffs)) is not None:
+            directory, sizes = found
+            try:
+                return cls._adopted(sizes, directory)
+            except DataPlaneError:
+                if directory.is_dir():
+                    raise  # else it has just been removed, for larger tables
+        raise DataPlaneError(f"{bpffs}: no maps are pinned there; start the agent first")
 
     @classmethod
     def _adopted(cls, sizes: Sizes, directory: Path) -> Self:

@@ -276,3 +276,17 @@ def test_name_follows_layout_and_sizes(tmp_path: Path, monkeypatch: pytest.Monke
     assert changed != program
     copy.write_text(changed)
     assert pins.set_dir(tmp_path, SIZES) != name
+
+
+def test_a_set_that_is_removed_while_it_is_opened(
+    bpffs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when tables grow under the eyes of `status`: the larger ones are opened."""
+    with DataPlane.pinned(bpffs, SIZES) as old, DataPlane.pinned(bpffs, OTHER_SIZES) as new:
+        found = [(old.place, SIZES), (new.place, OTHER_SIZES)]
+        pins.remove_set(old.place)
+        monkeypatch.setattr(pins, "current", lambda _: found.pop(0) if found else None)
+        with DataPlane.current(bpffs) as opened:
+            assert opened.place == new.place
+        with pytest.raises(DataPlaneError, match="start the agent first"):
+            DataPlane.current(bpffs)
