@@ -6,9 +6,6 @@
  *
  * A parser returns success or failure and fills typed fields. Failure before the
  * destination address is known is the verdict `other`, after it `malformed`.
- *
- * Byte 1,024 is counted from the IP header's first byte, so that framing changes no
- * verdict: a header that has to be read and does not end by then cannot be judged.
  */
 #ifndef PEERGATE_PARSE_H
 #define PEERGATE_PARSE_H
@@ -22,8 +19,8 @@
 #include <asm/byteorder.h>
 
 #include "peergate.h"
+#include "cursor.h"
 
-#define PG_HEADERS_END	  1024
 #define PG_EXTENSIONS_MAX 8
 #define PG_TAGS_MAX	  2
 #define PG_FRAMING_MAX	  64
@@ -63,15 +60,6 @@ struct pg_ports {
 	__be16 destination;
 };
 
-/* How far is read. Offsets count from `start`: the frame's first byte, then the IP header's. */
-struct pg_cursor {
-	const __u8 *start;
-	const __u8 *frame_end;
-	__u64 at;   /* the next byte */
-	__u64 end;  /* where the packet ends by its own account; may lie beyond the frame */
-	__u64 zero; /* what the verifier does not know to be zero */
-};
-
 /* What a packet says of itself at fixed places, readable whatever else is broken. */
 struct pg_packet {
 	struct pg_address source;
@@ -86,57 +74,6 @@ struct pg_upper {
 	__u8 shared;   /* a later fragment of TCP or UDP, which the address offers */
 	__u32 gateway; /* whose service it is, or PG_NO_GATEWAY */
 };
-
-static __always_inline void pg_cursor_start(struct pg_cursor *cursor, const void *start,
-					    const void *frame_end, __u64 zero)
-{
-	cursor->zero = zero;
-	cursor->start = start;
-	cursor->frame_end = frame_end;
-	cursor->at = 0;
-	cursor->end = ~0ULL;
-}
-
-/*
- * The same number, of which the compiler has no other copy: bounds are checked on what
- * is then used, as the verifier wants to see it (Linux 6.1 forgets them on copies).
- */
-static __always_inline __u64 pg_seen(__u64 number)
-{
-	asm volatile("" : "+r"(number));
-	return number;
-}
-
-/* The next `size` bytes, a constant; NULL where frame, packet or byte 1,024 end before them. */
-static __always_inline const void *pg_peek(const struct pg_cursor *cursor, __u64 size)
-{
-	__u64 at = pg_seen(cursor->at);
-	const __u8 *bytes;
-
-	if (at > PG_HEADERS_END - size || at + size > cursor->end)
-		return NULL;
-	bytes = cursor->start + at;
-	if (bytes + size > cursor->frame_end)
-		return NULL;
-	return bytes;
-}
-
-static __always_inline const void *pg_take(struct pg_cursor *cursor, __u64 size)
-{
-	const void *bytes = pg_peek(cursor, size);
-
-	cursor->at += size;
-	return bytes;
-}
-
-/* Steps over `size` bytes, which must all be there. */
-static __always_inline _Bool pg_skip(struct pg_cursor *cursor, __u64 size)
-{
-	cursor->at = (cursor->at + size) ^ cursor->zero;
-	if (cursor->at > PG_HEADERS_END || cursor->at > cursor->end)
-		return 0;
-	return cursor->start + cursor->at <= cursor->frame_end;
-}
 
 /* PPP's protocol may be compressed to its second byte, which is odd; the first is even. */
 static __always_inline _Bool pg_parse_pppoe(struct pg_cursor *cursor, __be16 *ethertype)
@@ -220,6 +157,7 @@ static __always_inline _Bool pg_parse_addresses(struct pg_cursor *cursor, struct
 
 	if (!pg_parse_framing(cursor, &ethertype))
 		return 0;
+	/* All framings are one to the verifier from here on, and it wants to see a bound. */
 	cursor->at ^= cursor->zero;
 	if (cursor->at > PG_FRAMING_MAX)
 		return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * How a source is found in the tables of peergate.h: names, hashes, places, and the search. Pure C
- * without map calls, so that it compiles on the host too. control/hashing.py and control/sources.py
+ * without map calls, so that it compiles on the host too. control/hashing.py and control/buckets.py
  * are the counterpart that writes; a test holds both against each other.
  *
  * Who includes this gives access to the tables: each function returns the element with this

@@ -213,7 +213,7 @@ class DataPlane:
         return Entries(self._sources.find(keys))
 
     def counts(self) -> Counts:
-        """How many hosts and prefixes are held."""
+        """How many entries of each class are held."""
         return self._sources.counts()
 
     def adopt(self) -> int:
