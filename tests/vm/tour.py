@@ -14,6 +14,8 @@ _CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _DIFFERS = (
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\dZ?"), "TIME"),
     (re.compile(r"\b0x[0-9a-f]+\b"), "KEY"),
+    # Maps' layout and sizes.
+    (re.compile(r"(?<=/bpf/)[0-9a-f]{16}(-[0-9a-f]+)*"), "SET"),
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "ID"),
     # Not part of an address or a name, and no share: how much of it came is what is told.
     (re.compile(r"(?<![\w.:/-])(\d{1,3}(,\d{3})+|\d+(\.\d+)?)(?=ms\b|(?![\w.:/%-]))"), "N"),
