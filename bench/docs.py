@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench import document, musts
 from bench.document import Document
-from bench.lookup import TRAFFIC
+from bench.lookup import STAGES, TRAFFIC
 from bench.plot import svg
 from bench.rows import Row
 
@@ -91,13 +91,14 @@ def _people(row: Row) -> str:
 
 def _lookup(rows: Sequence[Row]) -> Iterator[str]:
     """A line for each family and size; a cell is the ratio, and ns."""
+    kinds = (*TRAFFIC, *STAGES)
     cells: dict[str, dict[object, str]] = {}
-    for row in _of(rows, "lookup"):
+    for row in [*_of(rows, "lookup"), *_of(rows, "stage")]:
         cell = f"{row['ratio']:.3g} ({row['median_ns']:.0f} ns)"
         cells.setdefault(_people(row), {})[row["traffic"]] = cell
     yield from _table(
-        ["registered", *TRAFFIC],
-        ([name, *(mine.get(traffic, "") for traffic in TRAFFIC)] for name, mine in cells.items()),
+        ["registered", *kinds],
+        ([name, *(mine.get(traffic, "") for traffic in kinds)] for name, mine in cells.items()),
     )
 
 

@@ -123,7 +123,7 @@ def _stand(
                     name=name,
                     namespace=place.namespace,
                     interface=generator.namespace.index(f"out{number}"),
-                    frame=frame(people.family, place.namespace.mac(DEVICE)),
+                    frame=frame(people.family, mac=place.namespace.mac(DEVICE)),
                     registered=receivers.held(name, people),
                     load_s=time.monotonic() - before,
                 )

@@ -18,11 +18,16 @@ from bench.rows import Row, ratio
 from bench.site import Router, frame
 
 TRAFFIC = ("registered", "unregistered", "unregistered-inside", "bystander")
+# Where a stranger's time goes: these end at earlier stages of the same way, `other` at the first,
+# before bystanders; `unprotected` has all of its headers read, and no source looked up.
+STAGES = ("unprotected", "other")
 COUNTER = {
     "registered": (1, "registered_pass"),
     "unregistered": (1, "unregistered_drop"),
     "unregistered-inside": (1, "unregistered_drop"),
     "bystander": (0, "bystander_pass"),
+    "unprotected": (1, "unprotected_pass"),
+    "other": (0, "other_pass"),
 }
 WARM_UP = 200_000
 LEAST = 50_000
@@ -44,14 +49,14 @@ class Case:
 
 
 def measure(mode: Mode, programs: Programs, people: Population, filled: Router) -> Iterator[Row]:
-    """Rows of `lookup`. Raises WrongVerdictError."""
-    for traffic in TRAFFIC:
+    """Rows of `lookup` and `stage`. Raises WrongVerdictError."""
+    for traffic in (*TRAFFIC, *STAGES):
         case = prepare(programs, people, traffic)
         check(programs, case, filled)
         costs = _rounds(programs, case, filled, mode)
         figures = ratio(costs["peergate"], costs["parse"])
         yield {
-            "bench": "lookup",
+            "bench": "lookup" if traffic in TRAFFIC else "stage",
             "family": people.family,
             "registered": len(people),
             "traffic": traffic,
@@ -70,15 +75,16 @@ def prepare(programs: Programs, people: Population, traffic: str) -> Case:
     addresses = draw(people, traffic, WALK4 if family == 4 else WALK6)
     programs.walk(addresses.packed(), family)
     what = "destinations" if traffic == "bystander" else "sources"
-    return Case(family, traffic, frame(family), programs.fds[f"walk_{what}{family}"])
+    return Case(family, traffic, frame(family, traffic), programs.fds[f"walk_{what}{family}"])
 
 
 def draw(people: Population, traffic: str, count: int) -> Addresses:
     """As many addresses, to come from or, of bystanders, to go to."""
-    rng = np.random.default_rng([2, people.family, len(people), TRAFFIC.index(traffic)])
+    kinds = (*TRAFFIC, *STAGES)
+    rng = np.random.default_rng([2, people.family, len(people), kinds.index(traffic)])
     if traffic == "registered":
         return population.registered(people, count, rng)
-    if traffic == "bystander":
+    if traffic in ("bystander", *STAGES):
         return population.anywhere(people.family, count, rng)
     kind = population.neighbours if traffic == "unregistered-inside" else None
     parts: list[Addresses] = []

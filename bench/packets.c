@@ -161,12 +161,10 @@ int parse_and_drop(struct xdp_md *ctx)
 	if (!pg_parse_addresses(&cursor, &packet))
 		return XDP_ABORTED;
 	/* Neither side of the lookup may be left out as unused. */
-	pg_seen(packet.destination.word[0] ^ packet.destination.word[1] ^
-		packet.destination.word[2] ^ packet.destination.word[3]);
+	pg_seen(packet.destination.number[0] ^ packet.destination.number[1]);
 	if (!pg_parse_headers(&cursor, &packet, &nothing, &upper))
 		return XDP_ABORTED;
-	pg_seen(packet.source.word[0] ^ packet.source.word[1] ^ packet.source.word[2] ^
-		packet.source.word[3] ^ upper.protocol ^ upper.gateway);
+	pg_seen(packet.source.number[0] ^ packet.source.number[1] ^ upper.protocol ^ upper.gateway);
 	return XDP_DROP;
 }
 

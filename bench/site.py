@@ -33,12 +33,18 @@ def gateway_address(family: int, number: int = 1) -> str:
     return f"{_PREFIX[family]}{number:x}" if family == 6 else f"{_PREFIX[family]}{number}"
 
 
-def frame(family: int, mac: str = "02:00:00:00:00:01") -> bytes:
-    """WireGuard to the first gateway, `mac` the next hop; the source is written on the way."""
+def frame(family: int, traffic: str = "", mac: str = "02:00:00:00:00:01") -> bytes:
+    """WireGuard to the first gateway, `mac` the next hop; the source is written on the way.
+
+    What is `unprotected` goes to another port, what is `other` has an EtherType of nobody's.
+    """
     ip = IP(src="0.0.0.0") if family == 4 else IPv6(src="::")
     ip.dst = gateway_address(family)
-    whole = Ether(dst=mac, src="02:00:00:00:00:02") / ip / UDP(sport=PORT, dport=PORT, chksum=0)
-    return bytes(whole / bytes(22 if family == 4 else 16))
+    ether = Ether(dst=mac, src="02:00:00:00:00:02")
+    if traffic == "other":
+        ether.type = 0x88B5  # IEEE 802: for experiments on one's own network
+    udp = UDP(sport=PORT, dport=PORT + (traffic == "unprotected"), chksum=0)
+    return bytes(ether / ip / udp / bytes(22 if family == 4 else 16))
 
 
 def tables() -> Tables:

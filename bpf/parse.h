@@ -60,11 +60,14 @@ struct pg_ports {
 	__be16 destination;
 };
 
-/* What a packet says of itself at fixed places, readable whatever else is broken. */
+/*
+ * What a packet says of itself at fixed places, readable whatever else is broken. The version
+ * of the addresses is the EtherType's.
+ */
 struct pg_packet {
 	struct pg_address source;
 	struct pg_address destination;
-	__u8 version; /* the EtherType's IP version, 4 or 6 */
+	const void *ip; /* the header, without options or extensions */
 };
 
 /* Where the walk over the headers ended, and what that is at the address. */
@@ -72,8 +75,14 @@ struct pg_upper {
 	__u8 protocol;
 	__u8 later;    /* a fragment that is not the first: nothing but its protocol is known */
 	__u8 shared;   /* a later fragment of TCP or UDP, which the address offers */
+	__u8 drops;    /* PG_DROPS was set at the service */
 	__u32 gateway; /* whose service it is, or PG_NO_GATEWAY */
 };
+
+static __always_inline _Bool pg_is_ip(__be16 ethertype)
+{
+	return ethertype == __cpu_to_be16(ETH_P_IP) || ethertype == __cpu_to_be16(ETH_P_IPV6);
+}
 
 /* PPP's protocol may be compressed to its second byte, which is odd; the first is even. */
 static __always_inline _Bool pg_parse_pppoe(struct pg_cursor *cursor, __be16 *ethertype)
@@ -97,21 +106,15 @@ static __always_inline _Bool pg_parse_pppoe(struct pg_cursor *cursor, __be16 *et
 		*ethertype = __cpu_to_be16(ETH_P_IP);
 	else if (protocol == PG_PPP_IPV6)
 		*ethertype = __cpu_to_be16(ETH_P_IPV6);
-	else
-		return 0;
 	return 1;
 }
 
-/* The framing; leaves the cursor after it. */
-static __always_inline _Bool pg_parse_framing(struct pg_cursor *cursor, __be16 *ethertype)
+/* Framing between Ethernet and IP; leaves the cursor after it. */
+static __always_inline _Bool pg_parse_tags(struct pg_cursor *cursor, __be16 *ethertype)
 {
-	const struct ethhdr *ethernet = pg_take(cursor, sizeof(*ethernet));
 	const struct pg_vlan_tag *tag;
 	int i;
 
-	if (!ethernet)
-		return 0;
-	*ethertype = ethernet->h_proto;
 	for (i = 0; i < PG_TAGS_MAX; i++) {
 		if (*ethertype != __cpu_to_be16(ETH_P_8021Q) &&
 		    *ethertype != __cpu_to_be16(ETH_P_8021AD))
@@ -128,20 +131,19 @@ static __always_inline _Bool pg_parse_framing(struct pg_cursor *cursor, __be16 *
 
 static __always_inline void pg_ipv4_address(struct pg_address *address, __be32 word)
 {
-	address->family = __cpu_to_be32(4);
-	address->word[0] = word;
-	address->word[1] = 0;
-	address->word[2] = 0;
-	address->word[3] = 0;
+	address->version = 4;
+	address->number[0] = 0;
+	address->number[1] = __be32_to_cpu(word);
 }
 
+/* In two reads, wherever the header lies: all that peergate runs on can. */
 static __always_inline void pg_ipv6_address(struct pg_address *address, const struct in6_addr *from)
 {
-	address->family = __cpu_to_be32(6);
-	address->word[0] = from->in6_u.u6_addr32[0];
-	address->word[1] = from->in6_u.u6_addr32[1];
-	address->word[2] = from->in6_u.u6_addr32[2];
-	address->word[3] = from->in6_u.u6_addr32[3];
+	const __be64 *part = (const void *)from;
+
+	address->version = 6;
+	address->number[0] = __be64_to_cpu(part[0]);
+	address->number[1] = __be64_to_cpu(part[1]);
 }
 
 /*
@@ -151,11 +153,15 @@ static __always_inline void pg_ipv6_address(struct pg_address *address, const st
  */
 static __always_inline _Bool pg_parse_addresses(struct pg_cursor *cursor, struct pg_packet *packet)
 {
+	const struct ethhdr *ethernet = pg_take(cursor, sizeof(*ethernet));
 	const struct ipv6hdr *ipv6;
 	const struct iphdr *ipv4;
 	__be16 ethertype;
 
-	if (!pg_parse_framing(cursor, &ethertype))
+	if (!ethernet)
+		return 0;
+	ethertype = ethernet->h_proto;
+	if (!pg_is_ip(ethertype) && !pg_parse_tags(cursor, &ethertype))
 		return 0;
 	/* All framings are one to the verifier from here on, and it wants to see a bound. */
 	cursor->at ^= cursor->zero;
@@ -166,7 +172,7 @@ static __always_inline _Bool pg_parse_addresses(struct pg_cursor *cursor, struct
 		ipv4 = pg_peek(cursor, sizeof(*ipv4));
 		if (!ipv4)
 			return 0;
-		packet->version = 4;
+		packet->ip = ipv4;
 		pg_ipv4_address(&packet->source, ipv4->saddr);
 		pg_ipv4_address(&packet->destination, ipv4->daddr);
 		return 1;
@@ -175,7 +181,7 @@ static __always_inline _Bool pg_parse_addresses(struct pg_cursor *cursor, struct
 		ipv6 = pg_peek(cursor, sizeof(*ipv6));
 		if (!ipv6)
 			return 0;
-		packet->version = 6;
+		packet->ip = ipv6;
 		pg_ipv6_address(&packet->source, &ipv6->saddr);
 		pg_ipv6_address(&packet->destination, &ipv6->daddr);
 		return 1;
@@ -189,7 +195,7 @@ static __always_inline _Bool pg_has_ports(__u8 protocol)
 }
 
 /*
- * The gateway that offers this service at the address, or PG_NO_GATEWAY. A service's
+ * The gateway that offers this service at the address, with PG_DROPS, or PG_NO_GATEWAY. A service's
  * first word holds all that it is; unused ones are zero and name no gateway.
  */
 static __always_inline __u32 pg_find_service(const struct pg_target *target, __u8 protocol,
@@ -282,11 +288,10 @@ static __always_inline _Bool pg_walk(struct pg_cursor *cursor, __u8 version,
 	return protocol == IPPROTO_AH && ah_gateway != PG_NO_GATEWAY;
 }
 
-static __always_inline _Bool pg_parse_ipv4(struct pg_cursor *cursor, struct pg_upper *upper)
+static __always_inline _Bool pg_parse_ipv4(struct pg_cursor *cursor, const struct iphdr *ipv4,
+					   struct pg_upper *upper)
 {
-	const struct iphdr *ipv4 = pg_peek(cursor, sizeof(*ipv4));
-
-	if (!ipv4 || ipv4->version != 4 || ipv4->ihl < 5)
+	if (ipv4->version != 4 || ipv4->ihl < 5)
 		return 0;
 	upper->protocol = ipv4->protocol;
 	upper->later = (ipv4->frag_off & __cpu_to_be16(PG_IPV4_OFFSET_MASK)) != 0;
@@ -295,11 +300,10 @@ static __always_inline _Bool pg_parse_ipv4(struct pg_cursor *cursor, struct pg_u
 }
 
 /* A payload length of 0 is taken at its word: jumbograms cannot be judged. */
-static __always_inline _Bool pg_parse_ipv6(struct pg_cursor *cursor, struct pg_upper *upper)
+static __always_inline _Bool pg_parse_ipv6(struct pg_cursor *cursor, const struct ipv6hdr *ipv6,
+					   struct pg_upper *upper)
 {
-	const struct ipv6hdr *ipv6 = pg_peek(cursor, sizeof(*ipv6));
-
-	if (!ipv6 || ipv6->version != 6)
+	if (ipv6->version != 6)
 		return 0;
 	upper->protocol = ipv6->nexthdr;
 	upper->later = 0;
@@ -313,9 +317,11 @@ static __always_inline _Bool pg_match(const struct pg_cursor *cursor,
 {
 	const struct pg_ports *ports;
 	__be16 port = 0;
+	__u32 gateway;
 
 	upper->gateway = PG_NO_GATEWAY;
 	upper->shared = 0;
+	upper->drops = 0;
 	if (pg_has_ports(upper->protocol)) {
 		if (upper->later) {
 			upper->shared = pg_offers_ports(target, upper->protocol);
@@ -326,8 +332,9 @@ static __always_inline _Bool pg_match(const struct pg_cursor *cursor,
 			return 0;
 		port = ports->destination;
 	}
-	upper->gateway =
-	    pg_find_service(target, upper->protocol, pg_has_ports(upper->protocol), port);
+	gateway = pg_find_service(target, upper->protocol, pg_has_ports(upper->protocol), port);
+	upper->gateway = gateway & ~PG_DROPS;
+	upper->drops = gateway >> 31;
 	return 1;
 }
 
@@ -340,9 +347,13 @@ static __always_inline _Bool pg_parse_headers(struct pg_cursor *cursor,
 					      const struct pg_target *target,
 					      struct pg_upper *upper)
 {
-	if (packet->version == 4 ? !pg_parse_ipv4(cursor, upper) : !pg_parse_ipv6(cursor, upper))
+	__u32 version = packet->destination.version;
+
+	if (version == 4 ? !pg_parse_ipv4(cursor, packet->ip, upper)
+			 : !pg_parse_ipv6(cursor, packet->ip, upper))
 		return 0;
-	if (!upper->later && !pg_walk(cursor, packet->version, target, upper))
+	if (!upper->later && !pg_has_ports(upper->protocol) &&
+	    !pg_walk(cursor, version, target, upper))
 		return 0;
 	return pg_match(cursor, target, upper);
 }

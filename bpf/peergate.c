@@ -101,8 +101,9 @@ static __always_inline const struct pg_target *
 pg_find_target(const struct pg_root *root, __u64 guard, const struct pg_address *address)
 {
 	__u64 hash = pg_hash_address(address, guard);
-	__u32 half = (guard & 1) << root->addresses_bits;
-	__u32 at = half + (hash >> 40 & ((1U << root->addresses_bits) - 1));
+	__u32 bits = root->addresses_bits + PG_LINES_BITS;
+	__u32 at = ((guard & 1) << bits) + (hash >> 40 & ((1U << bits) - 1));
+	__u32 last = guard >> 1 & 7;
 	const struct pg_line *line = addresses.lookup(&at);
 	const struct pg_target *target;
 	__u64 slot;
@@ -112,20 +113,19 @@ pg_find_target(const struct pg_root *root, __u64 guard, const struct pg_address 
 		return NULL;
 	for (i = 0; i < 8; i++) {
 		slot = line->word[i];
-		if (!slot)
-			return NULL;
 		if ((slot ^ hash) <= PG_PLACE_MASK)
 			break;
+		/* Of all lines the same: whether one is empty, the CPU would guess wrongly. */
+		if (i == last)
+			return NULL;
 	}
-	if (i == 8)
+	if (i == 8 || !(slot & PG_PLACE_MASK))
 		return NULL;
-	at = half + (slot & PG_PLACE_MASK) - 1;
+	at = ((guard & 1) << root->addresses_bits) + (slot & PG_PLACE_MASK) - 1;
 	target = targets.lookup(&at);
-	if (!target || target->address.family != address->family ||
-	    target->address.word[0] != address->word[0] ||
-	    target->address.word[1] != address->word[1] ||
-	    target->address.word[2] != address->word[2] ||
-	    target->address.word[3] != address->word[3])
+	if (!target || target->address.version != address->version ||
+	    target->address.number[0] != address->number[0] ||
+	    target->address.number[1] != address->number[1])
 		return NULL;
 	return target;
 }
@@ -292,6 +292,7 @@ static __always_inline void pg_decide(const struct pg_root *root, const struct p
 	}
 	decision->gateway = target->gateways[0];
 	upper.gateway = PG_NO_GATEWAY;
+	upper.drops = 0;
 	if (!pg_parse_headers(&cursor, &packet, target, &upper)) {
 		decision->verdict = PG_MALFORMED;
 	} else if (upper.gateway != PG_NO_GATEWAY || upper.shared) {
@@ -305,30 +306,24 @@ static __always_inline void pg_decide(const struct pg_root *root, const struct p
 	}
 	if (decision->verdict == PG_REGISTERED)
 		return;
-	if (upper.gateway != PG_NO_GATEWAY)
+	if (upper.drops)
+		decision->drop = 1;
+	else if (upper.gateway != PG_NO_GATEWAY)
 		decision->drop = pg_enforces(root, guard, upper.gateway, now);
 	else
 		decision->drop = pg_any_enforces(root, guard, target, now);
 }
 
+/* struct pg_counters has those that were dropped behind the others. */
 static __always_inline struct pg_counter *pg_counter_of(struct pg_counters *counters,
 							const struct pg_decision *decision)
 {
-	switch (decision->verdict) {
-	case PG_OTHER:
-		return &counters->other_pass;
-	case PG_BYSTANDER:
-		return &counters->bystander_pass;
-	case PG_UNPROTECTED:
-		return &counters->unprotected_pass;
-	case PG_REGISTERED:
-		return &counters->registered_pass;
-	case PG_EXPIRED:
-		return decision->drop ? &counters->expired_drop : &counters->expired_pass;
-	case PG_UNREGISTERED:
-		return decision->drop ? &counters->unregistered_drop : &counters->unregistered_pass;
-	}
-	return decision->drop ? &counters->malformed_drop : &counters->malformed_pass;
+	__u32 at = decision->verdict + (decision->drop ? PG_DROPPING : 0);
+	struct pg_counter *first = (void *)counters;
+
+	if (at >= sizeof(*counters) / sizeof(*first))
+		at = PG_OTHER; /* never: the verifier wants a bound */
+	return first + at;
 }
 
 static __always_inline int pg_action(const struct pg_decision *decision)

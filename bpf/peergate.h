@@ -14,18 +14,22 @@
 #define PG_FOREVER	(~0ULL) /* an end that never comes */
 #define PG_NO_GATEWAY	0	/* gateway numbers start at 1 */
 
-/* The family is part of the key: ::ffff:192.0.2.1 is not 192.0.2.1. */
+/* The version is part of the key: ::ffff:192.0.2.1 is not 192.0.2.1. */
 struct pg_address {
-	__be32 family;	/* 4 or 6 */
-	__be32 word[4]; /* IPv4 in the first, the others zero */
+	__u64 number[2]; /* IPv4 in the second */
+	__u32 version;	 /* 4 or 6 */
+	__u32 pad;
 };
 
 struct pg_service {
 	__u8 protocol; /* IPPROTO_* */
 	__u8 has_port;
 	__be16 port;
-	__u32 gateway; /* its number */
+	__u32 gateway; /* its number, and PG_DROPS */
 };
+
+/* Of a service: its gateway enforces, whatever the time is; `gateways` need not be asked. */
+#define PG_DROPS (1U << 31)
 
 /*
  * What decides on a packet stands in arrays that the agent writes through mmap(2). Lines
@@ -49,17 +53,18 @@ struct pg_room {
  * arrays are stands here, so that the program is the same for all sizes.
  */
 struct pg_root {
-	__u64 guard;	 /* what is guarded: the half in force (bit 0), and the addresses' seed */
-	__u64 clock;	 /* UTC less the monotonic clock, ns */
-	__u64 secret[4]; /* of the sources' hashes, while the maps live; 1 and 2 are odd */
-	__u64 zero;	 /* what the verifier does not know to be zero */
-	__u8 tick;	 /* the time, coarsely, for last seen; 0 is never */
-	__u8 addresses_bits; /* of the lines in one half of `addresses`, and of its targets */
+	__u64 guard;	     /* of what is guarded: half, slots and seed, see below */
+	__u64 clock;	     /* UTC less the monotonic clock, ns */
+	__u64 secret[4];     /* of the sources' hashes, while the maps live; 1 and 2 are odd */
+	__u64 zero;	     /* what the verifier does not know to be zero */
+	__u8 tick;	     /* the time, coarsely, for last seen; 0 is never */
+	__u8 addresses_bits; /* of the targets in one half */
 	__u8 cells4_bits;    /* of the cells of `lengths4` */
 	__u8 cells6_bits;
 	__u32 gateways; /* rows in one half of `gateways` */
 	struct pg_room rooms[PG_CLASSES];
-	__u64 pad[4];
+	__u8 shorts[2]; /* whether there are prefixes shorter than a head: of IPv4, of IPv6 */
+	__u8 pad[30];
 };
 
 /*
@@ -71,13 +76,15 @@ struct pg_root {
 
 /*
  * What is guarded stands twice, in two halves of `addresses`, `targets` and `gateways`; one
- * half is in force. `addresses` are lines of slots, used ones first: of an address's hash the
- * upper bits, and the place of its target in the half, counted from 1.
+ * half is in force: bit 0 of `guard`. `addresses` are lines of slots, used ones first: of an
+ * address's hash the upper bits, and the place of its target in the half, counted from 1. The next
+ * three bits of `guard` are the last slot that any line uses, and all of it is the hash's seed.
  */
+#define PG_LINES_BITS 2 /* there are four times as many lines as targets: most are empty */
 #define PG_PLACE_BITS 16
 #define PG_PLACE_MASK ((1ULL << PG_PLACE_BITS) - 1)
 
-/* What one guarded address offers: value of `targets`. */
+/* What one guarded address offers: value of `targets`. Its first line has four services. */
 struct pg_target {
 	struct pg_address address;
 	__u32 service_count;
@@ -85,6 +92,7 @@ struct pg_target {
 	struct pg_service services[PG_SERVICES_MAX];
 	__u32 gateways[PG_SERVICES_MAX]; /* distinct, ascending: [0] is the lowest */
 	__u32 later;			 /* the number that later fragments are looked up at */
+	__u32 pad[7];
 };
 
 /* Value of `gateways`, at its number in the half. Monitor is the empty window 0, 0. */
@@ -153,12 +161,19 @@ struct pg_filter {
 };
 
 /*
- * `lengths4`, `lengths6`: which lengths of prefixes a gateway has, by the first 16 or 32 bits
- * of the source; shorter prefixes stand where these are taken as zero. A length's bit is
- * the one that its name has behind the prefix; the highest bit says that there are hosts.
+ * `lengths4`, `lengths6`: which lengths of prefixes a gateway has, by the head of the source, its
+ * first 16 or 32 bits; shorter prefixes stand where the head is taken as zero. A length's bit is
+ * the one that its name has behind the prefix. Bits that a head leaves free say where in it there
+ * are prefixes, one for each value of the source's next 4 bits, and in IPv6 also which heads have
+ * hosts or prefixes at all, one for each value of the highest 4 bits of the head's hash.
  */
-#define PG_HEAD_BITS4 16
-#define PG_HEAD_BITS6 32
+#define PG_HEAD_BITS4  16
+#define PG_HEAD_BITS6  32
+#define PG_NEAR_BITS   4
+#define PG_NEAR_VALUES (1 << PG_NEAR_BITS)
+#define PG_NEAR4       16 /* the first of these bits */
+#define PG_NEAR6       32 /* of the first number */
+#define PG_OWN6	       48
 
 struct pg_lengths4 {
 	__u32 cell[16];
@@ -176,7 +191,10 @@ enum pg_verdict {
 	PG_EXPIRED,
 	PG_UNREGISTERED,
 	PG_MALFORMED,
+	PG_VERDICTS,
 };
+
+#define PG_DROPPING (PG_VERDICTS - PG_EXPIRED) /* verdicts that drop; they come last */
 
 struct pg_counter {
 	__u64 packets;
@@ -185,8 +203,8 @@ struct pg_counter {
 
 /*
  * Value of the per-CPU array `counters`, index gateway number; 0 counts where
- * no gateway is known. Fields are verdict_action, verdicts in the order of enum
- * pg_verdict: Python takes the words from here.
+ * no gateway is known. Fields are verdict_action, in the order of enum pg_verdict, those
+ * that passed and then those that were dropped: Python takes the words from here.
  */
 struct pg_counters {
 	struct pg_counter other_pass;
@@ -194,10 +212,10 @@ struct pg_counters {
 	struct pg_counter unprotected_pass;
 	struct pg_counter registered_pass;
 	struct pg_counter expired_pass;
-	struct pg_counter expired_drop;
 	struct pg_counter unregistered_pass;
-	struct pg_counter unregistered_drop;
 	struct pg_counter malformed_pass;
+	struct pg_counter expired_drop;
+	struct pg_counter unregistered_drop;
 	struct pg_counter malformed_drop;
 };
 
@@ -226,11 +244,11 @@ struct pg_head {
 	__u8 slack[64];
 };
 
-_Static_assert(sizeof(struct pg_address) == 20, "pg_address");
+_Static_assert(sizeof(struct pg_address) == 24, "pg_address");
 _Static_assert(sizeof(struct pg_service) == 8, "pg_service");
 _Static_assert(sizeof(struct pg_line) == 64, "pg_line");
 _Static_assert(sizeof(struct pg_root) == 128, "pg_root");
-_Static_assert(sizeof(struct pg_target) == 224, "pg_target");
+_Static_assert(sizeof(struct pg_target) == 256, "pg_target");
 _Static_assert(sizeof(struct pg_gateway) == 80, "pg_gateway");
 _Static_assert(sizeof(struct pg_key) == 24, "pg_key");
 _Static_assert(sizeof(struct pg_entry) == 48, "pg_entry");

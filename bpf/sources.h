@@ -25,9 +25,6 @@ static __always_inline struct pg_entry *pg_overflow_of(const struct pg_key *key)
 
 #define PG_HASH_MASK ((1ULL << PG_HASH_BITS) - 1)
 
-#define PG_HAS_HOSTS4 (1U << 31)
-#define PG_HAS_HOSTS6 (1ULL << 63)
-
 /* How many lengths a prefix may have: IPv6, from 16 to 127. */
 #define PG_LENGTHS_MAX 112
 
@@ -62,12 +59,10 @@ static __always_inline __u64 pg_forgotten(const struct pg_root *root, __u64 numb
 
 static __always_inline __u64 pg_hash_address(const struct pg_address *address, __u64 seed)
 {
-	__u64 high = (__u64)address->word[0] << 32 | address->word[1];
-	__u64 low = (__u64)address->word[2] << 32 | address->word[3];
-	__u64 hash = (high ^ seed) * 0x9e3779b97f4a7c15ULL;
+	__u64 hash = (address->number[0] ^ seed) * 0x9e3779b97f4a7c15ULL;
 
 	hash ^= hash >> 32;
-	hash = (hash ^ low ^ address->family) * 0xd6e8feb86659fd93ULL;
+	hash = (hash ^ address->number[1] ^ address->version) * 0xd6e8feb86659fd93ULL;
 	return hash ^ hash >> 32;
 }
 
@@ -179,27 +174,59 @@ static __always_inline _Bool pg_probe_key(const struct pg_root *root, struct pg_
 	return pg_probe(root, pg_hash6(root, key->gateway, key->name[0], key->name[1]), found);
 }
 
-/* Adds the lengths that the cell of this head has. */
-static __always_inline void pg_cell4(const struct pg_root *root, __u32 gateway, __u32 head,
-				     __u64 *lengths)
+/* The cell of this head. */
+static __always_inline __u32 pg_cell4(const struct pg_root *root, __u32 gateway, __u32 head)
 {
 	__u32 cell = pg_hash_head(root, gateway, head) & ((1U << root->cells4_bits) - 1);
 	const struct pg_lengths4 *line = pg_lengths4_at(cell / 16);
 
-	if (line)
-		lengths[1] |= line->cell[cell % 16];
+	return line ? line->cell[cell % 16] : 0;
 }
 
-static __always_inline void pg_cell6(const struct pg_root *root, __u32 gateway, __u32 head,
-				     __u64 *lengths)
+static __always_inline void pg_cell6(const struct pg_root *root, __u32 hash, __u64 *lengths)
 {
-	__u32 cell = pg_hash_head(root, gateway, head) & ((1U << root->cells6_bits) - 1);
+	__u32 cell = hash & ((1U << root->cells6_bits) - 1);
 	const struct pg_lengths6 *line = pg_lengths6_at(cell / 4);
 
-	if (!line)
-		return;
-	lengths[0] |= line->cell[cell % 4 * 2];
-	lengths[1] |= line->cell[cell % 4 * 2 + 1];
+	lengths[0] = line ? line->cell[cell % 4 * 2] : 0;
+	lengths[1] = line ? line->cell[cell % 4 * 2 + 1] : 0;
+}
+
+/*
+ * What there may be around the source: the lengths of prefixes, and whether it returns 1, hosts.
+ * The heads of IPv4 are few, and used; those of IPv6 are many, and mostly have nothing.
+ */
+static __always_inline _Bool pg_around4(const struct pg_root *root, __u32 gateway, __u32 source,
+					__u64 *lengths)
+{
+	__u32 next = source >> (32 - PG_HEAD_BITS4 - PG_NEAR_BITS) & (PG_NEAR_VALUES - 1);
+	__u32 cell = pg_cell4(root, gateway, source >> (32 - PG_HEAD_BITS4));
+
+	lengths[0] = 0;
+	lengths[1] = cell >> (PG_NEAR4 + next) & 1 ? cell & ((1U << PG_HEAD_BITS4) - 1) : 0;
+	if (root->shorts[0])
+		lengths[1] |= pg_cell4(root, gateway, 0) & ~((1U << PG_HEAD_BITS4) - 1);
+	return 1;
+}
+
+static __always_inline _Bool pg_around6(const struct pg_root *root, __u32 gateway, __u64 source,
+					__u64 *lengths)
+{
+	__u32 hash = pg_hash_head(root, gateway, source >> (64 - PG_HEAD_BITS6));
+	__u32 next = source >> (64 - PG_HEAD_BITS6 - PG_NEAR_BITS) & (PG_NEAR_VALUES - 1);
+	__u64 shorts[2];
+	_Bool own;
+
+	pg_cell6(root, hash, lengths);
+	own = lengths[0] >> (PG_OWN6 + (hash >> (32 - PG_NEAR_BITS))) & 1;
+	if (!own || !(lengths[0] >> (PG_NEAR6 + next) & 1))
+		lengths[0] = lengths[1] = 0;
+	lengths[0] &= (1ULL << PG_NEAR6) - 1;
+	if (root->shorts[1]) {
+		pg_cell6(root, pg_hash_head(root, gateway, 0), shorts);
+		lengths[0] |= shorts[0] & ((1ULL << PG_OWN6) - (1ULL << PG_NEAR6));
+	}
+	return own;
 }
 
 /* From the longest prefix to the shortest, in the lengths that there are. */
@@ -230,43 +257,33 @@ static __always_inline void pg_find_prefix(const struct pg_root *root, __u64 hig
 	}
 }
 
-/* The longest prefix at this gateway that covers the source. */
+/*
+ * The longest prefix at this gateway that covers the source. Most strangers end after two looks
+ * that do not wait for each other: `lengths` has nothing near, `filter` no such host.
+ */
 static __always_inline void pg_find_source(const struct pg_root *root, __u32 gateway,
 					   const struct pg_address *source, struct pg_found *found)
 {
-	__u64 lengths[2] = {0, 0};
-	__u64 high = 0, low, hosts;
-	__u32 class;
+	__u64 lengths[2], high = source->number[0], low = source->number[1];
+	_Bool hosts;
 
 	found->at = PG_NOWHERE;
 	found->bucket = pg_forgotten(root, 0);
 	found->slot = pg_forgotten(root, 0);
 	found->surely = pg_forgotten(root, 0);
 	found->key.gateway = gateway;
-	if (source->family == __cpu_to_be32(4)) {
-		low = __be32_to_cpu(source->word[0]);
-		pg_cell4(root, gateway, low >> (32 - PG_HEAD_BITS4), lengths);
-		pg_cell4(root, gateway, 0, lengths);
-		hosts = lengths[1] & PG_HAS_HOSTS4;
-		lengths[1] ^= hosts;
-		class = pg_forgotten(root, PG_HOSTS4);
-	} else {
-		high = (__u64)__be32_to_cpu(source->word[0]) << 32 | __be32_to_cpu(source->word[1]);
-		low = (__u64)__be32_to_cpu(source->word[2]) << 32 | __be32_to_cpu(source->word[3]);
-		pg_cell6(root, gateway, high >> (64 - PG_HEAD_BITS6), lengths);
-		pg_cell6(root, gateway, 0, lengths);
-		hosts = lengths[0] & PG_HAS_HOSTS6;
-		lengths[0] ^= hosts;
-		class = pg_forgotten(root, PG_HOSTS6);
-	}
-	if (!(hosts | lengths[0] | lengths[1]))
-		return;
-	found->key.name[0] = high = pg_forgotten(root, high);
-	found->key.name[1] = low = pg_forgotten(root, low);
-	found->key.class = class;
+	found->key.name[0] = high;
+	found->key.name[1] = low;
+	found->key.class = pg_forgotten(root, source->version == 4 ? PG_HOSTS4 : PG_HOSTS6);
+	if (source->version == 4)
+		hosts = pg_around4(root, gateway, low, lengths);
+	else
+		hosts = pg_around6(root, gateway, high, lengths);
 	if (hosts && pg_probe_key(root, found))
 		return;
-	found->key.class = class + 1;
+	if (!(lengths[0] | lengths[1]))
+		return;
+	found->key.class += 1;
 	lengths[0] = pg_forgotten(root, lengths[0]);
 	lengths[1] = pg_forgotten(root, lengths[1]);
 	pg_find_prefix(root, high, low, lengths, found);

@@ -7,6 +7,7 @@ one store then puts in force: a packet sees all of it or nothing.
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import TypeVar
 
 import numpy as np
@@ -27,6 +28,7 @@ from control.rows import (
     target_value,
 )
 from policy.prefixes import Address
+from policy.window import FOREVER_NS
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -34,6 +36,7 @@ Guarded = tuple[dict[int, GatewayRow], dict[Address, Target]]
 
 _PLACE_BITS = np.uint64(16)
 _SLOTS = 8
+_TRIES = 32  # of seeds, before a line may use another slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Guard:
     def targets(self) -> dict[Address, Target]:
         """Those that packets can find. One that is not as we write it has no services."""
         found: dict[Address, Target] = {}
+        always = _always(self.gateways())
         targets = self._half_of(self._targets)
         lines = self._half_of(self._lines)
         for line, slots in enumerate(lines):
@@ -82,10 +86,11 @@ class Guard:
                     address = read_address(record.address)
                 except ValueError:
                     continue
-                hashes = self._hashes([address], int(self._root["guard"][0]))
+                hashes = hash_address(*self._numbers([address]), int(self._root["guard"][0]))
                 if self._line(hashes)[0] == line and (hashes[0] ^ slot) >> _PLACE_BITS == 0:
                     target = read_target(record)
-                    whole = target_value(self._types.target, address, target) == bytes(record)
+                    meant = target_value(self._types.target, address, target, always)
+                    whole = meant == bytes(record)
                     found[address] = target if whole else Target(())
         return found
 
@@ -141,14 +146,15 @@ class Guard:
         half = 1 - self._half()
         self._write_gateways(half, gateways)
         rows = np.zeros(self.addresses_max, self._targets.dtype)
+        always = _always(gateways)
         for i, (address, target) in enumerate(targets.items()):
-            value = target_value(self._types.target, address, target)
+            value = target_value(self._types.target, address, target, always)
             rows[i] = np.frombuffer(value, rows.dtype)[0]
         self._targets[half * len(rows) : (half + 1) * len(rows)] = rows
-        seed, lines = self._lines_of(half, list(targets))
+        guard, lines = self._lines_of(half, list(targets))
         self._lines[half * len(lines) : (half + 1) * len(lines)] = lines
         in_order()
-        self._root["guard"][0] = seed
+        self._root["guard"][0] = guard
         self._ours = gateways, targets
         self._written = [rows.tobytes() for rows in self._in_force()]
 
@@ -171,34 +177,38 @@ class Guard:
         self._gateways[half * len(rows) : (half + 1) * len(rows)] = rows
 
     def _lines_of(self, half: int, addresses: list[Address]) -> tuple[int, Rows]:
-        """A seed under which every address finds a slot of its own, and the lines."""
-        count = self.addresses_max
-        while True:
-            seed = secrets.randbits(63) << 1 | half
-            hashes = self._hashes(addresses, seed)
+        """What `guard` becomes, by which every address has a slot of its own, and the lines.
+
+        Each slot that a line may use, all packets look at: they are kept few.
+        """
+        numbers = self._numbers(addresses)
+        for tried in count():
+            last = min(tried // _TRIES, _SLOTS - 1)
+            guard = secrets.randbits(60) << 4 | last << 1 | half
+            hashes = hash_address(*numbers, guard)
             at, tags = self._line(hashes), hashes >> _PLACE_BITS
             fullest = np.bincount(at, minlength=1).max()
-            if len(np.unique(tags)) == len(tags) and fullest <= _SLOTS:
+            if len(np.unique(tags)) == len(tags) and fullest <= last + 1:
                 break
-        lines = np.zeros((count, _SLOTS), np.uint64)
-        used = np.zeros(count, np.int64)
+        lines = np.zeros((len(self._lines) // 2, _SLOTS), np.uint64)
+        used = np.zeros(len(lines), np.int64)
         for i, line in enumerate(at):
             lines[line, used[line]] = tags[i] << _PLACE_BITS | np.uint64(i + 1)
             used[line] += 1
-        return seed, lines
+        return guard, lines
 
-    def _hashes(self, addresses: list[Address], seed: int) -> Column:
-        words = np.zeros((len(addresses), 5), np.uint64)
+    def _numbers(self, addresses: list[Address]) -> tuple[Column, Column, Column]:
+        """The columns of struct pg_address."""
+        numbers = np.zeros((3, len(addresses)), np.uint64)
         record = self._types.target().address
         for i, address in enumerate(addresses):
             fill_address(record, address)
-            words[i] = (record.family, *record.word)
-        high = words[:, 1] << np.uint64(32) | words[:, 2]
-        low = words[:, 3] << np.uint64(32) | words[:, 4]
-        return hash_address(high, low, words[:, 0], seed)
+            numbers[:, i] = (*record.number, record.version)
+        return numbers[0], numbers[1], numbers[2]
 
     def _line(self, hashes: Column) -> Rows:
-        return (hashes >> np.uint64(40) & np.uint64(self.addresses_max - 1)).astype(np.int64)
+        lines = len(self._lines) // 2
+        return (hashes >> np.uint64(40) & np.uint64(lines - 1)).astype(np.int64)
 
     def _half(self) -> int:
         return int(self._root["guard"][0]) & 1
@@ -206,6 +216,15 @@ class Guard:
     def _half_of(self, rows: Rows) -> Rows:
         size = len(rows) // 2
         return rows[self._half() * size : (self._half() + 1) * size]
+
+
+def _always(gateways: Mapping[int, GatewayRow]) -> set[int]:
+    """Those that enforce whatever the time is: their services say so."""
+    return {
+        number
+        for number, row in gateways.items()
+        if (row.enforce_from, row.enforce_until) == (0, FOREVER_NS)
+    }
 
 
 def _differing(found: Mapping[K, V], ours: Mapping[K, V]) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Column = NDArray[np.uint64]
+Flags = NDArray[np.bool_]
 
 GATEWAY_BITS = 13
 HASH_BITS = GATEWAY_BITS + 32
@@ -21,11 +22,8 @@ SURELY_SHIFT = np.uint64(48)
 SURELY_FOREVER = 0xFFFF
 SURELY_UNIT = np.uint64(46)
 
-HAS_HOSTS4 = np.uint64(1 << 31)
-HAS_HOSTS6 = np.uint64(1 << 63)
-
 _HASH_MASK = np.uint64((1 << HASH_BITS) - 1)
-_32 = np.uint64(32)
+_1, _32 = np.uint64(1), np.uint64(32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +58,11 @@ class Secret:
         return h
 
 
-def hash_address(high: Column, low: Column, family: Column, seed: int) -> Column:
-    """Of destinations; the columns hold words as the kernel loads them, not in network order."""
+def hash_address(high: Column, low: Column, version: Column, seed: int) -> Column:
+    """Of destinations."""
     h: Column = (high ^ np.uint64(seed)) * np.uint64(0x9E3779B97F4A7C15)
     h ^= h >> _32
-    h = (h ^ low ^ family) * np.uint64(0xD6E8FEB86659FD93)
+    h = (h ^ low ^ version) * np.uint64(0xD6E8FEB86659FD93)
     return h ^ h >> _32
 
 
@@ -72,17 +70,32 @@ def lowest_bit(column: Column) -> Column:
     return column & (~column + np.uint64(1))
 
 
-def lengths_of(kind: int, high: Column, low: Column) -> tuple[Column, Column, Column]:
-    """For names of one class: head, and the bits of `lengths` in its two numbers."""
+def around(kind: int, high: Column, low: Column) -> tuple[Column, Column, Column, Flags]:
+    """For names of one class: head, what its cell of `lengths` has for them in its two numbers but
+    for the head's own bit, and which are prefixes shorter than a head, whose own is zero."""
     none = np.zeros_like(low)
+    no: Flags = np.zeros(len(low), np.bool_)
     if kind == HOSTS4:
-        return low >> np.uint64(16), none, np.full_like(low, HAS_HOSTS4)
+        return low >> np.uint64(16), none, none, no
     if kind == HOSTS6:
-        return high >> _32, np.full_like(low, HAS_HOSTS6), none
+        return high >> _32, none, none, no
     if kind == PREFIXES4:
         bit = lowest_bit(low)
         short = bit > np.uint64(1 << 15)
-        return np.where(short, none, low >> np.uint64(16)), none, bit
-    bit_high = np.where(low == 0, lowest_bit(high), none)
-    short = bit_high > np.uint64(1 << 31)
-    return np.where(short, none, high >> _32), bit_high, lowest_bit(low)
+        near = _near(low, bit, 12) << np.uint64(16)
+        bits = np.where(short, bit, bit | near)
+        return np.where(short, none, low >> np.uint64(16)), none, bits, short
+    bit = np.where(low == 0, lowest_bit(high), none)
+    short = bit > np.uint64(1 << 31)
+    near = _near(high, bit, 28) << _32
+    bits = np.where(short, bit, bit | near)
+    return np.where(short, none, high >> _32), bits, lowest_bit(low), short
+
+
+def _near(name: Column, bit: Column, first: int) -> Column:
+    """A bit for each value that 4 bits of a prefix's sources have, of which `first` is the lowest;
+    `bit` stands behind the prefix, or is zero where that is in the other number."""
+    mask = np.uint64(15)
+    lowest = (name ^ bit) >> np.uint64(first) & mask
+    highest = ((name | bit) | (bit - np.minimum(bit, _1))) >> np.uint64(first) & mask
+    return (_1 << highest << _1) - (_1 << lowest)

@@ -5,38 +5,50 @@ import numpy as np
 from control import hashing
 from control.arrays import BpfArray, Mirror
 from control.columns import Rows
-from control.hashing import HOSTS6, Secret
+from control.hashing import HOSTS4, PREFIXES4, PREFIXES6, Secret
+
+# Sets of bits: the cells of both families, and which family has prefixes without a head.
+Words = tuple[Mirror, Mirror, Mirror]
+
+_NOTHING, _OWN6 = np.uint64(0), np.uint64(1 << 48)  # PG_OWN6
 
 
 class Lengths:
-    """The cells of both families, 2^bits of them each. Keys are of struct pg_key."""
+    """The cells of both families, 2^bits of them each, and whether packets must look at those of
+    prefixes shorter than a head. Keys are of struct pg_key."""
 
     def __init__(self, arrays: dict[str, BpfArray], secret: Secret, bits4: int, bits6: int) -> None:
         self._secret = secret
         self._cells4, self._cells6 = np.uint64((1 << bits4) - 1), np.uint64((1 << bits6) - 1)
-        self._words4 = Mirror.of(arrays["lengths4"].rows["cell"].reshape(-1))
-        # Cells of IPv6 are pairs of words.
-        self._words6 = Mirror.of(arrays["lengths6"].rows["cell"].reshape(-1))
+        self._words: Words = (
+            Mirror.of(arrays["lengths4"].rows["cell"].reshape(-1)),
+            # Cells of IPv6 are pairs of words.
+            Mirror.of(arrays["lengths6"].rows["cell"].reshape(-1)),
+            Mirror.of(arrays["root"].rows["shorts"][0]),
+        )
         # While it is found out anew what there should be, so that bits of what is gone go.
-        self._anew: tuple[Mirror, Mirror] | None = None
+        self._anew: Words | None = None
 
     def take(self) -> None:
         """The cells as they are, before anything is added: packets look in them."""
-        self._words4.take()
-        self._words6.take()
+        for words in self._words:
+            words.take()
 
     def announce(self, kind: int, keys: Rows) -> None:
-        """Packets look for lengths as those of these keys, which are of one class."""
-        head, high, low = hashing.lengths_of(kind, keys["name"][:, 0], keys["name"][:, 1])
+        """Packets look for such as these keys, which are of one class."""
+        if kind == HOSTS4 or not len(keys):
+            return
+        head, high, low, short = hashing.around(kind, keys["name"][:, 0], keys["name"][:, 1])
         cell = self._secret.hash_head(keys["gateway"].astype(np.uint64), head)
-        self._announce(kind, cell, high, low, (self._words4, self._words6))
-        if self._anew is not None:
-            self._announce(kind, cell, high, low, self._anew)
+        high |= np.where(short, _NOTHING, _OWN6 << (cell >> np.uint64(28)))
+        for words in filter(None, (self._words, self._anew)):
+            self._add(kind, cell, high, low, words)
+            if short.any():
+                family = np.array([int(kind == PREFIXES6)])
+                words[2].add_bits(family, np.ones(1, np.uint8))
 
-    def _announce(
-        self, kind: int, cell: Rows, high: Rows, low: Rows, words: tuple[Mirror, Mirror]
-    ) -> None:
-        if kind < HOSTS6:
+    def _add(self, kind: int, cell: Rows, high: Rows, low: Rows, words: Words) -> None:
+        if kind == PREFIXES4:
             at = (cell & self._cells4).astype(np.int64)
             words[0].add_bits(at, low.astype(np.uint32))
         else:
@@ -46,12 +58,13 @@ class Lengths:
 
     def start_anew(self) -> None:
         """From here on, all that is announced counts for `finish`."""
-        made = (np.zeros_like(self._words4.ours), np.zeros_like(self._words6.ours))
-        self._anew = Mirror(made[0], made[0]), Mirror(made[1], made[1])
+        four, six, shorts = (np.zeros_like(words.ours) for words in self._words)
+        self._anew = Mirror(four, four), Mirror(six, six), Mirror(shorts, shorts)
 
     def finish(self) -> int:
         """Make the cells what was announced since the start; how many words lacked something."""
         assert self._anew is not None
-        four, six = self._anew
-        self._anew = None
-        return self._words4.put_right(four.ours) + self._words6.put_right(six.ours)
+        anew, self._anew = self._anew, None
+        return sum(
+            words.put_right(wanted.ours) for words, wanted in zip(self._words, anew, strict=True)
+        )

@@ -2,9 +2,10 @@
 
 import struct
 import sys
+from collections.abc import Collection
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
-from socket import htonl, htons, ntohl, ntohs
+from socket import htons, ntohs
 
 from control.entries import Entry
 from control.errors import DataPlaneError
@@ -13,8 +14,9 @@ from control.model import GatewayRow, Target
 from policy.prefixes import Address
 from policy.services import Service
 
-# The four words of struct pg_address.
-_WORDS = struct.Struct("=4I")
+# The numbers of struct pg_address; IPv4 stands in the second.
+_NUMBERS = struct.Struct(">2Q")
+_DROPS = 1 << 31  # PG_DROPS
 
 
 def number_key(number: int) -> bytes:
@@ -24,18 +26,18 @@ def number_key(number: int) -> bytes:
 
 def fill_address(record: Record, address: Address) -> None:
     """Make a struct pg_address hold `address`."""
-    record.family = htonl(address.version)
-    record.word[:] = _WORDS.unpack(address.packed.ljust(_WORDS.size, b"\0"))
+    record.number[:] = _NUMBERS.unpack(address.packed.rjust(_NUMBERS.size, b"\0"))
+    record.version = address.version
 
 
 def read_address(record: Record) -> Address:
     """Raises ValueError for what `fill_address` never makes."""
-    packed, family = _WORDS.pack(*record.word), ntohl(record.family)
-    if family == 4 and not any(packed[4:]):
-        return IPv4Address(packed[:4])
-    if family == 6:
+    packed = _NUMBERS.pack(*record.number)
+    if record.version == 4 and not any(packed[:12]):
+        return IPv4Address(packed[12:])
+    if record.version == 6:
         return IPv6Address(packed)
-    raise ValueError(f"{packed.hex()} of family {family} is no address")
+    raise ValueError(f"{packed.hex()} of version {record.version} is no address")
 
 
 def gateway_value(gateway_type: CType, row: GatewayRow) -> bytes:
@@ -48,8 +50,13 @@ def read_gateway(record: Record) -> GatewayRow:
     )
 
 
-def target_value(target_type: CType, address: Address, target: Target) -> bytes:
-    """Raises DataPlaneError for more services than a target holds."""
+def target_value(
+    target_type: CType, address: Address, target: Target, always: Collection[int]
+) -> bytes:
+    """`always`: the gateways that enforce whatever the time is.
+
+    Raises DataPlaneError for more services than a target holds.
+    """
     value = target_type()
     if len(target.services) > len(value.services):
         raise DataPlaneError(
@@ -67,14 +74,15 @@ def target_value(target_type: CType, address: Address, target: Target) -> bytes:
         slot.protocol = service.protocol
         slot.has_port = service.port is not None
         slot.port = htons(service.port or 0)
-        slot.gateway = number
+        slot.gateway = number | (_DROPS if number in always else 0)
     return bytes(value)
 
 
 def read_target(record: Record) -> Target:
     used = record.services[: record.service_count]
     services = tuple(
-        (Service(s.protocol, ntohs(s.port) if s.has_port else None), s.gateway) for s in used
+        (Service(s.protocol, ntohs(s.port) if s.has_port else None), s.gateway & ~_DROPS)
+        for s in used
     )
     target = Target(services)
     return replace(target, later=record.later if len(target.gateways) > 1 else 0)

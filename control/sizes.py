@@ -1,7 +1,7 @@
 """How large tables are made, from what they have to hold; they only ever grow."""
 
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, count
 from typing import Any, Self
 
 from policy.prefixes import ADDRESSES_PER_ROUTER
@@ -14,13 +14,14 @@ ENTRIES_A_BUCKET = 4
 CLASSES = ("IPv4 hosts", "IPv4 prefixes", "IPv6 hosts", "IPv6 prefixes")
 
 _LEAST_ADDRESSES_BITS = 3
+_LINES_BITS = 2  # PG_LINES_BITS
 _LEAST_GATEWAYS = 15
 
 # Bytes of each map's elements, as bpf/peergate.h has them; of a hash, before it has entries.
 _BYTES = {
     "root": 128,
     "addresses": 64,
-    "targets": 224,
+    "targets": 256,
     "gateways": 80,
     "lengths4": 64,
     "lengths6": 64,
@@ -90,10 +91,11 @@ class Sizes:
         )
 
     def grown(self, need: Need) -> "Sizes":
-        """At least as large as these; what has no room for `need` gets a quarter more than that."""
+        """At least as large as these, and as the least powers of two that hold `need`: what is
+        larger than it must be lies outside of the CPU's caches."""
         hosts4, prefixes4, hosts6, prefixes6 = (
-            bits if n <= _usable(bits) else max(bits, _bits(n + n // 4 + 1))
-            for n, bits in zip(need.entries, self.bits, strict=True)
+            next(bits for bits in count(least) if n <= _usable(bits))
+            for n, least in zip(need.entries, self.bits, strict=True)
         )
         gateways = self.gateways
         while gateways < min(need.gateways, GATEWAYS_MAX):
@@ -110,7 +112,7 @@ class Sizes:
         numbers = self.gateways + 1
         return {
             "root": 1,
-            "addresses": 2 << self.addresses_bits,
+            "addresses": 2 << self.addresses_bits + _LINES_BITS,
             "targets": 2 << self.addresses_bits,
             "gateways": 2 * numbers,
             "lengths4": -(-(1 << self.cells_bits[0]) // 16),
@@ -129,12 +131,11 @@ class Sizes:
         """Of the cells of `lengths4` and `lengths6`.
 
         Many for each entry of a small table, so that most cells are empty and end the search;
-        no more than stays in the CPU's second cache.
+        no more than stays in the CPU's second cache. Heads of IPv6 are shared by many hosts.
         """
-        hosts4, prefixes4, hosts6, prefixes6 = self.bits
-        four = min(15, max(hosts4, prefixes4) + 4)
-        six = min(13, max(hosts6, prefixes6) + 3)
-        return max(four, prefixes4, hosts4 - 2), max(six, prefixes6, hosts6 - 3)
+        _, prefixes4, hosts6, prefixes6 = self.bits
+        six = max(min(15, max(hosts6, prefixes6) + 4), prefixes6, hosts6 - 3)
+        return max(min(16, prefixes4 + 4), prefixes4), six
 
     def root(self) -> dict[str, Any]:
         """What struct pg_root says of them."""

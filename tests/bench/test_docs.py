@@ -66,7 +66,7 @@ def test_the_file_reads_as_written(measured: Document, tmp_path: Path) -> None:
 def test_every_row_has_its_place(measured: Document) -> None:
     text = docs.figures(measured)
     for line in (
-        "| IPv4, 1,000 | 2 (40 ns) |  |  |  |",
+        "| IPv4, 1,000 | 2 (40 ns) |  |  |  |  |  |",
         "| IPv4, 1,000: xdp-drop | 0.5 | 40 | 80 | 0 | 0.1 s |",
         "| IPv4, 1,000: ipset | it is not installed |  |  |  |  |",
         "| IPv4, 1,000 | 0.5 s | 3 us |  | 21.1 MiB |",

@@ -29,7 +29,10 @@ def test_rows(family: int, mode: Mode, loaded: Programs) -> None:
     people = population.populate(family, 200)
     with site.router(people) as filled:
         rows = list(lookup.measure(mode, loaded, people, filled))
-    assert [row["traffic"] for row in rows] == list(lookup.TRAFFIC)
+    assert [row["traffic"] for row in rows] == [*lookup.TRAFFIC, *lookup.STAGES]
+    assert {row["bench"] for row in rows[-2:]} == {"stage"}
+    for row in rows[-2:]:
+        row["bench"] = "lookup"
     for row in rows:
         assert {name: type(value) for name, value in row.items()} == SHAPE
         assert (row["bench"], row["family"], row["registered"]) == ("lookup", family, 200)

@@ -73,8 +73,9 @@ static void check_sound(const struct outcome *outcome, size_t size, const struct
 
 	if (!outcome->addressed)
 		return;
-	require(outcome->packet.version == 4 || outcome->packet.version == 6);
-	require(size >= outcome->ip + (outcome->packet.version == 4 ? 20 : 40));
+	require(outcome->packet.destination.version == 4 ||
+		outcome->packet.destination.version == 6);
+	require(size >= outcome->ip + (outcome->packet.destination.version == 4 ? 20 : 40));
 	if (!outcome->judged)
 		return;
 	for (i = 0; i < target->service_count; i++) {

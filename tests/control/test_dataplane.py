@@ -156,7 +156,7 @@ def no_filter(plane: DataPlane) -> None:
 
 
 def no_lengths(plane: DataPlane) -> None:
-    rows_of(plane, "lengths4")["cell"] = 0
+    rows_of(plane, "lengths6")["cell"] = 0
 
 
 def slots_of_nothing(plane: DataPlane) -> None:
@@ -221,6 +221,13 @@ def later_elsewhere(plane: DataPlane) -> None:
     half(plane, "targets")["later"][0] = 3
 
 
+def drops_without_asking(plane: DataPlane) -> None:
+    """PG_DROPS at a service that stands behind those in use, and at those in use none."""
+    services = half(plane, "targets")["services"]["gateway"]
+    services[0, 0] ^= 1 << 31
+    services[0, 14] = 1 << 31
+
+
 def another_secret(plane: DataPlane) -> None:
     rows_of(plane, "root")["secret"] += np.uint64(2)
 
@@ -234,7 +241,7 @@ def another_half(plane: DataPlane) -> None:
     [
         *(no_filter, no_lengths, slots_of_nothing, a_slot_gone, two_slots_of_one_entry),
         *(valid_for_ever, another_peer, overflow_of_nothing, no_addresses, addresses_of_nothing),
-        *(monitors, another_gateway, beyond_the_counts, later_elsewhere),
+        *(monitors, another_gateway, beyond_the_counts, later_elsewhere, drops_without_asking),
         *(another_secret, another_half),
     ],
 )
@@ -252,6 +259,48 @@ def test_what_we_never_write_is_repaired(
     assert plane.tables() == wanted
     assert [plane.run(frame) for frame in FRAMES] == judged
     assert sum(plane.check()) == 0
+
+
+SHORT: dict[int, IPv4Network | IPv6Network] = {
+    4: IPv4Network("192.0.0.0/12"),
+    6: IPv6Network("2001:c00::/22"),
+}
+IN_SHORT = {4: "192.4.0.1", 6: "2001:dff::1"}
+TARGET = {4: HUB, 6: ip_address("2001:db8::1")}
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_prefixes_shorter_than_a_head(family: int, plane: DataPlane) -> None:
+    """Packets look for them only where there are some, which `root` says."""
+    frame = ether(ip(IN_SHORT[family], str(TARGET[family])) / udp())
+    nobody = replace(site(host(1), prefix(1)), targets=dict.fromkeys(TARGET.values(), WIREGUARD))
+    source: SourceKey = 1, SHORT[family]
+    somebody = replace(nobody, entries=Entries.of({**nobody.entries, source: entry(source)}))
+    shorts = rows_of(plane, "root")["shorts"][0]
+    assert sum(plane.check()) == 0
+    plane.apply(difference(plane.tables(), nobody))
+    assert (plane.run(frame), shorts.tolist()) == ("drop", [0, 0])
+    plane.apply(difference(nobody, somebody))
+    assert (plane.run(frame), shorts.tolist()) == ("pass", [family == 4, family == 6])
+    shorts[:] = 0
+    assert plane.run(frame) == "drop"
+    assert sum(plane.check()) > 0
+    assert (plane.run(frame), shorts.tolist()) == ("pass", [family == 4, family == 6])
+    plane.apply(difference(somebody, nobody))
+    assert plane.run(frame) == "drop"
+    assert (sum(plane.check()), shorts.tolist()) == (0, [0, 0])
+
+
+@pytest.mark.parametrize("mode", ["enforce", "monitor", "window", "ended"])
+def test_a_service_says_that_it_drops_where_its_gateway_always_does(
+    mode: str, plane: DataPlane
+) -> None:
+    window = {"enforce": (0, FOREVER_NS), "monitor": (0, 0), "window": (1, FOREVER_NS - 1)}
+    row = GatewayRow("hub", *window.get(mode, (1, 2)))
+    plane.apply(difference(plane.tables(), replace(site(host(1)), gateways={1: row})))
+    assert plane.run(FRAMES[2]) == ("drop" if mode in ("enforce", "window") else "pass")
+    word = int(half(plane, "targets")["services"]["gateway"][0, 0])
+    assert (word >> 31, word & 0xFFFF) == (mode == "enforce", 1)
 
 
 def test_full_gateways(plane: DataPlane) -> None:

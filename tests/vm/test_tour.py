@@ -55,7 +55,7 @@ def test_a_readme_is_written_anew() -> None:
         ("WireGuard  up", "WireGuard  down", False),
         ("peer 1 (branch-7 at hub)", "peer 1 (branch-8 at hub)", False),
         ("sources 203.0.113.7", "sources 203.0.113.8", False),
-        ("/run/peergate/bpf/f047b610593644a4-0-3-f: x", "/run/peergate/bpf/6872f10275640e08: x", True),
+        ("/bpf/f047b610593644a4-0-3-f: x", "/bpf/6872f10275640e08: x", True),
         ("2001:db8:7::/48", "2001:db8:8::/48", False),
         ("one line", "one line\nanother", False),
     ],
