@@ -119,7 +119,7 @@ pg_find_target(const struct pg_root *root, __u64 guard, const struct pg_address 
 		if (i == last)
 			return NULL;
 	}
-	if (i == 8 || !(slot & PG_PLACE_MASK))
+	if (!(slot & PG_PLACE_MASK))
 		return NULL;
 	at = ((guard & 1) << root->addresses_bits) + (slot & PG_PLACE_MASK) - 1;
 	target = targets.lookup(&at);

@@ -23,6 +23,9 @@ static __always_inline struct pg_bucket *pg_bucket_at(__u32 at);
 static __always_inline struct pg_entry *pg_entry_at(__u32 at);
 static __always_inline struct pg_entry *pg_overflow_of(const struct pg_key *key);
 
+/* Of IPv4, the lengths that are shorter than a head: /8 to /15. */
+#define PG_SHORTS4 0x00ff0000U
+
 #define PG_HASH_MASK ((1ULL << PG_HASH_BITS) - 1)
 
 /* How many lengths a prefix may have: IPv6, from 16 to 127. */
@@ -59,10 +62,12 @@ static __always_inline __u64 pg_forgotten(const struct pg_root *root, __u64 numb
 
 static __always_inline __u64 pg_hash_address(const struct pg_address *address, __u64 seed)
 {
-	__u64 hash = (address->number[0] ^ seed) * 0x9e3779b97f4a7c15ULL;
+	/* IPv4 is hashed as if it stood in ffff:ffff:ffff:ffff::/64, where no gateway can be. */
+	__u64 high = address->version == 4 ? ~0ULL : address->number[0];
+	__u64 hash = (high ^ seed) * 0x9e3779b97f4a7c15ULL;
 
 	hash ^= hash >> 32;
-	hash = (hash ^ address->number[1] ^ address->version) * 0xd6e8feb86659fd93ULL;
+	hash = (hash ^ address->number[1]) * 0xd6e8feb86659fd93ULL;
 	return hash ^ hash >> 32;
 }
 
@@ -205,7 +210,7 @@ static __always_inline _Bool pg_around4(const struct pg_root *root, __u32 gatewa
 	lengths[0] = 0;
 	lengths[1] = cell >> (PG_NEAR4 + next) & 1 ? cell & ((1U << PG_HEAD_BITS4) - 1) : 0;
 	if (root->shorts[0])
-		lengths[1] |= pg_cell4(root, gateway, 0) & ~((1U << PG_HEAD_BITS4) - 1);
+		lengths[1] |= pg_cell4(root, gateway, 0) & PG_SHORTS4;
 	return 1;
 }
 
@@ -272,20 +277,21 @@ static __always_inline void pg_find_source(const struct pg_root *root, __u32 gat
 	found->slot = pg_forgotten(root, 0);
 	found->surely = pg_forgotten(root, 0);
 	found->key.gateway = gateway;
-	found->key.name[0] = high;
-	found->key.name[1] = low;
 	found->key.class = pg_forgotten(root, source->version == 4 ? PG_HOSTS4 : PG_HOSTS6);
 	if (source->version == 4)
 		hosts = pg_around4(root, gateway, low, lengths);
 	else
 		hosts = pg_around6(root, gateway, high, lengths);
-	if (hosts && pg_probe_key(root, found))
+	/* One path to the verifier from here on, for both families. */
+	high = found->key.name[0] = pg_forgotten(root, high);
+	low = found->key.name[1] = pg_forgotten(root, low);
+	lengths[0] = pg_forgotten(root, lengths[0]);
+	lengths[1] = pg_forgotten(root, lengths[1]);
+	if (pg_forgotten(root, hosts) && pg_probe_key(root, found))
 		return;
 	if (!(lengths[0] | lengths[1]))
 		return;
 	found->key.class += 1;
-	lengths[0] = pg_forgotten(root, lengths[0]);
-	lengths[1] = pg_forgotten(root, lengths[1]);
 	pg_find_prefix(root, high, low, lengths, found);
 }
 

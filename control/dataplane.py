@@ -254,6 +254,9 @@ class DataPlane:
                 targets.pop(address, None)
             refused = self._guard.refusal(gateways, targets)
             self._guard.hold(gateways, targets)
+        if write.entries and delete.entries:
+            # A packet may have looked for the wider prefix before it was there.
+            syscalls.grace_period()
         self._sources.delete(delete.entries.rows["key"], now)
         # Deleting may have made room.
         if len(left := self._sources.write(left, now)):

@@ -36,7 +36,7 @@ from control.plan import (
 )
 from control.registered import Registered
 from control.resolve import Timetable, timetable
-from control.sizes import Limits, Need
+from control.sizes import Limits, Need, less, plus
 from policy.window import FOREVER_NS, from_ns
 
 log = logging.getLogger(__name__)
@@ -150,8 +150,8 @@ class Gate:
     ) -> bool:
         """Turn this part of the maps into that, unless it has to wait. Raises DataPlaneError."""
         held, replaced = self.plane.counts(), before.entries.counts()
-        four, short4, six, short6 = (a - b for a, b in zip(held, replaced, strict=True))
-        check_room(after, self._limits, (four, short4, six, short6))
+        beside = less(held, replaced)
+        check_room(after, self._limits, beside)
         accepted = False
         cut = cut_off(before.entries, after.entries, now) if guarded and self.filled else 0
         if cut >= GUARDED_REMOVAL:
@@ -161,7 +161,9 @@ class Gate:
                 if not accepted:
                     self._hold_removal(allowlist, cut, of)
                     return False
-        need = need_of(after, (four, short4, six, short6))
+        # What goes stands until all that comes is written.
+        gone = before.entries.without(after.entries).counts()
+        need = need_of(after, plus(beside, gone))
         if not self.plane.sizes.hold(need):
             self._grow(need)
         self._put_in_force(allowlist, self._write(before, after))

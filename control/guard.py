@@ -7,7 +7,6 @@ one store then puts in force: a packet sees all of it or nothing.
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import count
 from typing import TypeVar
 
 import numpy as np
@@ -182,14 +181,18 @@ class Guard:
         Each slot that a line may use, all packets look at: they are kept few.
         """
         numbers = self._numbers(addresses)
-        for tried in count():
-            last = min(tried // _TRIES, _SLOTS - 1)
+        for tried in range(_TRIES * _SLOTS):
+            last = tried // _TRIES
             guard = secrets.randbits(60) << 4 | last << 1 | half
             hashes = hash_address(*numbers, guard)
             at, tags = self._line(hashes), hashes >> _PLACE_BITS
             fullest = np.bincount(at, minlength=1).max()
             if len(np.unique(tags)) == len(tags) and fullest <= last + 1:
                 break
+        else:
+            raise DataPlaneError(
+                f"{len(addresses)} gateway addresses: no hash tells them all apart; try again"
+            )
         lines = np.zeros((len(self._lines) // 2, _SLOTS), np.uint64)
         used = np.zeros(len(lines), np.int64)
         for i, line in enumerate(at):

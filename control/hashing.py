@@ -59,10 +59,11 @@ class Secret:
 
 
 def hash_address(high: Column, low: Column, version: Column, seed: int) -> Column:
-    """Of destinations."""
+    """Of destinations; two that are different differ in it under almost every seed."""
+    high = np.where(version == 4, ~np.uint64(0), high)
     h: Column = (high ^ np.uint64(seed)) * np.uint64(0x9E3779B97F4A7C15)
     h ^= h >> _32
-    h = (h ^ low ^ version) * np.uint64(0xD6E8FEB86659FD93)
+    h = (h ^ low) * np.uint64(0xD6E8FEB86659FD93)
     return h ^ h >> _32
 
 
@@ -76,9 +77,9 @@ def around(kind: int, high: Column, low: Column) -> tuple[Column, Column, Column
     none = np.zeros_like(low)
     no: Flags = np.zeros(len(low), np.bool_)
     if kind == HOSTS4:
-        return low >> np.uint64(16), none, none, no
+        return low >> np.uint64(16), none, np.zeros_like(low), no
     if kind == HOSTS6:
-        return high >> _32, none, none, no
+        return high >> _32, none, np.zeros_like(low), no
     if kind == PREFIXES4:
         bit = lowest_bit(low)
         short = bit > np.uint64(1 << 15)

@@ -21,7 +21,7 @@ from control.model import (
 )
 from control.peers import pairs_of
 from control.resolve import timetable
-from control.sizes import CLASSES, GATEWAYS_MAX, NUMBERS_MAX, Counts, Limits, Need
+from control.sizes import CLASSES, GATEWAYS_MAX, NUMBERS_MAX, Counts, Limits, Need, plus
 from policy.prefixes import ADDRESSES_PER_ROUTER, Address
 from policy.services import SERVICES_PER_ADDRESS, Service
 
@@ -171,10 +171,8 @@ def _without(actual: Mapping[K, V], wanted: Mapping[K, V]) -> dict[K, V]:
 
 def need_of(tables: Tables, beside: Counts = (0, 0, 0, 0)) -> Need:
     """What tables have to be large enough for, with so many entries beside."""
-    counts = tables.entries.counts()
-    hosts4, prefixes4, hosts6, prefixes6 = (a + b for a, b in zip(counts, beside, strict=True))
     return Need(
-        (hosts4, prefixes4, hosts6, prefixes6),
+        plus(tables.entries.counts(), beside),
         len(tables.targets),
         max(tables.gateways, default=0),
     )

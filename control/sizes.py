@@ -37,6 +37,16 @@ _COUNTERS_BYTES = 160  # of one gateway, for each CPU
 Counts = tuple[int, int, int, int]
 
 
+def plus(some: Counts, others: Counts) -> Counts:
+    hosts4, prefixes4, hosts6, prefixes6 = (a + b for a, b in zip(some, others, strict=True))
+    return hosts4, prefixes4, hosts6, prefixes6
+
+
+def less(some: Counts, others: Counts) -> Counts:
+    hosts4, prefixes4, hosts6, prefixes6 = (a - b for a, b in zip(some, others, strict=True))
+    return hosts4, prefixes4, hosts6, prefixes6
+
+
 @dataclass(frozen=True, slots=True)
 class Need:
     """What is to be held: entries of each class, addresses, and the highest gateway number."""

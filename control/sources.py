@@ -1,4 +1,4 @@
-"""The sources of all gateways, as pg_find_source() in bpf/peergate.c reads them.
+"""The sources of all gateways, as pg_find_source() in bpf/sources.h reads them.
 
 One class of sources (hosts and prefixes of each family) is a table of buckets. What finds no
 slot in its bucket stands in the map `overflow`.

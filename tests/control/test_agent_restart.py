@@ -15,6 +15,7 @@ from tests.control.edge import (
     Flood,
     gateway,
     many_peers,
+    peer,
 )
 
 
@@ -67,6 +68,23 @@ def test_tables_grow_under_a_flood(edge: Edge) -> None:
         assert wait_until(lambda: watch.count(BRANCH, port=PORT) == branch.sent, SECONDS)
         assert watch.count(STRANGER, port=PORT) == 0
         assert edge.counter("registered_pass").packets == before + branch.sent
+
+
+def test_tables_grow_for_what_goes_and_what_comes(edge: Edge) -> None:
+    """Prefixes stand until those that come instead are written, so there is room for both."""
+    half = [peer(f"other-{n}", f"2001:db8:100:{n:x}::/64") for n in range(28)]
+    edge.write_policy([BRANCH_PEER, *half])
+    agent = edge.start()
+    agent.wait_for("is in force: 30 entries")
+    edge.write_policy([BRANCH_PEER, *half[:-4]])
+    agent.wait_for("is in force: .* 4 rows")
+    assert not agent.said("larger tables")
+    edge.write_policy(
+        [BRANCH_PEER, *[peer(f"new-{n}", f"2001:db8:200:{n:x}::/64") for n in range(24)]]
+    )
+    agent.wait_for("larger tables: they take [0-9]+ KiB")
+    agent.wait_for("is in force: .* 48 rows")
+    assert edge.lets_in(branch=True)
 
 
 def test_killed_the_gate_stays_as_it_is(edge: Edge) -> None:

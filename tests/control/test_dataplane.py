@@ -261,6 +261,29 @@ def test_what_we_never_write_is_repaired(
     assert sum(plane.check()) == 0
 
 
+def test_addresses_that_differ_in_what_the_family_is(plane: DataPlane) -> None:
+    """Their hashes were the same once, under every seed."""
+    pairs = (
+        ("192.0.2.1", "::192.0.2.3"),
+        ("192.0.2.1", "::c000:201"),
+        ("32.1.13.184", "2001:db8::2"),
+    )
+    for pair in pairs:
+        wanted = replace(site(), targets=dict.fromkeys(map(ip_address, pair), WIREGUARD))
+        plane.apply(difference(plane.tables(), wanted))
+        assert plane.tables() == wanted
+
+
+def test_hosts_announce_no_lengths(plane: DataPlane) -> None:
+    plane.apply(Difference(site((1, IPv6Network("2001:db8::5/128")), host(1))))
+    assert sum(plane.check()) == 0  # which clears what tests before have left
+    cells = rows_of(plane, "lengths6")["cell"].reshape(-1, 2)
+    assert np.count_nonzero(cells[:, 0]) == 1
+    assert not cells[:, 1].any()
+    assert not (cells[:, 0] & np.uint64((1 << 48) - 1)).any()
+    assert not rows_of(plane, "lengths4")["cell"].any()
+
+
 SHORT: dict[int, IPv4Network | IPv6Network] = {
     4: IPv4Network("192.0.0.0/12"),
     6: IPv6Network("2001:c00::/22"),
