@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import Depends, FastAPI
@@ -20,6 +20,8 @@ from api.settings import Settings
 from api.watch import Watch
 
 _log = logging.getLogger("peergate.api")
+# Seconds from a connection that was lost to the next one that hears of other processes' writes.
+_LISTEN_AGAIN = 1.0
 
 
 def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
@@ -64,14 +66,19 @@ def _lifespan(
     def look() -> None:
         watch.announce(registry.revision())
 
+    async def listen() -> None:
+        await registry.store.listen(watch.announce)
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         watch.open()
-        running = (
-            asyncio.create_task(_again_and_again(keep_up, settings.upkeep_seconds)),
+        running = [
+            asyncio.create_task(_again_and_again(_threaded(keep_up), settings.upkeep_seconds)),
             # Another process may write to the same database.
-            asyncio.create_task(_again_and_again(look, settings.poll_seconds)),
-        )
+            asyncio.create_task(_again_and_again(_threaded(look), settings.poll_seconds)),
+        ]
+        if registry.store.tells:
+            running.append(asyncio.create_task(_again_and_again(listen, _LISTEN_AGAIN)))
         yield
         watch.close()
         for task in running:
@@ -82,10 +89,22 @@ def _lifespan(
     return lifespan
 
 
-async def _again_and_again(work: Callable[[], None], seconds: float) -> None:
+def _threaded(work: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+    async def threaded() -> None:
+        thread = asyncio.create_task(run_in_threadpool(work))
+        try:
+            await asyncio.shield(thread)
+        finally:
+            # Also where this is cancelled: the thread has a connection to give back.
+            await asyncio.wait((thread,))
+
+    return threaded
+
+
+async def _again_and_again(work: Callable[[], Awaitable[None]], seconds: float) -> None:
     while True:
         try:
-            await run_in_threadpool(work)
+            await work()
         except ApiError as error:
             _log.warning("%s; trying again in %g s", error, seconds)
         await asyncio.sleep(seconds)

@@ -36,12 +36,13 @@ def init(settings: Settings) -> InitResult:
 
     Refused where all is there and up to date: a second call must not make a second admin.
     """
-    _make_file(settings.database_file)
-    with _opened(settings) as store, store.write() as connection:
+    if settings.database_file is not None:
+        _make_file(settings.database_file)
+    with _opened(settings) as store, store.set_up() as connection:
         found = migrations.current(connection)
         if found == migrations.newest() and heads.exists(connection):
             raise SettingsError(
-                f"{settings.database_file}: there is a registry already. Its admins make tokens "
+                f"{settings.database}: there is a registry already. Its admins make tokens "
                 "with POST /v1/tokens; where the last admin token is lost, "
                 "`peergate api token` on this machine makes one"
             )
@@ -51,7 +52,7 @@ def init(settings: Settings) -> InitResult:
             heads.create(connection, str(uuid4()), utc_now())
         head = heads.head(connection)
         token = _issue(connection, head, settings, "admin") if fresh else None
-    return InitResult(str(settings.database_file), head.registry, token)
+    return InitResult(settings.database, head.registry, token)
 
 
 def admin_token(settings: Settings, name: str = "admin") -> str:
@@ -77,7 +78,7 @@ def _opened(settings: Settings) -> Iterator[Store]:
     try:
         yield store
     except UnavailableError as error:
-        raise SettingsError(f"{settings.database_file}: {error}") from error
+        raise SettingsError(f"{settings.database}: {error}") from error
     finally:
         store.close()
 

@@ -14,15 +14,15 @@ def open_store(settings: Settings) -> Store:
 
 def check(store: Store, settings: Settings) -> None:
     """Raises SettingsError where `peergate api init` must come first."""
-    name = settings.database_file
-    if not name.exists():
+    name, file = settings.database, settings.database_file
+    if file is not None and not file.exists():
         raise SettingsError(f"{name}: there is no database: run `peergate api init`")
     with store.read() as connection:
         found, needed = migrations.current(connection), migrations.newest()
         if found != needed:
             raise SettingsError(
                 f"{name}: the database has schema {found or 'none'}, this version needs {needed}: "
-                "stop the service, then run `peergate api init`, which brings it up to date"
+                "stop all of its services, then run `peergate api init`, which brings it up to date"
             )
         if not heads.exists(connection):
             raise SettingsError(f"{name}: there is no registry in it: run `peergate api init`")

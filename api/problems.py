@@ -1,6 +1,7 @@
 """Every error as application/problem+json (RFC 9457), and the status of each error class."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -25,6 +26,8 @@ from api.errors import (
 from api.openapi import MEDIA_TYPE, methods_at
 from policy.document import problems_in
 from policy.errors import Problem
+
+_log = logging.getLogger("peergate.api")
 
 STATUS: dict[type[ApiError], HTTPStatus] = {
     ForbiddenError: HTTPStatus.FORBIDDEN,
@@ -69,7 +72,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unforeseen)
 
 
-def _api_error(_request: Request, error: Exception) -> Response:
+def _api_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
     headers = {}
     if isinstance(error, UnauthorizedError):
@@ -79,9 +82,14 @@ def _api_error(_request: Request, error: Exception) -> Response:
             headers["WWW-Authenticate"] += ', error="invalid_token"'
     else:
         status = STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
+    detail = str(error)
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = "5"
-    return problem(status, str(error), error.kind, error.problems, headers)
+        _log.warning("%s %s: %s", request.method, request.url.path, error)
+        if not error.kind:
+            # Where the database is, and who the registry is there, is not for strangers.
+            detail = "the database does not answer: try again; the registry's log says more"
+    return problem(status, detail, error.kind, error.problems, headers)
 
 
 def _invalid(_request: Request, error: Exception) -> Response:

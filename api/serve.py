@@ -76,7 +76,7 @@ def serve(settings: Settings, tell: Tell = lambda _: None) -> None:
         host, port = listener.getsockname()[:2]
         scheme = "http" if settings.tls_cert is None else "https"
         shown = f"[{host}]" if ":" in host else host
-        _log.info("registry %s at %s://%s:%d", settings.database_file, scheme, shown, port)
+        _log.info("registry %s at %s://%s:%d", settings.database, scheme, shown, port)
         server = _Server(config, app.state.watch.close, tell)
         with _quiet_end():
             server.run(sockets=[listener])

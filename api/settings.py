@@ -5,11 +5,14 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Self, TypedDict, Unpack
+from urllib.parse import urlsplit
 
 from api.errors import SettingsError
 
 _SQLITE = "sqlite:///"
+_POSTGRESQL = "postgresql"
 DEFAULT_DATABASE = "sqlite:////var/lib/peergate-api/registry.db"
+_ELSEWHERE = "postgresql://peergate@db.example.net/peergate"
 
 
 class Overrides(TypedDict, total=False):
@@ -23,7 +26,7 @@ class Overrides(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`database_url` is SQLAlchemy's; `port` 0 takes a free one."""
+    """`database_url` is sqlite:///FILE or postgresql://...; `port` 0 takes a free one."""
 
     database_url: str = DEFAULT_DATABASE
     host: str = "127.0.0.1"
@@ -62,22 +65,53 @@ class Settings:
         return settings
 
     @property
-    def database_file(self) -> Path:
-        """The SQLite file of `database_url`."""
+    def database_file(self) -> Path | None:
+        """The SQLite file; None where it is PostgreSQL."""
+        if not self.database_url.startswith(_SQLITE):
+            return None
         return Path(self.database_url.removeprefix(_SQLITE).partition("?")[0])
+
+    @property
+    def database(self) -> str:
+        """What people may see of it: the file, or the URL without password and options."""
+        if self.database_file is not None:
+            return str(self.database_file)
+        parts = urlsplit(self.database_url)
+        user = f"{parts.username}@" if parts.username else ""
+        return f"{parts.scheme}://{user}{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _database_url(text: str) -> str:
     if "://" not in text:
         return f"{_SQLITE}{Path(text).absolute()}"
+    kind = text.partition("://")[0]
+    if kind == _POSTGRESQL:
+        _check_postgresql(text)
+        return text
     file = text.removeprefix(_SQLITE)
     if file == text:
         # Not the whole: it may hold a password.
-        kind = text.partition("://")[0]
-        raise SettingsError(f"{kind}: the registry is a SQLite file, as in {DEFAULT_DATABASE}")
+        raise SettingsError(
+            f"{kind}: the registry is a SQLite file, as in {DEFAULT_DATABASE}, or on PostgreSQL, "
+            f"as in {_ELSEWHERE}"
+        )
     if file in ("", ":memory:"):
         raise SettingsError(f"{text}: the registry needs a file, as in {DEFAULT_DATABASE}")
     return text
+
+
+def _check_postgresql(text: str) -> None:
+    """What is wrong is not shown: it may be a part of the password."""
+    try:
+        parts = urlsplit(text)
+        whole = parts.port != 0 and len(parts.path) > 1 and not parts.fragment
+    except ValueError:
+        whole = False
+    if not whole:
+        raise SettingsError(
+            f"{_POSTGRESQL}: the URL needs a database, and a port where it has one is a number, "
+            f"as in {_ELSEWHERE}; in a password write / as %2F, # as %23, ? as %3F, @ as %40"
+        )
 
 
 def _listen(text: str) -> tuple[str, int]:

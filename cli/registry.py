@@ -16,8 +16,8 @@ from cli.systemd import Systemd
 Database = Annotated[
     str | None,
     typer.Option(
-        help="A SQLite file or its URL; else PEERGATE_DATABASE_URL, "
-        "else /var/lib/peergate-api/registry.db.",
+        help="A SQLite file, or the URL of one or of a PostgreSQL database; "
+        "else PEERGATE_DATABASE_URL, else /var/lib/peergate-api/registry.db.",
         metavar="DATABASE",
     ),
 ]

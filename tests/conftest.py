@@ -2,8 +2,11 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 
 import pytest
+
+from tests import postgresql
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -11,7 +14,15 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if session.config.option.collectonly:
         return
     missing = [name for name in ("clang", "wg", "openvpn") if shutil.which(name) is None]
+    missing += [name for name in ("initdb", "postgres") if postgresql.program(name) is None]
     if missing:
         raise pytest.UsageError(f"{', '.join(missing)} not found: run `make setup` first")
     if os.geteuid() != 0:
         raise pytest.UsageError("the tests load BPF programs and make namespaces: run them as root")
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[postgresql.Server]:
+    """One for each worker; each test has a database of its own there."""
+    with postgresql.running() as server:
+        yield server

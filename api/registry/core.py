@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from api.errors import StaleError, VersionMissingError
 from api.records import Head
-from api.store import heads
+from api.store import heads, notices
 from api.store.engine import Connection, Store
 
 Clock = Callable[[], datetime]
@@ -114,6 +114,8 @@ class Registry:
             write = Write(connection, self.clock(), author, before, self._ended_kept)
             yield write
             self._close(write, cause)
+            if write.head.revision > before.revision:
+                notices.send(connection, write.head.revision)
         if write.head.revision > before.revision:
             self._announce(write.head.revision)
 

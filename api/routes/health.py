@@ -17,8 +17,8 @@ router = APIRouter(tags=["health"])
 
 
 @router.get("/healthz", response_model=Health)
-def healthz() -> Response:
-    """The process answers."""
+async def healthz() -> Response:
+    """The process answers, also while all its threads wait for the database."""
     return answer(Health(status="ok"))
 
 

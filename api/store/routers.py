@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import Connection, Row, func, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from api.records import Report
 from api.store.schema import routers
@@ -15,15 +16,15 @@ def _report(row: Row[Any]) -> Report:
 
 
 def put(connection: Connection, report: Report) -> None:
-    connection.execute(delete(routers).where(routers.c.name == report.router))
-    connection.execute(
-        insert(routers).values(
-            name=report.router,
-            revision=report.revision,
-            received=report.received,
-            content=report.content,
-        )
-    )
+    """In one statement: two reports of one router may come at once."""
+    said = {
+        "revision": report.revision,
+        "received": report.received,
+        "content": report.content,
+    }
+    engine = postgresql if connection.dialect.name == "postgresql" else sqlite
+    row = engine.insert(routers).values(name=report.router, **said)
+    connection.execute(row.on_conflict_do_update(index_elements=[routers.c.name], set_=said))
 
 
 def find(connection: Connection, name: str) -> Report | None:

@@ -1,8 +1,12 @@
-"""A registry in a file of its own, a clock that the test moves, and a client for each role."""
+"""A registry of the test's own, a clock that the test moves, and a client for each role.
+
+Each test runs twice, on SQLite and on PostgreSQL, unless it is marked with `on_sqlite` or
+`on_postgresql`.
+"""
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,6 +21,19 @@ from api.settings import Settings
 from tests.api.bodies import NOW, gateway, peer
 from tests.api.client import Client, running
 from tests.api.process import Process
+from tests.postgresql import Server
+
+on_sqlite = pytest.mark.parametrize("seed", ["sqlite"], indirect=True)
+on_postgresql = pytest.mark.parametrize("seed", ["postgresql"], indirect=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """A fresh registry's tokens, and URLs: of its copy, and of a database with nothing in it."""
+
+    tokens: dict[Role, str]
+    copied: Callable[[Path], AbstractContextManager[str]]
+    empty: Callable[[Path], AbstractContextManager[str]]
 
 
 @dataclass(slots=True)
@@ -77,18 +94,8 @@ class Service:
         return number
 
 
-@dataclass(frozen=True, slots=True)
-class Seed:
-    """A fresh registry with a token of each role, to be copied."""
-
-    file: Path
-    tokens: dict[Role, str]
-
-
-@pytest.fixture(scope="session")
-def seed(tmp_path_factory: pytest.TempPathFactory) -> Seed:
-    file = tmp_path_factory.mktemp("seed") / "registry.db"
-    settings = Settings(database_url=f"sqlite:///{file}")
+def seeded(settings: Settings) -> dict[Role, str]:
+    """Makes a fresh registry with a token of each role."""
     tokens = {Role.ADMIN: init(settings).token or ""}
     app = create_app(settings)
     with running(app) as portal:
@@ -96,20 +103,60 @@ def seed(tmp_path_factory: pytest.TempPathFactory) -> Seed:
         for role in set(Role) - {Role.ADMIN}:
             made = admin.post("/v1/tokens", json={"name": f"a-{role}", "role": role})
             tokens[role] = made.json()["token"]
-    return Seed(file, tokens)
+    return tokens
+
+
+@pytest.fixture(scope="session")
+def sqlite_seed(tmp_path_factory: pytest.TempPathFactory) -> Seed:
+    file = tmp_path_factory.mktemp("seed") / "registry.db"
+
+    @contextmanager
+    def copied(directory: Path) -> Iterator[str]:
+        copy = directory / "registry.db"
+        shutil.copy(file, copy)
+        yield f"sqlite:///{copy}"
+
+    @contextmanager
+    def empty(directory: Path) -> Iterator[str]:
+        yield f"sqlite:///{directory}/new/registry.db"
+
+    return Seed(seeded(Settings(database_url=f"sqlite:///{file}")), copied, empty)
+
+
+@pytest.fixture(scope="session")
+def postgresql_seed(postgresql_server: Server) -> Seed:
+    name = postgresql_server.make_database()
+    tokens = seeded(Settings(database_url=postgresql_server.url(name)))
+    return Seed(
+        tokens,
+        lambda _: postgresql_server.database(template=name),
+        lambda _: postgresql_server.database(),
+    )
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def seed(request: pytest.FixtureRequest) -> Seed:
+    seed: Seed = request.getfixturevalue(f"{request.param}_seed")
+    return seed
 
 
 @pytest.fixture
-def settings(tmp_path: Path, seed: Seed) -> Settings:
+def settings(tmp_path: Path, seed: Seed) -> Iterator[Settings]:
     """Of a registry that is there already, and empty."""
-    file = tmp_path / "registry.db"
-    shutil.copy(seed.file, file)
-    return Settings(database_url=f"sqlite:///{file}", poll_seconds=0.2)
+    with seed.copied(tmp_path) as url:
+        yield Settings(database_url=url, poll_seconds=0.2)
 
 
 @pytest.fixture
-def start(seed: Seed) -> Iterator[Callable[[Settings], Service]]:
-    """Starts an application; ends it after the test."""
+def empty(tmp_path: Path, seed: Seed) -> Iterator[Settings]:
+    """Of a database in which nothing is yet, or which is to be made."""
+    with seed.empty(tmp_path) as url:
+        yield Settings(database_url=url)
+
+
+@pytest.fixture
+def start(seed: Seed, settings: Settings) -> Iterator[Callable[[Settings], Service]]:
+    """Starts an application, on `settings` or a variant; ends it before its database goes."""
     with ExitStack() as stack:
 
         def start(settings: Settings) -> Service:
@@ -134,7 +181,4 @@ def process(settings: Settings, seed: Seed) -> Iterator[Process]:
         started.wait_until_ready()
         yield started
     finally:
-        started.process.kill()
-        started.process.wait()
-        assert started.process.stderr is not None
-        started.process.stderr.close()
+        started.end()

@@ -1,6 +1,6 @@
 """The service in a process of its own, as it runs in production."""
 
-import socket
+import os
 import subprocess
 import sys
 import time
@@ -11,20 +11,16 @@ import httpx
 
 from api.records import Role
 from api.settings import Settings
+from tests.ports import free_port
 
 _PROGRAM = """
-import sys
+import dataclasses, sys
 from api.serve import serve
 from api.settings import Settings
-serve(Settings.from_environment(database=sys.argv[1], listen=sys.argv[2]))
+settings = Settings.from_environment(listen=sys.argv[1])
+serve(dataclasses.replace(settings, poll_seconds=float(sys.argv[2])))
 """
 DEADLINE = 20.0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 class Process:
@@ -33,8 +29,9 @@ class Process:
     def __init__(self, settings: Settings, tokens: Mapping[Role, str]) -> None:
         port = free_port()
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, str(settings.database_file), f"127.0.0.1:{port}"],
+            [sys.executable, "-c", _PROGRAM, f"127.0.0.1:{port}", str(settings.poll_seconds)],
             cwd=Path(__file__).parents[2],
+            env={**os.environ, "PEERGATE_DATABASE_URL": settings.database_url},
             stderr=subprocess.PIPE,
         )
         self.url = f"http://127.0.0.1:{port}"
@@ -55,6 +52,13 @@ class Process:
                 time.sleep(0.02)
             else:
                 return
+
+    def end(self) -> None:
+        """However it is: it is gone after that."""
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
 
     def stderr(self) -> str:
         assert self.process.stderr is not None

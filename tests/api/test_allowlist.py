@@ -1,6 +1,5 @@
 """Snapshot and changes: always the same truth, and never a gap that a router could miss."""
 
-import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -8,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from api.database import open_store
 from api.settings import Settings
 from tests.api.bodies import NOW, WEEK, report, text
 from tests.api.conftest import Service
@@ -23,6 +23,14 @@ def changes(service: Service, after: int) -> dict[str, Any]:
     assert response.status_code == 200, response.text
     found: dict[str, Any] = response.json()
     return found
+
+
+def rows_of(settings: Settings, query: str) -> list[tuple[object, ...]]:
+    store = open_store(settings)
+    with store.read() as connection:
+        rows = [tuple(row) for row in connection.exec_driver_sql(query)]
+    store.close()
+    return rows
 
 
 def test_an_empty_registry_is_at_revision_zero(service: Service) -> None:
@@ -108,9 +116,7 @@ def test_snapshot_and_changes_agree_at_every_step(service: Service) -> None:
 def test_one_row_stands_for_each_revision(service: Service, settings: Settings) -> None:
     service.add_gateway()
     service.add_peer()
-    with sqlite3.connect(settings.database_file) as database:
-        rows = database.execute("SELECT revision, author FROM revisions ORDER BY 1").fetchall()
-    database.close()
+    rows = rows_of(settings, "SELECT revision, author FROM revisions ORDER BY 1")
     assert rows == [(1, "admin"), (2, "admin")]
 
 
@@ -125,10 +131,7 @@ def test_changes_too_far_back_need_a_snapshot(
         assert response.status_code == status, after
     refused = service.agent.get("/v1/allowlist/changes", params={"after": 1}).json()
     assert refused["type"].endswith("/snapshot-required")
-    with sqlite3.connect(settings.database_file) as database:
-        (kept,) = database.execute("SELECT count(*) FROM changes").fetchone()
-    database.close()
-    assert kept == 3
+    assert rows_of(settings, "SELECT count(*) FROM changes") == [(3,)]
 
 
 def test_a_revision_from_the_future_is_said_to_be_ahead(service: Service) -> None:

@@ -87,5 +87,7 @@ def test_two_processes_share_a_database(service: Service, settings: Settings, se
         )
         body = gateway(name="b", addresses=["198.51.100.2"])
         assert there.post("/v1/gateways", json=body).status_code == 201
-        found = waiting.result(timeout=20).json()
+        answer = waiting.result(timeout=20)
+        assert answer.status_code == 200, answer.text
+        found = answer.json()
     assert (found["revision"], list(found["gateways"])) == (2, ["b"])

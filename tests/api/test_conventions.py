@@ -9,7 +9,7 @@ import pytest
 
 from api.settings import Settings
 from tests.api.bodies import gateway, peer
-from tests.api.conftest import Service
+from tests.api.conftest import Service, on_sqlite
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,10 @@ def test_a_defect_is_a_problem_too(service: Service, monkeypatch: pytest.MonkeyP
     assert "secret" not in response.text
 
 
-def test_a_database_that_is_gone_is_said_to_be(service: Service, settings: Settings) -> None:
+@on_sqlite
+def test_a_file_that_is_gone_is_said_to_be(service: Service, settings: Settings) -> None:
     service.add_gateway()
+    assert settings.database_file is not None
     settings.database_file.rename(settings.database_file.with_suffix(".away"))
     settings.database_file.mkdir()
     service.app.state.registry.store.engine.dispose()

@@ -1,6 +1,5 @@
 """The database's schema: from nothing to what the code says, and never less."""
 
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,29 @@ from api.database import check, open_store
 from api.errors import SettingsError
 from api.settings import Settings
 from api.store.schema import metadata
+from tests.api.conftest import on_postgresql, on_sqlite
+from tests.postgresql import Server
 
-
-@pytest.fixture
-def empty(tmp_path: Path) -> Settings:
-    return Settings(database_url=f"sqlite:///{tmp_path}/new/registry.db")
+# Neither names nor checks nor partial indexes nor collations are among what alembic compares.
+_MADE = {
+    "sqlite": (
+        "SELECT sql FROM sqlite_master",
+        ("AUTOINCREMENT", "BETWEEN 1 AND 4294967295", "WHERE removed IS NULL"),
+    ),
+    "postgresql": (
+        "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'"
+        " UNION ALL SELECT conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint"
+        " UNION ALL SELECT table_name || '.' || column_name || ' ' || collation_name"
+        " FROM information_schema.columns WHERE table_schema = 'public'",
+        (
+            "ck_peers_u32 CHECK (((id >= 1) AND (id <= '4294967295'::bigint)))",
+            "fk_peers_gateway_id FOREIGN KEY",
+            "WHERE (removed IS NULL)",
+            "gateways.name C",
+            "routers.name C",
+        ),
+    ),
+}
 
 
 def test_from_empty_to_what_the_code_says(empty: Settings) -> None:
@@ -27,31 +44,52 @@ def test_from_empty_to_what_the_code_says(empty: Settings) -> None:
         assert migrations.current(connection) == migrations.newest() != ""
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         assert compare_metadata(context, metadata) == []
-        tables = connection.exec_driver_sql("SELECT sql FROM sqlite_master").scalars().all()
+        query, parts = _MADE[connection.dialect.name]
+        rows = connection.exec_driver_sql(query).scalars().all()
     store.close()
-    # Neither names nor checks nor partial indexes are among what alembic compares.
-    made = "\n".join(table for table in tables if table)
-    for part in ("AUTOINCREMENT", "BETWEEN 1 AND 4294967295", "WHERE removed IS NULL"):
+    made = "\n".join(row for row in rows if row)
+    for part in parts:
         assert part in made
 
 
+@on_sqlite
 def test_a_missing_database_is_said_to_be(empty: Settings) -> None:
     with pytest.raises(SettingsError, match="there is no database: run `peergate api init`"):
         check(open_store(empty), empty)
+    assert empty.database_file is not None
     assert not empty.database_file.exists()
+
+
+def test_an_absent_server_is_said_to_be_absent(postgresql_server: Server) -> None:
+    there = Settings(database_url=postgresql_server.url("nowhere"))
+    with pytest.raises(SettingsError, match='database "nowhere" does not exist') as refused:
+        init(there)
+    assert str(refused.value).startswith(f"{there.database}: the database does not answer")
+
+
+@on_postgresql
+def test_tables_in_which_nothing_is_yet(empty: Settings) -> None:
+    store = open_store(empty)
+    with pytest.raises(SettingsError, match="the database has schema none"):
+        check(store, empty)
+    store.close()
+
+
+def test_a_database_that_cannot_hold_all_text(postgresql_server: Server) -> None:
+    with (
+        postgresql_server.database(encoding="LATIN1") as url,
+        pytest.raises(SettingsError, match="has the encoding LATIN1, the registry needs UTF8"),
+    ):
+        init(Settings(database_url=url))
 
 
 def test_an_older_schema_is_refused_until_init_has_been_run(empty: Settings) -> None:
     made = init(empty)
-    with sqlite3.connect(empty.database_file) as database:
-        # As it stood after a migration that did nothing: what is there must not be made again.
-        database.execute("DELETE FROM alembic_version")
-        for (table,) in database.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
-        ).fetchall():
-            database.execute(f"DROP TABLE {table}")
-    database.close()
     store = open_store(empty)
+    with store.write() as connection:
+        # As it stood after a migration that did nothing: what is there must not be made again.
+        metadata.drop_all(connection)
+        connection.exec_driver_sql("DROP TABLE alembic_version")
     with pytest.raises(SettingsError, match="the database has schema none"):
         check(store, empty)
     store.close()

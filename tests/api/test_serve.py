@@ -105,10 +105,7 @@ def test_what_was_answered_survives_a_kill(
         with again.client(Role.ADMIN) as admin:
             assert admin.get("/v1/gateways/hub").json() == made.json()
     finally:
-        again.process.terminate()
-        again.process.wait(timeout=DEADLINE)
-        assert again.process.stderr is not None
-        again.process.stderr.close()
+        again.end()
 
 
 def test_a_port_that_is_taken_is_said_to_be(settings: Settings) -> None:

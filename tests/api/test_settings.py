@@ -40,13 +40,33 @@ def test_a_wrong_place_to_listen(listen: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["mysql://u:secret@db/x", "postgresql://u:secret@db/x", "sqlite://", "sqlite:///:memory:"],
+    [
+        "mysql://u:secret@db/x",
+        "postgres://u:secret@db/x",
+        "postgresql://u:secret@db",
+        "postgresql://u:secret@db/",
+        "postgresql://u:secret@db:port/x",
+        "postgresql://u:sec#secret@db/x",
+        "postgresql://u:sec/secret@db/x",
+        "sqlite://",
+        "sqlite:///:memory:",
+    ],
 )
 def test_a_wrong_database(url: str) -> None:
     with pytest.raises(SettingsError) as refused:
         Settings.from_environment(database=url)
-    assert DEFAULT_DATABASE in str(refused.value)
+    assert DEFAULT_DATABASE in str(
+        refused.value
+    ) or "as in postgresql://peergate@db.example.net/peergate" in str(refused.value)
     assert "secret" not in str(refused.value)
+
+
+def test_a_password_is_shown_to_nobody() -> None:
+    url = "postgresql://peergate:sec%2Fret@[2001:db8::5]:5433/registry?sslmode=verify-full"
+    settings = Settings.from_environment(database=url)
+    assert settings.database_url == url
+    assert settings.database_file is None
+    assert settings.database == "postgresql://peergate@[2001:db8::5]:5433/registry"
 
 
 def test_a_certificate_needs_its_key(tmp_path: Path) -> None:

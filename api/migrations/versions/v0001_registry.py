@@ -9,6 +9,7 @@ branch_labels = None
 depends_on = None
 
 _number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_sorted_name = sa.String(63).with_variant(sa.String(63, collation="C"), "postgresql")
 _moment = sa.DateTime(timezone=True)
 _live_gateway = sa.text("removed IS NULL")
 _live_peer = sa.text("state IN ('pending', 'approved')")
@@ -39,7 +40,7 @@ def _gateways_and_peers() -> None:
     op.create_table(
         "gateways",
         sa.Column("id", _number, autoincrement=True, nullable=False),
-        sa.Column("name", sa.String(63), nullable=False),
+        sa.Column("name", _sorted_name, nullable=False),
         sa.Column("spec", sa.JSON(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("created", _moment, nullable=False),
@@ -119,7 +120,7 @@ def _revisions() -> None:
 def _routers_and_tokens() -> None:
     op.create_table(
         "routers",
-        sa.Column("name", sa.String(63), nullable=False),
+        sa.Column("name", _sorted_name, nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.Column("received", _moment, nullable=False),
         sa.Column("content", sa.JSON(), nullable=False),

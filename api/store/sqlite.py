@@ -1,0 +1,39 @@
+"""What is SQLite's own: one file, and processes of one machine."""
+
+import sqlite3
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.pool import ConnectionPoolEntry
+
+_WRITES = "peergate_writes"
+READ: dict[str, object] = {}
+WRITE: dict[str, object] = {_WRITES: True}
+
+# Starlette's thread pool runs 40 requests at a time; the rest is for background work.
+_CONNECTIONS = 45
+_BUSY_MS = 5000
+
+
+def connected(url: str) -> Engine:
+    engine = create_engine(url, pool_size=5, max_overflow=_CONNECTIONS - 5)
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+    # BEGIN is ours: the driver would put it off until the first write.
+    connection.isolation_level = None
+    for pragma in (
+        f"busy_timeout = {_BUSY_MS}",
+        "journal_mode = WAL",
+        # A power cut must not lose a change that was acknowledged.
+        "synchronous = FULL",
+        "foreign_keys = ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
