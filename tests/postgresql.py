@@ -113,6 +113,15 @@ class Server:
             assert time.monotonic() < end
             time.sleep(0.01)
 
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Killed, until the block ends."""
+        self.kill()
+        try:
+            yield
+        finally:
+            self.start()
+
     def url(self, database: str) -> str:
         return f"postgresql://{_OWNER}:{quote(_PASSWORD, safe='')}@127.0.0.1:{self.port}/{database}"
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,11 +29,13 @@ class Process:
 
     def __init__(self, settings: Settings, tokens: Mapping[Role, str]) -> None:
         port = free_port()
+        # Not a pipe: one that nobody reads holds the process up when it is full.
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  # `end` closes it
         self.process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM, f"127.0.0.1:{port}", str(settings.poll_seconds)],
             cwd=Path(__file__).parents[2],
             env={**os.environ, "PEERGATE_DATABASE_URL": settings.database_url},
-            stderr=subprocess.PIPE,
+            stderr=self._log,
         )
         self.url = f"http://127.0.0.1:{port}"
         self.tokens = tokens
@@ -57,9 +60,8 @@ class Process:
         """However it is: it is gone after that."""
         self.process.kill()
         self.process.wait()
-        assert self.process.stderr is not None
-        self.process.stderr.close()
+        self._log.close()
 
     def stderr(self) -> str:
-        assert self.process.stderr is not None
-        return self.process.stderr.read().decode()
+        self._log.seek(0)
+        return self._log.read().decode()

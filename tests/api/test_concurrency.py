@@ -7,7 +7,7 @@ import httpx
 
 from api.app import create_app
 from api.settings import Settings
-from tests.api.bodies import gateway, peer
+from tests.api.bodies import gateway, peer, report
 from tests.api.client import Client, running
 from tests.api.conftest import Seed, Service
 
@@ -65,6 +65,15 @@ def test_one_name_is_given_to_one(service: Service) -> None:
 def test_one_claim_is_given_to_one(service: Service) -> None:
     codes = at_once(lambda n: service.admin.post("/v1/gateways", json=gateway(name=f"g-{n}")))
     assert codes == [201] + [409] * (WORKERS - 1)
+
+
+def test_many_reports_of_one_router(service: Service) -> None:
+    registry = service.admin.get("/v1/status").json()["registry"]
+    path = "/v1/routers/edge-1/report"
+    for _ in range(5):
+        codes = at_once(lambda n: service.agent.put(path, json=report(registry, 0, repairs=n)))
+        assert codes == [204] * WORKERS
+    assert len(service.admin.get("/v1/routers").json()["items"]) == 1
 
 
 def test_one_key_is_carried_out_once(service: Service) -> None:
