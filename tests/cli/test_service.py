@@ -8,22 +8,24 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from cli.systemd import Moment, Systemd
 from tests.cli.conftest import Peergate
+from tests.postgresql import Server
 
 PEERGATE = Path(sys.executable).with_name("peergate")
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+@contextmanager
+def serving(directory: Path, *database: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
     """The service's address, read off its log, and its process."""
     process = subprocess.Popen(
-        [PEERGATE, *("api", "serve", "--database", "r.db", "--listen", "127.0.0.1:0")],
-        cwd=tmp_path,
+        [PEERGATE, *("api", "serve", *database, "--listen", "127.0.0.1:0")],
+        cwd=directory,
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -38,9 +40,7 @@ def served(tmp_path: Path) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
             process.kill()
 
 
-def test_from_nothing_to_a_running_registry(
-    offline_peergate: Peergate, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_from_nothing_to_a_running_registry(offline_peergate: Peergate, tmp_path: Path) -> None:
     made = offline_peergate("api", "init", "--database", tmp_path / "r.db")
     assert made.code == 0
     assert made.out.count("\n") == 1
@@ -49,15 +49,43 @@ def test_from_nothing_to_a_running_registry(
     token = tmp_path / "token"
     token.write_text(made.out)
 
-    url, process = request.getfixturevalue("served")
-    access = ("--url", url, "--token-file", token)
-    assert offline_peergate("gateway", "list", *access, "--json").json == []
-    spare = offline_peergate("api", "token", "--database", tmp_path / "r.db", "--json").json
-    token.write_text(spare["token"])
-    assert offline_peergate("token", "list", *access).code == 0
+    with serving(tmp_path, "--database", "r.db") as (url, process):
+        access = ("--url", url, "--token-file", token)
+        assert offline_peergate("gateway", "list", *access, "--json").json == []
+        spare = offline_peergate("api", "token", "--database", tmp_path / "r.db", "--json").json
+        token.write_text(spare["token"])
+        assert offline_peergate("token", "list", *access).code == 0
 
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(15) == 0
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0
+
+
+def test_a_registry_on_postgresql_is_one_setting(
+    offline_peergate: Peergate,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    postgresql_server: Server,
+) -> None:
+    with postgresql_server.database() as database:
+        monkeypatch.setenv("PEERGATE_DATABASE_URL", database)
+        made = offline_peergate("api", "init")
+        assert made.code == 0, made.err
+        password = database.split(":")[2].partition("@")[0]
+        assert made.err.startswith(f"{database.replace(f':{password}', '')}: registry ")
+        token = tmp_path / "token"
+        token.write_text(made.out)
+        again = offline_peergate("api", "init")
+        assert (again.code, password in again.err) == (1, False)
+        with serving(tmp_path) as (one, first), serving(tmp_path) as (other, second):
+            words = ("gateway", "add", "hub", "--address", "198.51.100.1", "--service", "gre")
+            assert offline_peergate(*words, "--url", one, "--token-file", token).code == 0
+            shown = offline_peergate(
+                "gateway", "list", "--json", "--url", other, "--token-file", token
+            )
+            assert [each["name"] for each in shown.json] == ["hub"]
+            for process in (first, second):
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(15) == 0
 
 
 def test_systemd_hears_from_the_service(offline_peergate: Peergate, tmp_path: Path) -> None:

@@ -19,11 +19,13 @@ from api.app import create_app
 from api.bootstrap import init
 from api.settings import Settings
 from control.allowlist import advance, to_json
+from control.errors import RegistryError
 from control.reader import parse_snapshot
 from control.registry import RegistryClient, RevisionAhead, SnapshotRequired
 from policy.services import Service
 from policy.window import Window
 from tests.api.bodies import gateway, peer, report
+from tests.postgresql import Server
 
 T = TypeVar("T")
 
@@ -74,18 +76,24 @@ def serving(settings: Settings) -> Iterator[str]:
         thread.join(20)
 
 
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    settings = Settings(database_url=f"sqlite:///{tmp_path}/registry.db", kept_revisions=5)
+@contextmanager
+def made(settings: Settings, tmp_path: Path) -> Iterator[Registry]:
     admin = init(settings).token
     token_file = tmp_path / "agent.token"
     with (
         serving(settings) as url,
         httpx.Client(base_url=url, headers={"Authorization": f"Bearer {admin}"}) as http,
     ):
-        made = http.post("/v1/tokens", json={"name": "edge-1", "role": "agent"})
-        token_file.write_text(made.json()["token"] + "\n")
+        issued = http.post("/v1/tokens", json={"name": "edge-1", "role": "agent"})
+        token_file.write_text(issued.json()["token"] + "\n")
         yield Registry(url, http, token_file)
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Registry]:
+    settings = Settings(database_url=f"sqlite:///{tmp_path}/registry.db", kept_revisions=5)
+    with made(settings, tmp_path) as registry:
+        yield registry
 
 
 def test_a_snapshot_is_what_was_registered(registry: Registry) -> None:
@@ -159,3 +167,31 @@ def test_a_report_is_shown_as_it_was_sent(registry: Registry) -> None:
     assert {key: shown[key] for key in ("revision", "kernel", "interfaces", "counters")} == {
         key: sent[key] for key in ("revision", "kernel", "interfaces", "counters")
     }
+
+
+def test_while_its_database_is_away_a_registry_has_no_news(
+    postgresql_server: Server, tmp_path: Path
+) -> None:
+    """For an agent that is a registry out of reach: what is in force stays, and it asks again."""
+    with (
+        postgresql_server.database() as url,
+        made(Settings(database_url=url), tmp_path) as registry,
+    ):
+        registry.do("POST", "/v1/gateways", gateway())
+        registry.approved()
+        known = registry.ask(RegistryClient.snapshot)
+        about = report(known.registry, known.revision)
+        questions: list[Callable[[RegistryClient], Coroutine[Any, Any, object]]] = [
+            RegistryClient.snapshot,
+            lambda client: client.changes(known.revision),
+            lambda client: client.report("edge-1", about),
+        ]
+        with postgresql_server.away():
+            for question in questions:
+                with pytest.raises(RegistryError, match="the database does not answer") as away:
+                    registry.ask(question)
+                # None of the refusals that would make an agent start anew.
+                assert type(away.value) is RegistryError
+        later = registry.approved(name="branch-8", sources=["203.0.113.8"])
+        changes = registry.ask(lambda client: client.changes(known.revision))
+        assert set(changes.peers) == {later}
