@@ -15,11 +15,13 @@ __all__ = ["Connection", "Store"]
 
 
 class Store:
-    """The database behind one URL. Nothing is opened before the first transaction."""
+    """The database behind one URL. Nothing is opened before the first transaction.
+
+    Where it `tells`, one may listen for other processes' writes; else one must look.
+    """
 
     def __init__(self, url: str) -> None:
         self.tells = url.startswith("postgresql:")
-        """Whether other processes' writes can be heard of; else one must look."""
         engine = postgresql if self.tells else sqlite
         self._engine: Engine = engine.connected(url)
         self._read: dict[str, object] = engine.READ
