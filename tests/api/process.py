@@ -60,6 +60,8 @@ class Process:
         """However it is: it is gone after that."""
         self.process.kill()
         self.process.wait()
+        # Shown where the test fails.
+        print("\n".join(self.stderr().splitlines()[-20:]))
         self._log.close()
 
     def stderr(self) -> str:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from itertools import count, cycle
 from threading import Event
+from typing import Self
 
 import httpx
 import pytest
@@ -96,35 +97,6 @@ def test_two_approvers_at_two_processes_one_wins(
     assert admins[1].get("/v1/status").json()["revision"] == 21
 
 
-def test_who_follows_changes_misses_none(admins: tuple[httpx.Client, httpx.Client]) -> None:
-    """Revisions come in sight in their order, wherever they are written and read."""
-    done = Event()
-
-    def follow() -> tuple[int, set[str]]:
-        """As an agent behind a load balancer does: now here, now there, only ever forward."""
-        revision, held = 0, set[str]()
-        for admin in cycle(admins):
-            last = done.is_set()
-            newest, names = changed_after(admin, revision)
-            assert len(names) == newest - revision
-            revision, held = newest, held | names
-            if last:
-                return revision, held
-        raise AssertionError
-
-    with ThreadPoolExecutor(WRITERS + 2) as pool:
-        followers = [pool.submit(follow) for _ in range(2)]
-        writes = [
-            pool.submit(admins[number % 2].post, "/v1/gateways", json=numbered(number))
-            for number in range(100)
-        ]
-        assert {write.result(60).status_code for write in writes} == {201}
-        done.set()
-        everything = changed_after(admins[0], 0)
-        assert len(everything[1]) == everything[0] == 100
-        assert [follower.result(60) for follower in followers] == [everything] * 2
-
-
 class Writers:
     """Threads that add gateways at both processes, each again and again until it is answered."""
 
@@ -155,6 +127,12 @@ class Writers:
                 time.sleep(0.02)
             self.acknowledged.add(f"g-{number:03}")
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+
     def until(self, reached: Callable[[], bool]) -> None:
         end = time.monotonic() + DEADLINE
         while not reached():
@@ -183,11 +161,38 @@ def whole(admin: httpx.Client) -> set[str]:
     return names
 
 
+def test_who_follows_changes_misses_none(admins: tuple[httpx.Client, httpx.Client]) -> None:
+    """Revisions come in sight in their order, wherever they are written and read."""
+    done = Event()
+
+    def follow() -> tuple[int, set[str]]:
+        """As an agent behind a load balancer does: now here, now there, only ever forward."""
+        revision, held = 0, set[str]()
+        for admin in cycle(admins):
+            last = done.is_set()
+            newest, names = changed_after(admin, revision)
+            assert len(names) == newest - revision
+            revision, held = newest, held | names
+            if last:
+                return revision, held
+        raise AssertionError
+
+    with ThreadPoolExecutor(WRITERS + 2) as pool, Writers(pool, admins) as writers:
+        followers = [pool.submit(follow) for _ in range(2)]
+        try:
+            for _ in range(4):
+                writers.until_more()
+            writers.end()
+        finally:
+            done.set()
+        everything = len(writers.acknowledged), writers.acknowledged
+        assert [follower.result(60) for follower in followers] == [everything] * 2
+
+
 def test_a_killed_process_loses_nothing_that_it_acknowledged(
     processes: tuple[Process, Process], admins: tuple[httpx.Client, httpx.Client]
 ) -> None:
-    with ThreadPoolExecutor(WRITERS) as pool:
-        writers = Writers(pool, admins)
+    with ThreadPoolExecutor(WRITERS) as pool, Writers(pool, admins) as writers:
         writers.until_more()
         with processes[0].client(Role.ADMIN) as admin:
             last = admin.post("/v1/gateways", json=gateway()).status_code
@@ -205,8 +210,7 @@ def test_a_killed_process_loses_nothing_that_it_acknowledged(
 def test_a_killed_database_loses_nothing_that_was_acknowledged(
     admins: tuple[httpx.Client, httpx.Client], postgresql_server: Server
 ) -> None:
-    with ThreadPoolExecutor(WRITERS) as pool:
-        writers = Writers(pool, admins)
+    with ThreadPoolExecutor(WRITERS) as pool, Writers(pool, admins) as writers:
         for _ in range(3):
             writers.until_more()
             with postgresql_server.away():
