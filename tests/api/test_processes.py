@@ -180,7 +180,7 @@ def test_who_follows_changes_misses_none(admins: tuple[httpx.Client, httpx.Clien
     with ThreadPoolExecutor(WRITERS + 2) as pool, Writers(pool, admins) as writers:
         followers = [pool.submit(follow) for _ in range(2)]
         try:
-            for _ in range(4):
+            for _ in range(12):
                 writers.until_more()
             writers.end()
         finally:
