@@ -76,9 +76,13 @@ class DataPlane:
             self.close()
             raise
         fields = [name for name, _ in self._tables["counters"].value._type_._fields_]
-        self._counters: tuple[str, ...] = tuple(fields)
         # Fields are verdict_action, in the order of enum pg_verdict.
-        self.verdict_words = tuple(dict.fromkeys(name.rpartition("_")[0] for name in fields))
+        words = list(dict.fromkeys(name.rpartition("_")[0] for name in fields))
+        self.verdict_words = tuple(words)
+        # People read them by verdict; sorting leaves what passed before what was dropped.
+        self._counters: tuple[str, ...] = tuple(
+            sorted(fields, key=lambda name: words.index(name.rpartition("_")[0]))
+        )
 
     @classmethod
     def offline(cls, sizes: Sizes) -> Self:

@@ -339,6 +339,15 @@ def test_too_many_services_at_an_address(plane: DataPlane) -> None:
         plane.apply(Difference(Tables(targets={HUB: many})))
 
 
+def test_counters_are_told_by_verdict(plane: DataPlane) -> None:
+    named = list(plane.counters()[0])
+    assert named[:4] == ["other_pass", "bystander_pass", "unprotected_pass", "registered_pass"]
+    assert named[4:6] == ["expired_pass", "expired_drop"]
+    assert named[6:] == [
+        *("unregistered_pass", "unregistered_drop", "malformed_pass", "malformed_drop"),
+    ]
+
+
 def test_counters_add_up_over_cpus() -> None:
     cpus = os.sched_getaffinity(0)
     with DataPlane.offline(SIZES) as plane:
