@@ -16,6 +16,7 @@ import numpy as np
 from control import loader, pins, syscalls
 from control.arrays import BpfArray, open_array
 from control.columns import ENTRY, Rows
+from control.counters import Counters
 from control.entries import Entries
 from control.errors import DataPlaneError
 from control.guard import Guard, Guarded, Types
@@ -67,7 +68,8 @@ class DataPlane:
             self.frags = frags and loader.has_frags()
             made = program(frags=self.frags)
             self._tables = {name: self._table(name, made.shapes[name]) for name in made.shapes}
-            self._counting = [self._tables[pins.COUNTERS], *self._counters_before()]
+            counting = [self._tables[pins.COUNTERS], *self._counters_before()]
+            self._counters = Counters(counting, counting[0].value)
             self._after = None  # or it would live as long as this one
             self.program_fd = self._load(LIVE)
             self.program_id = syscalls.program_info(self.program_fd).id
@@ -75,14 +77,6 @@ class DataPlane:
         except BaseException:
             self.close()
             raise
-        fields = [name for name, _ in self._tables["counters"].value._type_._fields_]
-        # Fields are verdict_action, in the order of enum pg_verdict.
-        words = list(dict.fromkeys(name.rpartition("_")[0] for name in fields))
-        self.verdict_words = tuple(words)
-        # People read them by verdict; sorting leaves what passed before what was dropped.
-        self._counters: tuple[str, ...] = tuple(
-            sorted(fields, key=lambda name: words.index(name.rpartition("_")[0]))
-        )
 
     @classmethod
     def offline(cls, sizes: Sizes) -> Self:
@@ -285,23 +279,7 @@ class DataPlane:
     def counters(self) -> dict[int, dict[str, Count]]:
         """Every gateway's counters by name; number 0 counts where no gateway is known."""
         numbers = [NO_GATEWAY, *sorted(self.gateways())]
-        return {number: self._counts(number) for number in numbers}
-
-    def _counts(self, number: int) -> dict[str, Count]:
-        """Of smaller sets before, too: they may not have had the number yet."""
-        per_cpu = [
-            cpu
-            for counters in self._counting
-            if number < counters.max_entries
-            for cpu in counters.get(number_key(number))
-        ]
-        return {
-            name: Count(
-                packets=sum(getattr(cpu, name).packets for cpu in per_cpu),
-                bytes=sum(getattr(cpu, name).bytes for cpu in per_cpu),
-            )
-            for name in self._counters
-        }
+        return {number: self._counters.of(number) for number in numbers}
 
     # Frames
 
@@ -315,7 +293,7 @@ class DataPlane:
             self._run(self._fds.get(EXPLAIN) or self._load(EXPLAIN), frame)
             said = table.get(_FIRST)
         return Explanation(
-            verdict=self.verdict_words[said.verdict],
+            verdict=self._counters.verdict_words[said.verdict],
             drop=bool(said.drop),
             gateway=None if said.gateway == NO_GATEWAY else said.gateway,
             entry=read_entry(said.entry) if said.has_entry else None,
@@ -356,7 +334,7 @@ class DataPlane:
             wanted = (shape.type, sizeof(shape.key), shape.value_size, None, shape.flags)
             fds = [pins.open_shaped(path, wanted) for path in paths]
         elif self._after is not None:
-            before = self._after._counting[1 if self._shares_counters() else 0 :]
+            before = self._after._counters.maps[1 if self._shares_counters() else 0 :]
             fds = [os.dup(table.fd) for table in before]
         tables = []
         for number, fd in enumerate(fds, 1):
@@ -377,7 +355,7 @@ class DataPlane:
         pin = self.pin_dir / name if self.pin_dir and name in pins.PINNED else None
         if pin is None or not self.adopted:
             if name == pins.COUNTERS and self._after is not None and self._shares_counters():
-                self._fds[name] = os.dup(self._after._counting[0].fd)
+                self._fds[name] = os.dup(self._after._counters.maps[0].fd)
             else:
                 self._fds[name] = self._new_map(name, shape, count)
             if pin is not None:

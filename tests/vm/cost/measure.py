@@ -1,7 +1,7 @@
 """python -m tests.vm.cost.measure <cases >costs: instructions, in a machine that counts them.
 
-There the nanoseconds of BPF_PROG_TEST_RUN are instructions. What the kernel's functions take
-is measured by programs that do nothing but call them, with the case's own keys and maps.
+There the nanoseconds of BPF_PROG_TEST_RUN are instructions. What the kernel's clock takes is
+measured by a program that does nothing but read it.
 """
 
 import json
