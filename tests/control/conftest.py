@@ -1,4 +1,4 @@
-"""One edge router per test, or a bpf filesystem alone."""
+"""One edge router per test, a bpf filesystem alone, or a data plane with small tables."""
 
 import ctypes
 import os
@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from control.dataplane import DataPlane
+from control.model import Tables
 from control.pins import ensure_bpffs
+from control.plan import difference
 from control.program import program
 from lab.topology import Topology
 from tests.control.edge import MNT_DETACH, Edge
+from tests.control.planes import SIZES
 
 
 @pytest.fixture
@@ -40,3 +44,16 @@ def compiled_anew() -> Iterator[None]:
     program.cache_clear()
     yield
     program.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Iterator[DataPlane]:
+    with DataPlane.offline(SIZES) as plane:
+        yield plane
+
+
+@pytest.fixture
+def plane(loaded: DataPlane) -> DataPlane:
+    """With empty maps."""
+    loaded.apply(difference(loaded.tables(), Tables()))
+    return loaded

@@ -3,57 +3,28 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from control import headers, syscalls
-from control.arrays import open_array
-from control.columns import Rows, SourceKey
+from control.columns import SourceKey
 from control.dataplane import DataPlane
 from control.entries import Entries, Entry
 from control.errors import DataPlaneError, MapFullError
-from control.hashing import USED
 from control.model import Difference, GatewayRow, Tables, Target
 from control.plan import difference
 from control.sizes import Sizes
 from lab.watch import wait_until
 from policy.prefixes import Address
 from policy.services import Service
-from policy.window import FOREVER_NS
 from tests.bpf.frames import ether, ip, udp
+from tests.control.planes import HUB, SIZES, WIREGUARD, host, prefix, site
 
-SIZES = Sizes.room_for(8, 8, 4)
 ROOMY = Sizes.room_for(20_000, 20_000, 300)
-HUB = IPv4Address("198.51.100.1")
-WIREGUARD = Target(((Service(17, 51820), 1),))
 FRAME = ether(ip("203.0.113.7", str(HUB)) / udp())
-# Registered, expired, unregistered.
-FRAMES = [ether(ip(f"203.0.113.{n}", str(HUB)) / udp()) for n in (1, 9, 8)]
-
-
-def host(number: int) -> SourceKey:
-    return 1, IPv4Network(IPv4Address("203.0.113.0") + number)
-
-
-def prefix(number: int) -> SourceKey:
-    return 1, IPv6Network((0x20010DB8 << 96 | number << 64, 64))
-
-
-def entry(source: SourceKey, peer: int = 7) -> Entry:
-    return Entry(peer, source[1].prefixlen)
-
-
-def site(*sources: SourceKey) -> Tables:
-    return Tables(
-        gateways={1: GatewayRow("hub", 0, FOREVER_NS)},
-        targets={HUB: WIREGUARD},
-        entries=Entries.of({source: entry(source) for source in sources}),
-    )
 
 
 def full_of_everything() -> Tables:
@@ -70,19 +41,6 @@ def full_of_everything() -> Tables:
         (256, IPv6Network("2001:db8::7/128")): Entry(3, 48, 2**63, 2**64 - 1),
     }
     return replace(tables, entries=Entries.of({**tables.entries, **more}))
-
-
-@pytest.fixture(scope="module")
-def loaded() -> Iterator[DataPlane]:
-    with DataPlane.offline(SIZES) as plane:
-        yield plane
-
-
-@pytest.fixture
-def plane(loaded: DataPlane) -> DataPlane:
-    """With empty maps."""
-    loaded.apply(difference(loaded.tables(), Tables()))
-    return loaded
 
 
 def test_rows_come_out_as_they_went_in() -> None:
@@ -144,186 +102,6 @@ def test_full_addresses_take_what_deleting_makes_room_for(plane: DataPlane) -> N
     plane.apply(difference(Tables(), before))
     plane.apply(difference(before, after))
     assert plane.tables() == after
-
-
-def rows_of(plane: DataPlane, name: str) -> Rows:
-    table = plane._tables[name]
-    return open_array(name, table.fd, table.value, table.max_entries).rows
-
-
-def no_filter(plane: DataPlane) -> None:
-    rows_of(plane, "filter")["word"] = 0
-
-
-def no_lengths(plane: DataPlane) -> None:
-    rows_of(plane, "lengths6")["cell"] = 0
-
-
-def slots_of_nothing(plane: DataPlane) -> None:
-    slots = rows_of(plane, "buckets")["slot"]
-    slots[slots == 0] = USED | np.uint64(1)
-
-
-def a_slot_gone(plane: DataPlane) -> None:
-    slots = rows_of(plane, "buckets")["slot"]
-    slots[tuple(at[0] for at in np.nonzero(slots))] = 0
-
-
-def two_slots_of_one_entry(plane: DataPlane) -> None:
-    slots = rows_of(plane, "buckets")["slot"]
-    bucket, slot = (int(at[0]) for at in np.nonzero(slots))
-    slots[bucket, (slot + 1) % 7] = slots[bucket, slot]
-
-
-def valid_for_ever(plane: DataPlane) -> None:
-    slots = rows_of(plane, "buckets")["slot"]
-    slots[slots != 0] |= np.uint64(0xFFFF << 48)
-
-
-def another_peer(plane: DataPlane) -> None:
-    rows_of(plane, "entries")["peer"] = 99
-
-
-def overflow_of_nothing(plane: DataPlane) -> None:
-    table = plane._tables["overflow"]
-    assert table.write([(b"\x01" * 24, bytes(48))])
-
-
-def half(plane: DataPlane, name: str) -> Rows:
-    rows = rows_of(plane, name)
-    at = int(rows_of(plane, "root")["guard"][0]) & 1
-    return rows[at * len(rows) // 2 : (at + 1) * len(rows) // 2]
-
-
-def no_addresses(plane: DataPlane) -> None:
-    half(plane, "addresses")["word"] = 0
-
-
-def addresses_of_nothing(plane: DataPlane) -> None:
-    words = half(plane, "addresses")["word"]
-    words[words == 0] = 7
-
-
-def monitors(plane: DataPlane) -> None:
-    half(plane, "gateways")["enforce_until"] = 0
-
-
-def another_gateway(plane: DataPlane) -> None:
-    half(plane, "gateways")["name"][2, 0] = b"x"
-
-
-def beyond_the_counts(plane: DataPlane) -> None:
-    """The program looks at all sixteen slots of struct pg_target, whatever the counts say."""
-    half(plane, "targets")["services"]["gateway"][0, 15] = 1
-
-
-def later_elsewhere(plane: DataPlane) -> None:
-    half(plane, "targets")["later"][0] = 3
-
-
-def drops_without_asking(plane: DataPlane) -> None:
-    """PG_DROPS at a service that stands behind those in use, and at those in use none."""
-    services = half(plane, "targets")["services"]["gateway"]
-    services[0, 0] ^= 1 << 31
-    services[0, 14] = 1 << 31
-
-
-def another_secret(plane: DataPlane) -> None:
-    rows_of(plane, "root")["secret"] += np.uint64(2)
-
-
-def another_half(plane: DataPlane) -> None:
-    rows_of(plane, "root")["guard"] ^= np.uint64(1)
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        *(no_filter, no_lengths, slots_of_nothing, a_slot_gone, two_slots_of_one_entry),
-        *(valid_for_ever, another_peer, overflow_of_nothing, no_addresses, addresses_of_nothing),
-        *(monitors, another_gateway, beyond_the_counts, later_elsewhere, drops_without_asking),
-        *(another_secret, another_half),
-    ],
-)
-def test_what_we_never_write_is_repaired(
-    damage: Callable[[DataPlane], None], plane: DataPlane
-) -> None:
-    wanted = site(host(1), prefix(1))
-    over: dict[SourceKey, Entry] = {(1, IPv4Network("203.0.113.9")): Entry(8, 32, 0, 1)}
-    wanted = replace(wanted, entries=Entries.of({**wanted.entries, **over}))
-    plane.apply(difference(plane.tables(), wanted))
-    judged = [plane.run(frame) for frame in FRAMES]
-    assert judged == ["pass", "drop", "drop"]
-    damage(plane)
-    assert sum(plane.check()) > 0
-    assert plane.tables() == wanted
-    assert [plane.run(frame) for frame in FRAMES] == judged
-    assert sum(plane.check()) == 0
-
-
-def test_addresses_that_differ_in_what_the_family_is(plane: DataPlane) -> None:
-    """Their hashes were the same once, under every seed."""
-    pairs = (
-        ("192.0.2.1", "::192.0.2.3"),
-        ("192.0.2.1", "::c000:201"),
-        ("32.1.13.184", "2001:db8::2"),
-    )
-    for pair in pairs:
-        wanted = replace(site(), targets=dict.fromkeys(map(ip_address, pair), WIREGUARD))
-        plane.apply(difference(plane.tables(), wanted))
-        assert plane.tables() == wanted
-
-
-def test_hosts_announce_no_lengths(plane: DataPlane) -> None:
-    plane.apply(Difference(site((1, IPv6Network("2001:db8::5/128")), host(1))))
-    assert sum(plane.check()) == 0  # which clears what tests before have left
-    cells = rows_of(plane, "lengths6")["cell"].reshape(-1, 2)
-    assert np.count_nonzero(cells[:, 0]) == 1
-    assert not cells[:, 1].any()
-    assert not (cells[:, 0] & np.uint64((1 << 48) - 1)).any()
-    assert not rows_of(plane, "lengths4")["cell"].any()
-
-
-SHORT: dict[int, IPv4Network | IPv6Network] = {
-    4: IPv4Network("192.0.0.0/12"),
-    6: IPv6Network("2001:c00::/22"),
-}
-IN_SHORT = {4: "192.4.0.1", 6: "2001:dff::1"}
-TARGET = {4: HUB, 6: ip_address("2001:db8::1")}
-
-
-@pytest.mark.parametrize("family", [4, 6])
-def test_prefixes_shorter_than_a_head(family: int, plane: DataPlane) -> None:
-    """Packets look for them only where there are some, which `root` says."""
-    frame = ether(ip(IN_SHORT[family], str(TARGET[family])) / udp())
-    nobody = replace(site(host(1), prefix(1)), targets=dict.fromkeys(TARGET.values(), WIREGUARD))
-    source: SourceKey = 1, SHORT[family]
-    somebody = replace(nobody, entries=Entries.of({**nobody.entries, source: entry(source)}))
-    shorts = rows_of(plane, "root")["shorts"][0]
-    assert sum(plane.check()) == 0
-    plane.apply(difference(plane.tables(), nobody))
-    assert (plane.run(frame), shorts.tolist()) == ("drop", [0, 0])
-    plane.apply(difference(nobody, somebody))
-    assert (plane.run(frame), shorts.tolist()) == ("pass", [family == 4, family == 6])
-    shorts[:] = 0
-    assert plane.run(frame) == "drop"
-    assert sum(plane.check()) > 0
-    assert (plane.run(frame), shorts.tolist()) == ("pass", [family == 4, family == 6])
-    plane.apply(difference(somebody, nobody))
-    assert plane.run(frame) == "drop"
-    assert (sum(plane.check()), shorts.tolist()) == (0, [0, 0])
-
-
-@pytest.mark.parametrize("mode", ["enforce", "monitor", "window", "ended"])
-def test_a_service_says_that_it_drops_where_its_gateway_always_does(
-    mode: str, plane: DataPlane
-) -> None:
-    window = {"enforce": (0, FOREVER_NS), "monitor": (0, 0), "window": (1, FOREVER_NS - 1)}
-    row = GatewayRow("hub", *window.get(mode, (1, 2)))
-    plane.apply(difference(plane.tables(), replace(site(host(1)), gateways={1: row})))
-    assert plane.run(FRAMES[2]) == ("drop" if mode in ("enforce", "window") else "pass")
-    word = int(half(plane, "targets")["services"]["gateway"][0, 0])
-    assert (word >> 31, word & 0xFFFF) == (mode == "enforce", 1)
 
 
 def test_full_gateways(plane: DataPlane) -> None:
