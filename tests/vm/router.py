@@ -123,7 +123,10 @@ class Router:
 
     def do(self, what: str, **arguments: object) -> dict[str, Any]:
         """An order to tests/vm/guest/router_serve.py. Raises MachineError."""
-        self._socket.sendall(json.dumps({"do": what, **arguments}).encode() + b"\n")
+        try:
+            self._socket.sendall(json.dumps({"do": what, **arguments}).encode() + b"\n")
+        except BrokenPipeError:
+            raise self._silence() from None
         return self._answer()
 
     def _answer(self) -> dict[str, Any]:
@@ -132,12 +135,17 @@ class Router:
         except TimeoutError:
             line = ""
         if not line:
-            words = f"{self.machine.output[-2000:]}\n{self.machine.last_words()}"
-            raise MachineError(f"no answer from the machine\n{words}")
+            raise self._silence()
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise MachineError(f"in the machine: {answer['error']}")
         return answer
+
+    def _silence(self) -> MachineError:
+        status = self.machine.process.poll()
+        state = "runs" if status is None else f"ended with status {status}"
+        words = f"{self.machine.output[-2000:]}\n{self.machine.last_words()}"
+        return MachineError(f"no answer from the machine; QEMU {state}\n{words}")
 
     def run(self, command: str, *, check: bool = True, seconds: float = SECONDS / 2) -> str:
         """What a shell command in the machine says. Raises MachineError where it fails."""
