@@ -63,8 +63,10 @@ def test_datagrams_of_many_flows(router: Router) -> None:
         send_flows(hosts["branch"], GATEWAY, PORT)
         send_flows(hosts["stranger"], GATEWAY, PORT)
         send_flows(hosts["stranger"], BYSTANDER, PORT)
-        assert wait_until(lambda: gate.count(BRANCH, port=PORT) >= ALL, SECONDS)
-        assert wait_until(lambda: others.count(STRANGER, port=PORT) >= ALL, SECONDS)
+        came = wait_until(lambda: gate.count(BRANCH, port=PORT) >= ALL, SECONDS)
+        assert came, router.counters()  # which says why, where the machine is gone
+        came = wait_until(lambda: others.count(STRANGER, port=PORT) >= ALL, SECONDS)
+        assert came, router.counters()
 
         def dropped() -> int:
             return router.counters()["unregistered_drop"] - before["unregistered_drop"]
