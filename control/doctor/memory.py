@@ -13,8 +13,10 @@ from control.sizes import Sizes
 
 MIB = 1 << 20
 
-# The agent itself, with the compiler in it.
+# The agent itself, with the compiler in it; and what each registered prefix adds: measured with
+# a million (docs/benchmarks.md).
 AGENT = 160 * MIB
+AGENT_PER_PREFIX = 430
 
 
 def memory(router: Router) -> Iterator[Finding]:
@@ -39,7 +41,10 @@ def available(need: int, free: int, is_there: bool) -> Finding:
     maps = (
         f"the maps take {need // MIB} MiB" if need >= MIB else f"the maps take {need // 1024} KiB"
     )
-    text = f"{maps}, the agent {AGENT // MIB} MiB; {free // MIB} MiB are available"
+    text = (
+        f"{maps}, the agent {AGENT // MIB} MiB and {AGENT_PER_PREFIX} bytes for each registered "
+        f"prefix; {free // MIB} MiB are available"
+    )
     if is_there:
         return Finding("ok", "memory", f"{maps}, and are there; {free // MIB} MiB are available")
     if free < need + AGENT:
