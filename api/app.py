@@ -12,6 +12,7 @@ from api.database import open_store
 from api.errors import ApiError
 from api.limits import BodyLimit
 from api.openapi import describe, refuse_unknown_queries
+from api.origin import Origins
 from api.problems import add_handlers
 from api.registry.core import Clock, Registry, utc_now
 from api.registry.upkeep import upkeep
@@ -50,6 +51,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     app.state.registry = registry
     app.state.watch = watch
     app.add_middleware(BodyLimit, limit=settings.max_body)
+    app.add_middleware(Origins, trusted=settings.trusted_proxies)
     add_handlers(app)
     for part in (health, gateways, peers, policy, allowlist, routers, tokens):
         app.include_router(part.router)

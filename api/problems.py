@@ -24,6 +24,7 @@ from api.errors import (
     VersionMissingError,
 )
 from api.openapi import MEDIA_TYPE, methods_at
+from api.origin import REQUEST_ID, origin_of
 from policy.document import problems_in
 from policy.errors import Problem
 
@@ -85,7 +86,8 @@ def _api_error(request: Request, error: Exception) -> Response:
     detail = str(error)
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = "5"
-        _log.warning("%s %s: %s", request.method, request.url.path, error)
+        told = (request.method, request.url.path, error, origin_of(request).request)
+        _log.warning("%s %s: %s (request %s)", *told)
         if not error.kind:
             # Where the database is, and who the registry is there, is not for strangers.
             detail = "the database does not answer: try again; the registry's log says more"
@@ -138,7 +140,13 @@ def _http(request: Request, error: Exception) -> Response:
     return problem(status, str(error.detail), headers=error.headers)
 
 
-def _unforeseen(_request: Request, _error: Exception) -> Response:
+def _unforeseen(request: Request, _error: Exception) -> Response:
+    """Answered outside of all middleware, so the id is put in here."""
+    number = origin_of(request).request
+    # The server logs the traceback next.
+    _log.error("%s %s: a defect (request %s)", request.method, request.url.path, number)
     return problem(
-        HTTPStatus.INTERNAL_SERVER_ERROR, "this is a defect of peergate: its log says more"
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "this is a defect of peergate: its log says more",
+        headers={REQUEST_ID: number},
     )

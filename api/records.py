@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from policy.document import GatewaySpec
+from policy.prefixes import Address
 
 # A piece of JSON that the registry keeps and hands on without looking into it.
 Json = Any
@@ -28,6 +29,18 @@ class State(StrEnum):
     REVOKED = "revoked"
     ACTIVE = "active"
     EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request comes from: the client's address, and the request's id.
+
+    `proxy` says that the address is a trusted proxy's own: whoever is behind it is not known.
+    """
+
+    address: Address
+    request: str
+    proxy: bool
 
 
 @dataclass(frozen=True, slots=True)

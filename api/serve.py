@@ -62,6 +62,8 @@ def serve(settings: Settings, tell: Tell = lambda _: None) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        # It would believe anybody on this machine: api/origin.py asks who is trusted.
+        proxy_headers=False,
         timeout_graceful_shutdown=_GRACE,
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=str(settings.tls_key) if settings.tls_key else None,

@@ -8,6 +8,7 @@ from typing import Self, TypedDict, Unpack
 from urllib.parse import urlsplit
 
 from api.errors import SettingsError
+from policy.prefixes import Network, parse_trusted
 
 _SQLITE = "sqlite:///"
 _POSTGRESQL = "postgresql"
@@ -33,6 +34,7 @@ class Settings:
     port: int = 8470
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    trusted_proxies: tuple[Network, ...] = ()
     max_body: int = 8 * 1024 * 1024
     kept_revisions: int = 10_000
     ended_kept: timedelta = timedelta(days=30)
@@ -46,7 +48,8 @@ class Settings:
 
     @classmethod
     def from_environment(cls, **overrides: Unpack[Overrides]) -> Self:
-        """PEERGATE_DATABASE_URL, PEERGATE_LISTEN, PEERGATE_TLS_CERT, PEERGATE_TLS_KEY.
+        """PEERGATE_DATABASE_URL, PEERGATE_LISTEN, PEERGATE_TLS_CERT, PEERGATE_TLS_KEY,
+        PEERGATE_TRUSTED_PROXIES.
 
         An override wins. `database` may be a URL or a SQLite file's path.
         """
@@ -58,6 +61,7 @@ class Settings:
             database_url=_database_url(database or DEFAULT_DATABASE),
             tls_cert=Path(cert) if cert else None,
             tls_key=Path(key) if key else None,
+            trusted_proxies=_proxies(os.environ.get("PEERGATE_TRUSTED_PROXIES", "")),
         )
         if listen:
             host, port = _listen(listen)
@@ -112,6 +116,17 @@ def _check_postgresql(text: str) -> None:
             f"{_POSTGRESQL}: the URL needs a database, and a port where it has one is a number, "
             f"as in {_ELSEWHERE}; in a password write / as %2F, # as %23, ? as %3F, @ as %40"
         )
+
+
+def _proxies(text: str) -> tuple[Network, ...]:
+    """Prefixes, between which stand commas or spaces."""
+    found = []
+    for each in text.replace(",", " ").split():
+        try:
+            found.append(parse_trusted(each))
+        except ValueError as error:
+            raise SettingsError(f"PEERGATE_TRUSTED_PROXIES: {each}: {error}") from None
+    return tuple(found)
 
 
 def _listen(text: str) -> tuple[str, int]:

@@ -51,6 +51,14 @@ def _parse(text: str) -> Network:
     return network
 
 
+def parse_trusted(text: str) -> Network:
+    """Whose word on a client's address counts. Raises ValueError with the rule."""
+    network = _parse(text)
+    if network.prefixlen == 0:
+        raise ValueError("this is everybody: name the proxies alone")
+    return network
+
+
 def parse_gateway_block(text: str) -> Network:
     """A gateway's address, or a block of at most 256. Raises ValueError with the rule."""
     network = _parse(text)
