@@ -4,6 +4,7 @@ import os
 import ssl
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -56,6 +57,23 @@ class Registry:
     def get(self, path: str, **query: object) -> Reply:
         return self._request("GET", path, query=query)
 
+    @contextmanager
+    def stream(self, path: str, accept: str, **query: object) -> Iterator[Iterator[bytes]]:
+        """An answer of any length, in pieces. Raises RegistryError also where it has no end."""
+        params = _params(query)
+        try:
+            with self._http.stream("GET", path, params=params, headers={"Accept": accept}) as got:
+                if not got.is_success:
+                    got.read()
+                    raise _refused(self.url, "GET", got)
+                yield got.iter_bytes()
+        except httpx.RemoteProtocolError as error:
+            raise RegistryError(
+                f"{self.url}{path}: broken off before its end; the registry's log says why"
+            ) from error
+        except httpx.HTTPError as error:
+            raise _unreached(self.url, error) from error
+
     def pages(self, path: str, **query: object) -> Iterator[Json]:
         """All items of a list, page by page."""
         cursor: object = None
@@ -107,10 +125,9 @@ class Registry:
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, object] | None = None,
     ) -> Reply:
-        params = {name: str(value) for name, value in (query or {}).items() if value is not None}
         try:
             response = self._http.request(
-                method, path, json=body, headers=dict(headers or {}), params=params
+                method, path, json=body, headers=dict(headers or {}), params=_params(query or {})
             )
         except httpx.HTTPError as error:
             raise _unreached(self.url, error) from error
@@ -142,6 +159,10 @@ def segment(name: object) -> str:
     """One part of a path: whatever is in it, it stays one part."""
     text = quote(str(name), safe="")
     return text if text.strip(".") else text.replace(".", "%2E")
+
+
+def _params(query: Mapping[str, object]) -> dict[str, str]:
+    return {name: str(value) for name, value in query.items() if value is not None}
 
 
 def _key() -> str:

@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from cli import apply, doctor, explain, gateways, peers, registry, replay, router, status, tokens
+from cli import (
+    apply,
+    doctor,
+    explain,
+    export,
+    gateways,
+    peers,
+    registry,
+    replay,
+    router,
+    status,
+    tokens,
+)
 from cli.errors import CliError
 from cli.output import complain
 
@@ -30,6 +42,7 @@ def application() -> typer.Typer:
     app.add_typer(tokens.group(), name="token")
     app.add_typer(registry.group(), name="api")
     app.command("apply")(apply.apply)
+    app.command("export")(export.policy)
     app.command("status")(status.status)
     app.command("explain")(explain.explain)
     app.command("replay")(replay.replay)

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from cli import export
 from cli.client import Json, Registry, connect, segment
 from cli.errors import CliError
 from cli.options import AsJson, CaFile, TokenFile, Url
@@ -31,6 +32,7 @@ def group() -> typer.Typer:
     made.command("reject")(reject)
     made.command("revoke")(revoke)
     made.command("renew")(renew)
+    made.command("export")(export.peers)
     return made
 
 

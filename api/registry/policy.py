@@ -67,19 +67,6 @@ class Comparison:
         )
 
 
-def export(read: Read) -> tuple[Policy, int]:
-    """All gateways and all approved peers, and the version of that."""
-    return (
-        Policy.model_validate(
-            {
-                "gateways": [g.spec for g in gateway_rows.every(read.connection)],
-                "peers": [peers.content(p) for p in peer_rows.approved(read.connection)],
-            }
-        ),
-        read.head.policy_version,
-    )
-
-
 def compare(state: Read | Write, wanted: Policy) -> Comparison:
     """Pending peers that the document does not name are left alone."""
     if problems := policy_problems(wanted):

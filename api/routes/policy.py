@@ -2,25 +2,47 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from api.auth import CallerOf, RegistryOf, needs
 from api.registry import gateways, policy
+from api.registry.core import Read
 from api.registry.permissions import Permission
 from api.routes.conventions import ExpectedOf, answer
+from api.routes.export import policy_as_json, policy_as_yaml
 from api.routes.models import Applied, DifferenceView
+from api.routes.streams import StreamedOf
 from policy.document import Policy
 
+YAML = "application/yaml"
 router = APIRouter(prefix="/v1/policy", tags=["policy"])
 
 
-@router.get("", dependencies=[Depends(needs(Permission.READ))], response_model=Policy)
-def export_policy(registry: RegistryOf) -> Response:
-    """All gateways and all approved peers, as one document that PUT takes back."""
-    with registry.read() as read:
-        document, version = policy.export(read)
-    return answer(document, version=version)
+@router.get(
+    "",
+    dependencies=[Depends(needs(Permission.READ))],
+    response_model=Policy,
+    responses={200: {"content": {YAML: {"schema": {"type": "string"}}}}},
+)
+def export_policy(request: Request, streamed: StreamedOf) -> Response:
+    """All gateways and all approved peers, as one document that PUT takes back.
+
+    `Accept: application/yaml` gives it as a policy file.
+    """
+    if _wants_yaml(request.headers.get("Accept", "")):
+        return streamed(policy_as_yaml, YAML, _etag)
+    return streamed(policy_as_json, "application/json", _etag)
+
+
+def _etag(read: Read) -> dict[str, str]:
+    return {"ETag": f'"{read.head.policy_version}"', "Vary": "Accept"}
+
+
+def _wants_yaml(accept: str) -> bool:
+    """Where both are named, JSON is the answer."""
+    wanted = {each.partition(";")[0].strip().lower() for each in accept.split(",")}
+    return YAML in wanted and not wanted & {"*/*", "application/*", "application/json"}
 
 
 @router.put("", dependencies=[Depends(needs(Permission.POLICY))], response_model=Applied)

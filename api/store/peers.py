@@ -101,9 +101,15 @@ def live(connection: Connection) -> tuple[Peer, ...]:
     return tuple(_peer(row) for row in connection.execute(_all().where(peers.c.state.in_(_LIVE))))
 
 
-def approved(connection: Connection) -> tuple[Peer, ...]:
-    query = _all().where(peers.c.state == State.APPROVED.value)
-    return tuple(_peer(row) for row in connection.execute(query))
+def batches(connection: Connection, state: State | None = None) -> Iterator[tuple[Peer, ...]]:
+    """All peers by id, or those of a kept state, a few at a time."""
+    query = _all().limit(_BATCH)
+    if state is not None:
+        query = query.where(peers.c.state == state.value)
+    after = 0
+    while batch := tuple(_peer(row) for row in connection.execute(query.where(peers.c.id > after))):
+        yield batch
+        after = batch[-1].id
 
 
 def listed(connection: Connection) -> tuple[Peer, ...]:

@@ -40,7 +40,8 @@ def test_all_commands_are_there() -> None:
         "doctor",
         *("gateway add", "gateway list", "gateway show", "gateway set", "gateway remove"),
         *("peer add", "peer list", "peer show", "peer approve", "peer reject", "peer revoke"),
-        *("peer renew", "token add", "token list", "token remove", "explain", "replay"),
+        *("peer renew", "peer export", "export"),
+        *("token add", "token list", "token remove", "explain", "replay"),
     }
 
 
