@@ -134,6 +134,8 @@ def test_a_repeated_request_is_carried_out_once(service: Service) -> None:
     first = service.admin.post("/v1/peers", json=peer(), headers=KEY)
     again = service.admin.post("/v1/peers", json=peer(), headers=KEY)
     assert (first.status_code, again.status_code) == (201, 201)
+    # The request alone is another one.
+    assert again.headers.pop("X-Request-Id") != first.headers.pop("X-Request-Id")
     assert (again.content, again.headers) == (first.content, first.headers)
     assert len(service.admin.get("/v1/peers").json()["items"]) == 1
     approve = {**KEY, "Idempotency-Key": "another", "If-Match": '"1"'}
