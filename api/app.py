@@ -16,7 +16,18 @@ from api.origin import Origins
 from api.problems import add_handlers
 from api.registry.core import Clock, Registry, utc_now
 from api.registry.upkeep import upkeep
-from api.routes import allowlist, export, gateways, health, peers, policy, routers, streams, tokens
+from api.routes import (
+    allowlist,
+    audit,
+    export,
+    gateways,
+    health,
+    peers,
+    policy,
+    routers,
+    streams,
+    tokens,
+)
 from api.settings import Settings
 from api.watch import Watch
 
@@ -54,7 +65,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     app.add_middleware(BodyLimit, limit=settings.max_body)
     app.add_middleware(Origins, trusted=settings.trusted_proxies)
     add_handlers(app)
-    for part in (health, gateways, export, peers, policy, allowlist, routers, tokens):
+    for part in (health, gateways, export, peers, policy, allowlist, routers, tokens, audit):
         app.include_router(part.router)
     describe(app)
     return app

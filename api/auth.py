@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from api.origin import OriginOf
 from api.problems import UnauthorizedError
 from api.registry import tokens
 from api.registry.core import Registry
@@ -29,12 +30,13 @@ RegistryOf = Annotated[Registry, Depends(registry_of)]
 
 def caller_of(
     registry: RegistryOf,
+    origin: OriginOf,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Caller:
     if credentials is None:
         raise UnauthorizedError("send a token: `Authorization: Bearer pg_...`")
     with registry.read() as read:
-        caller = tokens.authenticate(read, credentials.credentials)
+        caller = tokens.authenticate(read, credentials.credentials, origin)
     if caller is None:
         raise UnauthorizedError("this token is unknown, revoked or expired", "invalid-token")
     return caller

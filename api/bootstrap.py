@@ -1,6 +1,8 @@
 """The first steps on a machine: the database, the registry in it, and a token for its admin."""
 
 import os
+import pwd
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,12 +14,12 @@ from pydantic import TypeAdapter, ValidationError
 from api import migrations
 from api.database import check, open_store
 from api.errors import SettingsError, UnavailableError
-from api.records import Head, Role
+from api.records import Actor, Role
 from api.registry import tokens
-from api.registry.core import Write, utc_now
+from api.registry.core import Registry, utc_now
 from api.settings import Settings
 from api.store import heads
-from api.store.engine import Connection, Store
+from api.store.engine import Store
 from policy.document import Name, problems_of
 
 
@@ -50,8 +52,15 @@ def init(settings: Settings) -> InitResult:
         fresh = not heads.exists(connection)
         if fresh:
             heads.create(connection, str(uuid4()), utc_now())
-        head = heads.head(connection)
-        token = _issue(connection, head, settings, "admin") if fresh else None
+        head = heads.head(connection, lock=True)
+        token = None
+        with _registry(store, settings).writing(connection, head, _somebody(), "init") as write:
+            made = {"registry": head.registry, "schema": migrations.newest()}
+            if fresh:
+                write.record("registry.make", "registry", None, made)
+                token = tokens.issue(write, "admin", Role.ADMIN, None)[1]
+            else:
+                write.record("registry.upgrade", "registry", made | {"schema": found}, made)
     return InitResult(settings.database, head.registry, token)
 
 
@@ -63,13 +72,28 @@ def admin_token(settings: Settings, name: str = "admin") -> str:
         raise SettingsError(f"{name}: {problems_of(error)[0].rule}") from None
     with _opened(settings) as store:
         check(store, settings)
-        with store.write() as connection:
-            return _issue(connection, heads.head(connection), settings, name)
+        with _registry(store, settings).write(_somebody(), f"token {name} made") as write:
+            return tokens.issue(write, name, Role.ADMIN, None)[1]
 
 
-def _issue(connection: Connection, head: Head, settings: Settings, name: str) -> str:
-    write = Write(connection, utc_now(), "init", head, settings.ended_kept)
-    return tokens.issue(write, name, Role.ADMIN, None)[1]
+def _registry(store: Store, settings: Settings) -> Registry:
+    return Registry(
+        store,
+        clock=utc_now,
+        ended_kept=settings.ended_kept,
+        kept_revisions=settings.kept_revisions,
+        announce=lambda _: None,
+    )
+
+
+def _somebody() -> Actor:
+    """Whoever may write to the database needs no token: as this machine knows them."""
+    number = os.getuid()
+    try:
+        user = pwd.getpwuid(number).pw_name
+    except KeyError:
+        user = str(number)
+    return Actor(f"{user}@{socket.gethostname()}")
 
 
 @contextmanager

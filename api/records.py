@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from policy.document import GatewaySpec
 from policy.prefixes import Address
@@ -18,6 +18,7 @@ class Role(StrEnum):
     APPROVER = "approver"
     AGENT = "agent"
     ADMIN = "admin"
+    AUDITOR = "auditor"
 
 
 class State(StrEnum):
@@ -41,6 +42,17 @@ class Origin:
     address: Address
     request: str
     proxy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who makes a change: a token's bearer, or, without one, the registry itself or somebody at
+    its machine."""
+
+    name: str
+    token: int | None = None
+    role: Role | None = None
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +133,57 @@ class Head:
     revision: int
     floor: int
     policy_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """One change, as it was written down. Roles and addresses are text: what they meant then.
+
+    `hash` ties it to the record before (api/chain.py).
+    """
+
+    number: int
+    time: datetime
+    actor: str
+    token: int | None
+    role: str | None
+    address: str | None
+    request: str | None
+    action: str
+    subject: str
+    before: Json
+    after: Json
+    hash: str
+
+    @classmethod
+    def blank(cls, time: datetime, actor: Actor) -> Self:
+        """By somebody, of nothing yet."""
+        origin = actor.origin
+        return cls(
+            number=0,
+            time=time,
+            actor=actor.name,
+            token=actor.token,
+            role=None if actor.role is None else str(actor.role),
+            address=None if origin is None else str(origin.address),
+            request=None if origin is None else origin.request,
+            action="",
+            subject="",
+            before=None,
+            after=None,
+            hash="",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which records are wanted; None is any. [since, until)."""
+
+    subject: str | None = None
+    actor: str | None = None
+    action: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

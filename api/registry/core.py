@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from api.errors import StaleError, VersionMissingError
-from api.records import Head
+from api.records import Actor, Head
+from api.registry.trail import Trail
 from api.store import heads, notices
 from api.store.engine import Connection, Store
 
@@ -49,16 +50,27 @@ class Read:
 class Write:
     """One change of the registry, whole or not at all.
 
-    What is touched here ends in the revision that the transaction writes, if anything is.
+    What is touched here ends in the revision that the transaction writes, if anything is. What is
+    recorded ends in the audit trail; a change without a record is not committed.
     """
 
     connection: Connection
     now: datetime
-    author: str
+    actor: Actor
     head: Head
     ended_kept: timedelta
+    trail: Trail
     touched: set[tuple[str, str]] = field(default_factory=set)
     policy_changed: bool = False
+
+    @property
+    def author(self) -> str:
+        return self.actor.name
+
+    def record(self, action: str, subject: str, before: object, after: object) -> None:
+        """For the audit trail: `action` as in peer.approve, `subject` as in peer/17; of the
+        subject all fields as they were and as they are, None where there is none."""
+        self.trail.add(action, subject, before, after)
 
     def touch_gateway(self, name: str) -> None:
         self.touched.add((heads.GATEWAY, name))
@@ -69,6 +81,8 @@ class Write:
 
     def rise_to(self, revision: int, cause: str) -> None:
         """The head goes to `revision`, and every router is sent to a snapshot."""
+        then = {"revision": self.head.revision}
+        self.record("registry.rise", "registry", then, {"revision": revision, "cause": cause})
         self.head = heads.rise(
             self.connection,
             self.head,
@@ -107,17 +121,28 @@ class Registry:
             yield Read(connection, self.clock(), heads.head(connection))
 
     @contextmanager
-    def write(self, author: str, cause: str) -> Iterator[Write]:
+    def write(self, actor: Actor, cause: str) -> Iterator[Write]:
         """A transaction that ends in a new revision if it touched the allowlist."""
         with self.store.write() as connection:
             before = heads.head(connection, lock=True)
-            write = Write(connection, self.clock(), author, before, self._ended_kept)
-            yield write
-            self._close(write, cause)
+            with self.writing(connection, before, actor, cause) as write:
+                yield write
             if write.head.revision > before.revision:
                 notices.send(connection, write.head.revision)
         if write.head.revision > before.revision:
             self._announce(write.head.revision)
+
+    @contextmanager
+    def writing(
+        self, connection: Connection, head: Head, actor: Actor, cause: str
+    ) -> Iterator[Write]:
+        """The same, as a part of a transaction that locks the head or made it."""
+        now = self.clock()
+        trail = Trail(connection, now, actor)
+        write = Write(connection, now, actor, head, self._ended_kept, trail)
+        yield write
+        self._close(write, cause)
+        trail.close()
 
     def _close(self, write: Write, cause: str) -> None:
         if write.touched:

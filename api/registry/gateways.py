@@ -42,9 +42,7 @@ def create(write: Write, spec: GatewaySpec) -> Gateway:
         taken = Problem("name", spec.name, "a gateway has this name already")
         raise ConflictError("the name is taken", "name-taken", (taken,))
     _check_against_others(write, spec)
-    gateways.add(write.connection, spec, write.now)
-    write.touch_gateway(spec.name)
-    return get(write, spec.name)
+    return add(write, spec)
 
 
 def change(write: Write, name: str, expected: Expected, fields: Mapping[str, object]) -> Gateway:
@@ -57,9 +55,26 @@ def change(write: Write, name: str, expected: Expected, fields: Mapping[str, obj
         raise RefusedError("the gateway would be wrong", "", problems_of(error)) from None
     if spec != before.spec:
         _check_against_others(write, spec)
-        gateways.change(write.connection, before, spec, write.now)
-        write.touch_gateway(name)
-    return get(write, name)
+        return save(write, before, spec)
+    return before
+
+
+def add(write: Write, spec: GatewaySpec) -> Gateway:
+    """Writes a new one, whose name and offer are free."""
+    gateways.add(write.connection, spec, write.now)
+    write.touch_gateway(spec.name)
+    after = get(write, spec.name)
+    write.record("gateway.add", f"gateway/{spec.name}", None, after)
+    return after
+
+
+def save(write: Write, before: Gateway, spec: GatewaySpec) -> Gateway:
+    """Writes what changed of one."""
+    gateways.change(write.connection, before, spec, write.now)
+    write.touch_gateway(spec.name)
+    after = get(write, spec.name)
+    write.record("gateway.change", f"gateway/{spec.name}", before, after)
+    return after
 
 
 def remove(write: Write, name: str, expected: Expected) -> None:
@@ -74,6 +89,7 @@ def remove(write: Write, name: str, expected: Expected) -> None:
         )
     gateways.remove(write.connection, gateway, write.now)
     write.touch_gateway(name)
+    write.record("gateway.remove", f"gateway/{name}", gateway, None)
 
 
 def _check_against_others(write: Write, spec: GatewaySpec) -> None:

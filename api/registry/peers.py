@@ -15,6 +15,12 @@ from policy.document import PeerSpec, problems_of
 from policy.errors import Problem
 from policy.window import rfc3339
 
+_DECISIONS = {
+    State.APPROVED: "peer.approve",
+    State.REJECTED: "peer.reject",
+    State.REVOKED: "peer.revoke",
+}
+
 
 def get(state: Read | Write, number: int) -> Peer:
     peer = peers.find(state.connection, number)
@@ -158,6 +164,13 @@ def _note(write: Write, before: Peer | None, after: Peer) -> None:
         write.touch_peer(after.id)
     if State.APPROVED in (after.state, before.state if before is not None else None):
         write.policy_changed = True
+    write.record(_action(before, after), f"peer/{after.id}", before, after)
+
+
+def _action(before: Peer | None, after: Peer) -> str:
+    if before is None:
+        return "peer.request" if after.state is State.PENDING else "peer.add"
+    return "peer.change" if after.state is before.state else _DECISIONS[after.state]
 
 
 def decided(write: Write, peer: Peer, state: State, reason: str | None) -> Peer:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from api.errors import ForbiddenError
-from api.records import Role
+from api.records import Actor, Origin, Role
 
 
 class Permission(StrEnum):
@@ -15,6 +15,7 @@ class Permission(StrEnum):
     GATEWAYS = "add, change and remove gateways"
     POLICY = "apply a policy"
     REPORT = "report as a router"
+    AUDIT = "read the audit trail"
     TOKENS = "make, list and revoke tokens"
 
 
@@ -25,6 +26,7 @@ MATRIX: dict[Role, frozenset[Permission]] = {
     Role.REGISTRAR: _READER | {Permission.REQUEST},
     Role.APPROVER: _READER | {Permission.DECIDE},
     Role.AGENT: frozenset({Permission.FOLLOW, Permission.REPORT}),
+    Role.AUDITOR: _READER | {Permission.AUDIT},
     Role.ADMIN: frozenset(Permission),
 }
 
@@ -36,6 +38,12 @@ class Caller:
     token: int
     name: str
     role: Role
+    origin: Origin
+
+    @property
+    def actor(self) -> Actor:
+        """As the audit trail names them."""
+        return Actor(self.name, self.token, self.role, self.origin)
 
     def require(self, *permissions: Permission) -> None:
         """Any one of them is enough."""

@@ -104,11 +104,9 @@ def apply(write: Write, wanted: Policy, expected: Expected) -> tuple[Difference,
     expected.check(write.head.policy_version, "the policy")
     found = compare(write, wanted)
     for spec in found.add_gateways:
-        gateway_rows.add(write.connection, spec, write.now)
-        write.touch_gateway(spec.name)
+        gateways.add(write, spec)
     for gateway, spec in found.change_gateways:
-        gateway_rows.change(write.connection, gateway, spec, write.now)
-        write.touch_gateway(spec.name)
+        gateways.save(write, gateway, spec)
     for before in found.revoke_peers:
         peers.save(write, before, peers.decided(write, before, State.REVOKED, None))
     for before, content in found.match_peers:

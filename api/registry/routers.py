@@ -1,7 +1,7 @@
 """Routers, as their latest reports show them."""
 
 from api.errors import ConflictError, NotFoundError, RefusedError
-from api.records import Head, Json, Report
+from api.records import Actor, Head, Json, Report
 from api.registry.core import Read, Registry
 from api.store import routers
 from policy.errors import Problem
@@ -23,7 +23,7 @@ def page(read: Read, after: str, limit: int) -> tuple[Report, ...]:
 
 
 def report(
-    registry: Registry, author: str, router: str, of: str, revision: int, content: Json
+    registry: Registry, actor: Actor, router: str, of: str, revision: int, content: Json
 ) -> None:
     """Keeps a router's report about revision `revision` of the registry `of`.
 
@@ -36,7 +36,7 @@ def report(
             routers.put(connection, Report(router, revision, registry.clock(), content))
         return
     cause = f"router {router} reported revision {revision}"
-    with registry.write(author, cause) as write:
+    with registry.write(actor, cause) as write:
         if _is_ahead(write.head, of, revision):
             write.rise_to(revision + 1, cause)
         routers.put(write.connection, Report(router, revision, write.now, content))

@@ -7,7 +7,7 @@ import secrets
 from datetime import datetime
 
 from api.errors import ConflictError, NotFoundError, RefusedError
-from api.records import Role, Token
+from api.records import Origin, Role, Token
 from api.registry.core import Read, Write
 from api.registry.permissions import Caller
 from api.store import tokens
@@ -29,7 +29,9 @@ def issue(write: Write, name: str, role: Role, expires: datetime | None) -> tupl
     secret = secrets.token_urlsafe(32)
     wanted = Token(0, name, role, write.now, write.author, expires)
     number = tokens.add(write.connection, wanted, _digest(secret))
-    return get(write, number), f"pg_{number}_{secret}"
+    token = get(write, number)
+    write.record("token.make", f"token/{number}", None, token)
+    return token, f"pg_{number}_{secret}"
 
 
 def get(state: Read | Write, number: int) -> Token:
@@ -44,15 +46,16 @@ def page(read: Read, after: int, limit: int) -> tuple[Token, ...]:
 
 
 def revoke(write: Write, number: int) -> None:
-    get(write, number)
+    token = get(write, number)
     if tokens.lasting_admins(write.connection, write.now) == {number}:
         raise ConflictError(
             "this is the last admin token: make another one first", "last-admin-token"
         )
     tokens.revoke(write.connection, number, write.now)
+    write.record("token.revoke", f"token/{number}", token, None)
 
 
-def authenticate(read: Read, text: str) -> Caller | None:
+def authenticate(read: Read, text: str, origin: Origin) -> Caller | None:
     """Whoever holds this token; None where it is not, or no longer, one of ours."""
     match = _TOKEN.fullmatch(text)
     if match is None:
@@ -65,4 +68,4 @@ def authenticate(read: Read, text: str) -> Caller | None:
         return None
     if token.expires is not None and token.expires <= read.now:
         return None
-    return Caller(token.id, token.name, token.role)
+    return Caller(token.id, token.name, token.role, origin)

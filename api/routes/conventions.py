@@ -67,7 +67,7 @@ class Once:
     ) -> Response:
         text = body.model_dump_json() if body is not None else ""
         digest = hashlib.sha256(f"{self.path}\n{text}".encode()).hexdigest()
-        with self.registry.write(self.caller.name, cause) as write:
+        with self.registry.write(self.caller.actor, cause) as write:
             if self.key is None:
                 return work(write)
             if seen := replays.find(write, self.caller, self.key, digest):

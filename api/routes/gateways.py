@@ -59,7 +59,7 @@ def change_gateway(
 ) -> Response:
     """Changes the fields that are sent; null takes a time away."""
     fields = body.model_dump(mode="json", exclude_unset=True)
-    with registry.write(caller.name, f"gateway {name} changed") as write:
+    with registry.write(caller.actor, f"gateway {name} changed") as write:
         gateway = gateways.change(write, name, expected, fields)
     return answer(GatewayView.of(gateway), version=gateway.version)
 
@@ -69,5 +69,5 @@ def remove_gateway(
     registry: RegistryOf, caller: CallerOf, name: GatewayName, expected: ExpectedOf
 ) -> None:
     """Refused while peers are pending or approved there."""
-    with registry.write(caller.name, f"gateway {name} removed") as write:
+    with registry.write(caller.actor, f"gateway {name} removed") as write:
         gateways.remove(write, name, expected)

@@ -77,7 +77,7 @@ def edit_peer(
     """Changes the fields that are sent. A pending peer: by a registrar; an approved one: by an
     approver, and at once in force."""
     fields = body.model_dump(mode="json", exclude_unset=True)
-    with registry.write(caller.name, f"peer {number} edited") as write:
+    with registry.write(caller.actor, f"peer {number} edited") as write:
         peer = peers.edit(write, number, expected, fields, caller)
     return answer(PeerView.of(peer, write.now), version=peer.version)
 

@@ -64,7 +64,7 @@ def apply_policy(
             revision = read.head.revision
             version = read.head.policy_version
     else:
-        with registry.write(caller.name, "policy applied") as write:
+        with registry.write(caller.actor, "policy applied") as write:
             found = policy.apply(write, body, expected)
         revision = write.head.revision
         version = write.head.policy_version

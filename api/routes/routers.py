@@ -43,4 +43,4 @@ def report(
 ) -> None:
     """Keeps what a router says of itself. One about another registry is kept out."""
     content = body.model_dump(mode="json")
-    routers.report(registry, caller.name, name, body.registry, body.revision, content)
+    routers.report(registry, caller.actor, name, body.registry, body.revision, content)

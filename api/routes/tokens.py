@@ -43,5 +43,5 @@ def issue_token(once: OnceOf, body: NewToken) -> Response:
 @router.delete("/{id}", status_code=204)
 def revoke_token(registry: RegistryOf, caller: CallerOf, number: Number) -> None:
     """Ends a token at once. The last admin token stays."""
-    with registry.write(caller.name, f"token {number} revoked") as write:
+    with registry.write(caller.actor, f"token {number} revoked") as write:
         tokens.revoke(write, number)

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from api.errors import UnavailableError
-from api.store import notices, postgresql, sqlite
+from api.store import audit, notices, postgresql, sqlite
 
 # Connection is handed through the registry, which does not look into it.
 __all__ = ["Connection", "Store"]
@@ -24,6 +24,7 @@ class Store:
         self.tells = url.startswith("postgresql:")
         engine = postgresql if self.tells else sqlite
         self._engine: Engine = engine.connected(url)
+        audit.watch(self._engine)
         self._read: dict[str, object] = engine.READ
         self._write: dict[str, object] = engine.WRITE
 
@@ -40,7 +41,7 @@ class Store:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Committed as a whole when the block ends, undone when it raises."""
-        with self._transaction(self._write) as connection:
+        with self._transaction({**self._write, **audit.watched()}) as connection:
             yield connection
 
     @contextmanager

@@ -21,6 +21,8 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
+from api.chain import START
+
 # SQLite counts up by itself in columns of this very type alone.
 Number = BigInteger().with_variant(Integer, "sqlite")
 # Sorted by its bytes on every server: pages go by name.
@@ -60,6 +62,9 @@ registry = Table(
     Column("floor", BigInteger, nullable=False),
     Column("policy_version", BigInteger, nullable=False),
     Column("created", Utc, nullable=False),
+    # The last record of the audit trail; before the first one, what that follows.
+    Column("audit_number", BigInteger, nullable=False, server_default=str(START.number)),
+    Column("audit_hash", String(64), nullable=False, server_default=START.hash),
     CheckConstraint("id = 1", name="one"),
 )
 
@@ -172,3 +177,24 @@ replays = Table(
     Column("created", Utc, nullable=False),
 )
 Index("ix_replays_created", replays.c.created)
+
+# Triggers refuse to change or delete a row: they are in the migration.
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("time", Utc, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("token", Number),
+    Column("role", String(16)),
+    Column("address", String(45)),
+    Column("request", String(128)),
+    Column("action", String(64), nullable=False),
+    Column("subject", String(128), nullable=False),
+    Column("before", JSON(none_as_null=True)),
+    Column("after", JSON(none_as_null=True)),
+    Column("hash", String(64), nullable=False),
+)
+Index("ix_audit_subject", audit.c.subject, audit.c.number)
+Index("ix_audit_actor", audit.c.actor, audit.c.number)
+Index("ix_audit_time", audit.c.time)

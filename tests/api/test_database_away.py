@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from api.errors import UnavailableError
+from api.records import Actor
 from api.registry import gateways
 from api.settings import Settings
 from policy.document import GatewaySpec
@@ -60,7 +61,7 @@ def test_a_write_that_was_cut_off_leaves_nothing(
     spec = GatewaySpec.model_validate(gateway(name="b", addresses=["198.51.100.2"]))
     with postgresql_server.away():
         pass
-    with pytest.raises(UnavailableError), registry.write("a test", "cut off") as write:  # noqa: PT012
+    with pytest.raises(UnavailableError), registry.write(Actor("a test"), "cut off") as write:  # noqa: PT012
         gateways.create(write, spec)
         postgresql_server.kill()
     postgresql_server.start()

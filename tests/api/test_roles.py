@@ -8,8 +8,8 @@ from api.records import Role
 from tests.api.bodies import gateway, peer, report
 from tests.api.conftest import Service
 
-VIEWER, REGISTRAR, APPROVER, AGENT, ADMIN = Role
-READERS = {VIEWER, REGISTRAR, APPROVER, ADMIN}
+VIEWER, REGISTRAR, APPROVER, AGENT, ADMIN, AUDITOR = Role
+READERS = {VIEWER, REGISTRAR, APPROVER, ADMIN, AUDITOR}
 ALL = set(Role)
 
 # Peer 1 is pending, peer 2 approved; each row: method, path, who may, body.
@@ -41,6 +41,9 @@ ROUTES: list[tuple[str, str, set[Role], Any]] = [
     ("GET", "/v1/tokens", {ADMIN}, None),
     ("POST", "/v1/tokens", {ADMIN}, {"name": "new", "role": "viewer"}),
     ("DELETE", "/v1/tokens/2", {ADMIN}, None),
+    ("GET", "/v1/audit?subject=peer/1", {AUDITOR, ADMIN}, None),
+    ("GET", "/v1/audit/head", {AUDITOR, ADMIN}, None),
+    ("GET", "/v1/audit/export", {AUDITOR, ADMIN}, None),
 ]
 OPEN = {("GET", "/healthz"), ("GET", "/readyz")}
 
@@ -95,7 +98,10 @@ def test_no_route_was_forgotten(service: Service) -> None:
     }
 
     def template(path: str) -> str:
-        parts = path.partition("?")[0].split("/")
+        path = path.partition("?")[0]
+        if path in {known for _, known in documented}:
+            return path
+        parts = path.split("/")
         kinds = {"gateways": "{name}", "routers": "{name}", "peers": "{id}", "tokens": "{id}"}
         if len(parts) > 3 and parts[2] in kinds:
             parts[3] = kinds[parts[2]]
