@@ -74,6 +74,16 @@ class Registry:
         except httpx.HTTPError as error:
             raise _unreached(self.url, error) from error
 
+    def lines(self, path: str, **query: object) -> Iterator[bytes]:
+        """An answer of any length, line by line."""
+        with self.stream(path, "application/x-ndjson", **query) as pieces:
+            rest = b""
+            for piece in pieces:
+                *whole, rest = (rest + piece).split(b"\n")
+                yield from whole
+            if rest:
+                yield rest
+
     def pages(self, path: str, **query: object) -> Iterator[Json]:
         """All items of a list, page by page."""
         cursor: object = None

@@ -34,7 +34,7 @@ def peers(
       peergate peer export -o peers.ndjson
       peergate peer export | jq -r 'select(.state == "expired") | .contact'
     """
-    with connect(url, token_file, ca_file) as registry, _opened(output) as write:
+    with connect(url, token_file, ca_file) as registry, opened(output) as write:
         total = registry.get("/v1/status").body["peers"]
         kept = ("pending", "approved", "rejected", "revoked")
         with (
@@ -60,7 +60,7 @@ def policy(
     """
     with (
         connect(url, token_file, ca_file) as registry,
-        _opened(output) as write,
+        opened(output) as write,
         counting("bytes") as count,
         registry.stream(*_POLICY) as pieces,
     ):
@@ -74,7 +74,7 @@ def policy(
 
 
 @contextmanager
-def _opened(output: Path | None) -> Iterator[Callable[[bytes], object]]:
+def opened(output: Path | None) -> Iterator[Callable[[bytes], object]]:
     """Stdout, or a file that has its name only once it is whole."""
     if output is None:
         yield sys.stdout.buffer.write

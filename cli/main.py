@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 
 from cli import (
     apply,
+    audit,
     doctor,
     explain,
     export,
@@ -40,6 +41,7 @@ def application() -> typer.Typer:
     app.add_typer(gateways.group(), name="gateway")
     app.add_typer(peers.group(), name="peer")
     app.add_typer(tokens.group(), name="token")
+    app.add_typer(audit.group(), name="audit")
     app.add_typer(registry.group(), name="api")
     app.command("apply")(apply.apply)
     app.command("export")(export.policy)

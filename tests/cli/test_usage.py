@@ -41,6 +41,7 @@ def test_all_commands_are_there() -> None:
         *("gateway add", "gateway list", "gateway show", "gateway set", "gateway remove"),
         *("peer add", "peer list", "peer show", "peer approve", "peer reject", "peer revoke"),
         *("peer renew", "peer export", "export"),
+        *("audit list", "audit export", "audit verify"),
         *("token add", "token list", "token remove", "explain", "replay"),
     }
 
