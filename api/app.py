@@ -24,7 +24,9 @@ from api.routes import (
     health,
     peers,
     policy,
+    proposals,
     routers,
+    rules,
     streams,
     tokens,
 )
@@ -65,7 +67,20 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     app.add_middleware(BodyLimit, limit=settings.max_body)
     app.add_middleware(Origins, trusted=settings.trusted_proxies)
     add_handlers(app)
-    for part in (health, gateways, export, peers, policy, allowlist, routers, tokens, audit):
+    parts = (
+        health,
+        gateways,
+        export,
+        peers,
+        proposals,
+        policy,
+        rules,
+        allowlist,
+        routers,
+        tokens,
+        audit,
+    )
+    for part in parts:
         app.include_router(part.router)
     describe(app)
     return app

@@ -15,7 +15,10 @@ _ALWAYS = {
     "422": "Refused: each wrong value with its field and rule",
     "503": "The database does not answer",
 }
-_WITH_TOKEN = {"401": "No token, or none that works", "403": "Another role is needed"}
+_WITH_TOKEN = {
+    "401": "No token, or none that works",
+    "403": "Another role, or another person, is needed",
+}
 _WITH_BODY = {"413": "The body is too large"}
 _WITH_VERSION = {"412": "Changed since it was read", "428": "`If-Match` is missing"}
 

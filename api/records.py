@@ -71,8 +71,47 @@ class Gateway:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """The operator's terms of use: a text, or where it stands."""
+
+    version: str
+    text: str | None
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What every registration keeps to. Version 0: nobody has set any yet."""
+
+    version: int = 0
+    four_eyes: bool = False
+    terms: Terms | None = None
+    longest_days: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A change of an approved peer that waits for an approver.
+
+    `fields` are in the policy's words, `author` is an identity. `declined` says why it was.
+    """
+
+    fields: dict[str, Json]
+    reason: str | None
+    author: str
+    proposed: datetime
+    proposed_by: str
+    declined: str | None = None
+    declined_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Peer:
-    """One registration. `sources` are canonical text; `listed` says: in the allowlist."""
+    """One registration. `sources` are canonical text; `listed` says: in the allowlist.
+
+    `authors` are the identities of whoever asked for it, or edited it while it was pending;
+    `terms` is the version of the terms of use that was acknowledged.
+    """
 
     id: int
     gateway: str
@@ -91,6 +130,9 @@ class Peer:
     decided: datetime | None
     decided_by: str | None
     reason: str | None
+    authors: tuple[str, ...] = ()
+    terms: str | None = None
+    proposal: Proposal | None = None
 
     def shown(self, now: datetime) -> State:
         """The state as people see it: one approved for later is still `approved`."""

@@ -4,23 +4,12 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cli import export
-from cli.client import Json, Registry, connect, segment
+from cli import export, proposals
+from cli.client import Json, connect
 from cli.errors import CliError
 from cli.options import AsJson, CaFile, TokenFile, Url
-from cli.output import details, note, show, show_json, table
-
-PATH = "/v1/peers"
-
-# An ended registration leaves its name to the next one.
-_GONE = ("rejected", "revoked")
-
-Which = Annotated[
-    str, typer.Argument(help="The peer's id, its name, or GATEWAY/NAME.", metavar="PEER")
-]
-Reason = Annotated[
-    str | None, typer.Option(help="Why; kept with the registration.", metavar="TEXT")
-]
+from cli.output import details, show, show_json, table
+from cli.peer import PATH, Reason, Which, act, done, find
 
 
 def group() -> typer.Typer:
@@ -33,6 +22,7 @@ def group() -> typer.Typer:
     made.command("revoke")(revoke)
     made.command("renew")(renew)
     made.command("export")(export.peers)
+    proposals.add_to(made)
     return made
 
 
@@ -48,6 +38,14 @@ def add(
     purpose: Annotated[str, typer.Option(help="What the tunnel is for.", metavar="TEXT")],
     valid_from: Annotated[str | None, typer.Option(help="Not before.", metavar="TIME")] = None,
     valid_until: Annotated[str | None, typer.Option(help="Not after.", metavar="TIME")] = None,
+    accept_terms: Annotated[
+        str | None,
+        typer.Option(
+            help="The version of the operator's terms of use that you keep to: "
+            "`peergate rules show`.",
+            metavar="VERSION",
+        ),
+    ] = None,
     approve: Annotated[bool, typer.Option("--approve", help="Approve it at once.")] = False,
     as_json: AsJson = False,
     url: Url = None,
@@ -77,6 +75,8 @@ def add(
         body["valid_from"] = valid_from
     if valid_until is not None:
         body["valid_until"] = valid_until
+    if accept_terms is not None:
+        body["terms"] = accept_terms
     with connect(url, token_file, ca_file) as registry:
         peer = registry.create(PATH, body).body
         if approve:
@@ -85,7 +85,7 @@ def add(
             except CliError as error:
                 registered = f"peer {peer['id']} is registered and pending, but not approved"
                 raise CliError(f"{registered}: {error.message}", error.details) from error
-    _done(peer, "registered", as_json)
+    done(peer, "registered", as_json)
 
 
 def list_all(
@@ -136,7 +136,8 @@ def show_one(
     if as_json:
         show_json(found)
     else:
-        show(details({**found, "id": str(found["id"])}))
+        proposal = proposals.lines(found["proposal"])
+        show(details({**found, "id": str(found["id"]), "proposal": proposal}))
 
 
 def approve(
@@ -152,12 +153,12 @@ def approve(
       peergate peer approve branch-7
     """
     with connect(url, token_file, ca_file) as registry:
-        _done(_act(registry, peer, "approve"), "approved", as_json)
+        done(act(registry, peer, "approve"), "approved", as_json)
 
 
 def reject(
     peer: Which,
-    reason: Reason = None,
+    reason: Reason,
     as_json: AsJson = False,
     url: Url = None,
     token_file: TokenFile = None,
@@ -169,12 +170,12 @@ def reject(
       peergate peer reject branch-7 --reason "No contact at that address"
     """
     with connect(url, token_file, ca_file) as registry:
-        _done(_act(registry, peer, "reject", {"reason": reason}), "rejected", as_json)
+        done(act(registry, peer, "reject", {"reason": reason}), "rejected", as_json)
 
 
 def revoke(
     peer: Which,
-    reason: Reason = None,
+    reason: Reason,
     as_json: AsJson = False,
     url: Url = None,
     token_file: TokenFile = None,
@@ -186,7 +187,7 @@ def revoke(
       peergate peer revoke branch-7 --reason "Branch closed"
     """
     with connect(url, token_file, ca_file) as registry:
-        _done(_act(registry, peer, "revoke", {"reason": reason}), "revoked", as_json)
+        done(act(registry, peer, "revoke", {"reason": reason}), "revoked", as_json)
 
 
 def renew(
@@ -197,7 +198,8 @@ def renew(
     token_file: TokenFile = None,
     ca_file: CaFile = None,
 ) -> None:
-    """Give an approved peer a new end, also one that has expired.
+    """Give an approved peer a new end, also one that has expired. Needs the role approver;
+    who may only ask for it uses `peergate peer propose`.
 
     Examples:
       peergate peer renew branch-7 --until 2028-01-31T00:00:00Z
@@ -205,32 +207,9 @@ def renew(
     """
     body: Json = {"valid_until": None if until == "none" else until}
     with connect(url, token_file, ca_file) as registry:
-        renewed = _act(registry, peer, "renew", body)
+        renewed = act(registry, peer, "renew", body)
     end = renewed.get("valid_until")
-    _done(renewed, f"renewed until {end}" if end else "renewed without an end", as_json)
-
-
-def find(registry: Registry, which: str) -> Json:
-    """The peer of that id or name. Of one name, those pending or approved come first."""
-    if which.isascii() and which.isdigit():
-        found: Json = registry.get(f"{PATH}/{segment(which)}").body
-        return found
-    gateway, slash, name = which.rpartition("/")
-    pages = registry.pages(PATH, gateway=gateway if slash else None)
-    named = [each for each in pages if each["name"] == name]
-    living = [each for each in named if each["state"] not in _GONE]
-    if len(living) > 1:
-        options = ", ".join(f"{each['gateway']}/{each['name']}" for each in living)
-        raise CliError(f"{which}: several peers have this name: say one of {options}")
-    if not named:
-        raise CliError(f"{which}: no peer has this name; see `peergate peer list`")
-    return (living or named)[-1]
-
-
-def _act(registry: Registry, which: str, action: str, body: Json | None = None) -> Json:
-    peer = find(registry, which)
-    changed: Json = registry.act(f"{PATH}/{peer['id']}", action, body).body
-    return changed
+    done(renewed, f"renewed until {end}" if end else "renewed without an end", as_json)
 
 
 def _row(peer: Json) -> tuple[Any, ...]:
@@ -244,11 +223,3 @@ def _row(peer: Json) -> tuple[Any, ...]:
         peer.get("valid_from"),
         peer.get("valid_until"),
     )
-
-
-def _done(peer: Json, what: str, as_json: bool) -> None:
-    if as_json:
-        show_json(peer)
-    else:
-        state = "" if peer["state"] == what else f", now {peer['state']}"
-        note(f"peer {peer['id']} ({peer['name']} at {peer['gateway']}) {what}{state}")

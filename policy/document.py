@@ -57,7 +57,8 @@ def _one_address_or_prefix(network: Network) -> str:
     return str(network.network_address if whole else network)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """The same text. Raises ValueError where it holds what cannot be seen."""
     if text.isascii() and text.isprintable():
         return text
     if any(unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in text):
@@ -114,12 +115,12 @@ Moment = Annotated[
 ]
 Name = Annotated[str, Field(pattern=_NAME, examples=["hub"])]
 Text = Annotated[
-    str, Field(min_length=1, max_length=500), AfterValidator(_printable), Field(examples=["Netops"])
+    str, Field(min_length=1, max_length=500), AfterValidator(printable), Field(examples=["Netops"])
 ]
 Contact = Annotated[
     str,
     Field(max_length=254, examples=["netops@example.net"]),
-    AfterValidator(_printable),
+    AfterValidator(printable),
     AfterValidator(_mail),
 ]
 

@@ -1,5 +1,6 @@
 """Addresses and prefixes, with the bounds that DESIGN.md sets on them."""
 
+from collections.abc import Iterable
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -24,6 +25,28 @@ _NOT_UNICAST = (
     IPv6Network("::/127"),
     IPv6Network("ff00::/8"),
 )
+
+
+class Cover:
+    """Prefixes, and whether one of them covers another; it costs a look for each length."""
+
+    def __init__(self, networks: Iterable[Network]) -> None:
+        self._there: set[tuple[int, int, int]] = set()
+        self._lengths: dict[int, set[int]] = {4: set(), 6: set()}
+        for network in networks:
+            self._there.add(_head(network, network.prefixlen))
+            self._lengths[network.version].add(network.prefixlen)
+
+    def covers(self, network: Network) -> bool:
+        return any(
+            length <= network.prefixlen and _head(network, length) in self._there
+            for length in self._lengths[network.version]
+        )
+
+
+def _head(network: Network, length: int) -> tuple[int, int, int]:
+    rest = network.max_prefixlen - length
+    return network.version, length, int(network.network_address) >> rest
 
 
 def _overlaps(a: Network, b: Network) -> bool:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from api.errors import ConflictError, NotFoundError, RefusedError
 from api.records import Gateway, Peer, State
+from api.registry import rules
 from api.registry.core import Expected, Read, Write
 from api.registry.permissions import Caller, Permission
 from api.store import gateways, peers
@@ -65,12 +66,24 @@ def filled(peer: Peer, spec: PeerSpec) -> Peer:
     )
 
 
-def request(write: Write, wanted: PeerSpec) -> Peer:
-    """A new registration, pending."""
-    return add(write, wanted, State.PENDING)
+def request(write: Write, wanted: PeerSpec, caller: Caller, terms: str | None = None) -> Peer:
+    """A new registration, pending. `terms`: the version of the terms of use acknowledged.
+
+    Where there is a longest validity, one without an end gets that one.
+    """
+    in_force = rules.current(write)
+    rules.check_terms(in_force, terms)
+    if wanted.valid_until is None:
+        end = rules.last_end(in_force, write.now, wanted.valid_from)
+        wanted = wanted.model_copy(update={"valid_until": end})
+    rules.check_validity(in_force, write.now, wanted.valid_from, wanted.valid_until)
+    return add(write, wanted, State.PENDING, caller, terms)
 
 
-def add(write: Write, wanted: PeerSpec, state: State) -> Peer:
+def add(
+    write: Write, wanted: PeerSpec, state: State, caller: Caller, terms: str | None = None
+) -> Peer:
+    """Whatever the rules say: the caller sees to them."""
     gateway = _gateway(write, wanted.gateway)
     _check_name_free(write, wanted.gateway, wanted.name)
     decided = state is not State.PENDING
@@ -92,6 +105,8 @@ def add(write: Write, wanted: PeerSpec, state: State) -> Peer:
         decided=write.now if decided else None,
         decided_by=write.author if decided else None,
         reason=None,
+        authors=(caller.identity,),
+        terms=terms,
     )
     number = peers.add(write.connection, filled(blank, wanted), gateway)
     peer = get(write, number)
@@ -108,33 +123,57 @@ def edit(
     caller.require(Permission.REQUEST if pending else Permission.DECIDE)
     expected.check(before.version, f"peer {number}")
     _check_state(before, "edited", State.PENDING, State.APPROVED)
+    after = edited(write, before, fields)
+    if after == before:
+        return before
+    if pending:
+        authors = tuple(dict.fromkeys((*before.authors, caller.identity)))
+        after = replace(after, authors=authors)
+    else:
+        rules.check_alone(rules.current(write), before, after)
+    return save(write, before, after)
+
+
+def edited(write: Write, before: Peer, fields: Mapping[str, object]) -> Peer:
+    """What becomes of it with these fields, in the policy's words; checked, and not written."""
     try:
         wanted = PeerSpec.model_validate(content(before) | dict(fields))
     except ValidationError as error:
         raise RefusedError("the peer would be wrong", "", problems_of(error)) from None
     if wanted.name != before.name:
         _check_name_free(write, before.gateway, wanted.name)
-    return save(write, before, filled(before, wanted))
+    after = filled(before, wanted)
+    if (after.valid_from, after.valid_until) != (before.valid_from, before.valid_until):
+        in_force = rules.current(write)
+        rules.check_validity(in_force, write.now, after.valid_from, after.valid_until)
+    return after
 
 
-def approve(write: Write, number: int, expected: Expected) -> Peer:
-    before = _decidable(write, number, expected, "approved", State.PENDING)
+def approve(write: Write, number: int, expected: Expected, caller: Caller) -> Peer:
+    before = decidable(write, number, expected, "approved", State.PENDING)
+    rules.check_eyes(rules.current(write), caller, before.authors, f"peer {number}")
     return save(write, before, decided(write, before, State.APPROVED, None))
 
 
-def reject(write: Write, number: int, expected: Expected, reason: str | None) -> Peer:
-    before = _decidable(write, number, expected, "rejected", State.PENDING)
+def reject(write: Write, number: int, expected: Expected, reason: str) -> Peer:
+    before = decidable(write, number, expected, "rejected", State.PENDING)
     return save(write, before, decided(write, before, State.REJECTED, reason))
 
 
-def revoke(write: Write, number: int, expected: Expected, reason: str | None) -> Peer:
-    before = _decidable(write, number, expected, "revoked", State.APPROVED)
+def revoke(write: Write, number: int, expected: Expected, reason: str) -> Peer:
+    before = decidable(write, number, expected, "revoked", State.APPROVED)
     return save(write, before, decided(write, before, State.REVOKED, reason))
 
 
 def renew(write: Write, number: int, expected: Expected, until: datetime | None) -> Peer:
     """A new end, or none; also for one that has expired."""
-    before = _decidable(write, number, expected, "renewed", State.APPROVED)
+    before = decidable(write, number, expected, "renewed", State.APPROVED)
+    after = renewed(write, before, until)
+    rules.check_alone(rules.current(write), before, after)
+    return save(write, before, after)
+
+
+def renewed(write: Write, before: Peer, until: datetime | None) -> Peer:
     if until is not None:
         rule = ""
         if until <= write.now:
@@ -144,27 +183,39 @@ def renew(write: Write, number: int, expected: Expected, until: datetime | None)
         if rule:
             problem = Problem("valid_until", until.isoformat(), rule)
             raise RefusedError("the peer cannot be renewed like this", "", (problem,))
-    return save(write, before, replace(before, valid_until=until))
+    rules.check_validity(rules.current(write), write.now, before.valid_from, until)
+    return replace(before, valid_until=until)
 
 
-def save(write: Write, before: Peer, after: Peer) -> Peer:
-    """Writes what changed, if anything did, and what follows for the allowlist."""
+def save(write: Write, before: Peer, after: Peer, action: str = "") -> Peer:
+    """Writes what changed, if anything did, and what follows for the allowlist.
+
+    `action` is the audit trail's word, where the states do not tell it.
+    """
     listed = after.state is State.APPROVED and write.lists(after.valid_until)
     after = replace(after, listed=listed)
     if after == before:
         return before
-    after = replace(after, version=before.version + 1)
+    proposal = after.proposal if after.state is State.APPROVED else None
+    after = replace(after, version=before.version + 1, proposal=proposal)
     peers.save(write.connection, after)
-    _note(write, before, after)
+    _note(write, before, after, action)
     return after
 
 
-def _note(write: Write, before: Peer | None, after: Peer) -> None:
+def _note(write: Write, before: Peer | None, after: Peer, action: str = "") -> None:
+    """What neither routers nor policies show makes no new revision or version of them."""
+    write.record(action or _action(before, after), f"peer/{after.id}", before, after)
+    if before is not None and (before.state, before.listed, content(before)) == (
+        after.state,
+        after.listed,
+        content(after),
+    ):
+        return
     if after.listed or (before is not None and before.listed):
         write.touch_peer(after.id)
     if State.APPROVED in (after.state, before.state if before is not None else None):
         write.policy_changed = True
-    write.record(_action(before, after), f"peer/{after.id}", before, after)
 
 
 def _action(before: Peer | None, after: Peer) -> str:
@@ -177,7 +228,7 @@ def decided(write: Write, peer: Peer, state: State, reason: str | None) -> Peer:
     return replace(peer, state=state, decided=write.now, decided_by=write.author, reason=reason)
 
 
-def _decidable(write: Write, number: int, expected: Expected, verb: str, *states: State) -> Peer:
+def decidable(write: Write, number: int, expected: Expected, verb: str, *states: State) -> Peer:
     peer = get(write, number)
     expected.check(peer.version, f"peer {number}")
     _check_state(peer, verb, *states)

@@ -14,6 +14,7 @@ class Permission(StrEnum):
     DECIDE = "approve, reject, revoke and renew peers, and edit approved ones"
     GATEWAYS = "add, change and remove gateways"
     POLICY = "apply a policy"
+    RULES = "change the registry's rules"
     REPORT = "report as a router"
     AUDIT = "read the audit trail"
     TOKENS = "make, list and revoke tokens"
@@ -44,6 +45,11 @@ class Caller:
     def actor(self) -> Actor:
         """As the audit trail names them."""
         return Actor(self.name, self.token, self.role, self.origin)
+
+    @property
+    def identity(self) -> str:
+        """What tells one caller from another: names may be given twice."""
+        return f"token {self.token}"
 
     def require(self, *permissions: Permission) -> None:
         """Any one of them is enough."""

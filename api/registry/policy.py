@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 
-from api.errors import ConflictError, RefusedError
+from api.errors import ConflictError, ForbiddenError, RefusedError
 from api.records import Gateway, Json, Peer, State
-from api.registry import gateways, peers
+from api.registry import gateways, peers, rules
 from api.registry.core import Expected, Read, Write
+from api.registry.permissions import Caller
 from api.store import gateways as gateway_rows
 from api.store import peers as peer_rows
 from policy.document import GatewaySpec, PeerSpec, Policy, policy_problems
+
+_NOT_NAMED = "not named in the policy that was applied"
 
 Fields = dict[str, tuple[Json, Json]]
 
@@ -67,8 +70,11 @@ class Comparison:
         )
 
 
-def compare(state: Read | Write, wanted: Policy) -> Comparison:
-    """Pending peers that the document does not name are left alone."""
+def compare(state: Read | Write, wanted: Policy, caller: Caller) -> Comparison:
+    """Pending peers that the document does not name are left alone.
+
+    Raises ForbiddenError where it lets in what by the four-eyes rule takes two.
+    """
     if problems := policy_problems(wanted):
         raise RefusedError("the policy is refused as a whole", "", problems)
     held_gateways = {g.name: g for g in gateway_rows.every(state.connection)}
@@ -76,7 +82,7 @@ def compare(state: Read | Write, wanted: Policy) -> Comparison:
     _check_removable(held_gateways, held_peers, wanted)
     named_gateways = {spec.name for spec in wanted.gateways}
     named_peers = {(spec.gateway, spec.name) for spec in wanted.peers}
-    return Comparison(
+    found = Comparison(
         add_gateways=tuple(s for s in wanted.gateways if s.name not in held_gateways),
         change_gateways=tuple(
             (held, spec)
@@ -97,28 +103,59 @@ def compare(state: Read | Write, wanted: Policy) -> Comparison:
             if peer.state is State.APPROVED and key not in named_peers
         ),
     )
+    _check_rules(state, found, caller)
+    return found
 
 
-def apply(write: Write, wanted: Policy, expected: Expected) -> tuple[Difference, ...]:
+def apply(
+    write: Write, wanted: Policy, expected: Expected, caller: Caller
+) -> tuple[Difference, ...]:
     """Makes the registry match, in this one transaction."""
     expected.check(write.head.policy_version, "the policy")
-    found = compare(write, wanted)
+    found = compare(write, wanted, caller)
     for spec in found.add_gateways:
         gateways.add(write, spec)
     for gateway, spec in found.change_gateways:
         gateways.save(write, gateway, spec)
     for before in found.revoke_peers:
-        peers.save(write, before, peers.decided(write, before, State.REVOKED, None))
+        peers.save(write, before, peers.decided(write, before, State.REVOKED, _NOT_NAMED))
     for before, content in found.match_peers:
         after = peers.filled(before, content)
         if before.state is State.PENDING:
             after = peers.decided(write, after, State.APPROVED, None)
         peers.save(write, before, after)
     for content in found.add_peers:
-        peers.add(write, content, State.APPROVED)
+        peers.add(write, content, State.APPROVED, caller)
     for gateway in found.remove_gateways:
         gateways.remove(write, gateway.name, Expected(any_version=True))
     return found.differences
+
+
+def _check_rules(state: Read | Write, found: Comparison, caller: Caller) -> None:
+    in_force = rules.current(state)
+    changed = [(before, peers.filled(before, spec)) for before, spec in found.match_peers]
+    for spec in found.add_peers:
+        rules.check_validity(in_force, state.now, spec.valid_from, spec.valid_until)
+    for before, after in changed:
+        if (after.valid_from, after.valid_until) != (before.valid_from, before.valid_until):
+            rules.check_validity(in_force, state.now, after.valid_from, after.valid_until)
+    if not in_force.four_eyes:
+        return
+    alone = [f"{spec.name} at {spec.gateway}" for spec in found.add_peers]
+    alone += [
+        f"{before.name} at {before.gateway}"
+        for before, after in changed
+        if rules.lets_more_in(before, after)
+        or (before.state is State.PENDING and caller.identity in before.authors)
+    ]
+    if alone:
+        more = f" and {len(alone) - 10} more" if len(alone) > 10 else ""
+        raise ForbiddenError(
+            f"the policy lets in what nobody else has approved: {', '.join(alone[:10])}{more}. By "
+            "the four-eyes rule request these peers, or propose what changes, and have another "
+            "approver decide",
+            "four-eyes",
+        )
 
 
 def _check_removable(

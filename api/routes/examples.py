@@ -50,6 +50,18 @@ EXAMPLES: dict[tuple[str, str], dict[str, Json]] = {
         "until": {"valid_until": "2040-01-31T00:00:00Z"},
         "without end": {"valid_until": None},
     },
+    ("post", "/v1/peers/{id}/propose"): {
+        "renewal": {"valid_until": "2040-01-31T00:00:00Z", "reason": "the contract goes on"},
+        "another source": {"sources": ["203.0.113.8"]},
+    },
+    ("post", "/v1/peers/{id}/decline"): {"with a reason": {"reason": "ask again in January"}},
+    ("patch", "/v1/rules"): {
+        "terms of use": {
+            "terms": {"version": "2026-11", "url": "https://www.example.net/terms", "text": None}
+        },
+        "no terms, four eyes, a year": {"terms": None, "four_eyes": True, "longest_days": 366},
+        "none": {"four_eyes": False, "longest_days": None},
+    },
     ("put", "/v1/policy"): {"one branch": {"gateways": [_HUB], "peers": [_BRANCH]}},
     ("post", "/v1/tokens"): {"router": {"name": "router-1", "role": "agent"}},
     ("put", "/v1/routers/{name}/report"): {"router": _ROUTER},

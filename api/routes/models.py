@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from api.records import Gateway, Json, Peer, Report, Role, State, Token
 from api.registry import gateways
 from api.registry.policy import Difference
+from api.routes.peer_models import ProposalView
 from policy.document import (
     SOURCES_PER_PEER,
     Block,
@@ -27,36 +28,36 @@ def _without_default(schema: dict[str, Any]) -> None:
     schema.pop("default", None)
 
 
-def _unset() -> Any:  # noqa: ANN401  # stands for a field that was not sent
+def unset() -> Any:  # noqa: ANN401  # stands for a field that was not sent
     return Field(default=None, json_schema_extra=_without_default)
 
 
 class GatewayPatch(Document):
     """What changes of a gateway; the rest stays. The name never changes."""
 
-    addresses: Annotated[tuple[Block, ...], Field(min_length=1, max_length=256)] = _unset()
-    services: Annotated[tuple[ServiceText, ...], Field(min_length=1, max_length=64)] = _unset()
-    mode: Literal["monitor", "enforce"] = _unset()
-    enforce_from: Moment | None = _unset()
-    enforce_until: Moment | None = _unset()
+    addresses: Annotated[tuple[Block, ...], Field(min_length=1, max_length=256)] = unset()
+    services: Annotated[tuple[ServiceText, ...], Field(min_length=1, max_length=64)] = unset()
+    mode: Literal["monitor", "enforce"] = unset()
+    enforce_from: Moment | None = unset()
+    enforce_until: Moment | None = unset()
 
 
 class PeerPatch(Document):
     """What changes of a peer; the rest stays. It stays at its gateway."""
 
-    name: Name = _unset()
-    owner: Text = _unset()
-    contact: Contact = _unset()
-    purpose: Text = _unset()
+    name: Name = unset()
+    owner: Text = unset()
+    contact: Contact = unset()
+    purpose: Text = unset()
     sources: Annotated[tuple[Source, ...], Field(min_length=1, max_length=SOURCES_PER_PEER)] = (
-        _unset()
+        unset()
     )
-    valid_from: Moment | None = _unset()
-    valid_until: Moment | None = _unset()
+    valid_from: Moment | None = unset()
+    valid_until: Moment | None = unset()
 
 
 class Decision(Document):
-    reason: Text | None = Field(default=None, examples=["contract ended"])
+    reason: Text = Field(examples=["contract ended"])
 
 
 class Renewal(Document):
@@ -108,6 +109,8 @@ class PeerView(BaseModel):
     decided: datetime | None
     decided_by: str | None
     reason: str | None
+    terms: str | None = Field(description="the version of the terms of use acknowledged")
+    proposal: ProposalView | None = Field(description="a change that waits, or was declined")
 
     @classmethod
     def of(cls, peer: Peer, now: datetime) -> Self:
@@ -127,6 +130,8 @@ class PeerView(BaseModel):
             decided=peer.decided,
             decided_by=peer.decided_by,
             reason=peer.reason,
+            terms=peer.terms,
+            proposal=None if peer.proposal is None else ProposalView.of(peer.proposal),
         )
 
 

@@ -12,7 +12,8 @@ from api.registry.core import Write
 from api.registry.permissions import Permission
 from api.routes.conventions import ExpectedOf, Limit, NumberCursor, OnceOf, answer
 from api.routes.models import Decision, PeerPage, PeerPatch, PeerView, Renewal
-from policy.document import Name, PeerSpec
+from api.routes.peer_models import PeerRequest
+from policy.document import Name
 
 router = APIRouter(prefix="/v1/peers", tags=["peers"])
 reads = Depends(needs(Permission.READ))
@@ -26,7 +27,7 @@ StateFilter = Annotated[
 ]
 
 
-def _view(write: Write, peer: Peer, status: int = 200) -> Response:
+def view(write: Write, peer: Peer, status: int = 200) -> Response:
     return answer(PeerView.of(peer, write.now), status, peer.version)
 
 
@@ -46,12 +47,12 @@ def list_peers(
 
 
 @router.post("", dependencies=[requests], response_model=PeerView, status_code=201)
-def request_peer(once: OnceOf, body: PeerSpec) -> Response:
+def request_peer(once: OnceOf, caller: CallerOf, body: PeerRequest) -> Response:
     """Asks for a registration. It is pending, and lets nobody in, until it is approved."""
 
     def work(write: Write) -> Response:
-        peer = peers.request(write, body)
-        response = _view(write, peer, 201)
+        peer = peers.request(write, body, caller, body.terms)
+        response = view(write, peer, 201)
         response.headers["Location"] = f"/v1/peers/{peer.id}"
         return response
 
@@ -75,7 +76,8 @@ def edit_peer(
     body: PeerPatch,
 ) -> Response:
     """Changes the fields that are sent. A pending peer: by a registrar; an approved one: by an
-    approver, and at once in force."""
+    approver, and at once in force. Under the four-eyes rule that only takes away: what lets in
+    more is proposed."""
     fields = body.model_dump(mode="json", exclude_unset=True)
     with registry.write(caller.actor, f"peer {number} edited") as write:
         peer = peers.edit(write, number, expected, fields, caller)
@@ -83,12 +85,13 @@ def edit_peer(
 
 
 @router.post("/{id}/approve", dependencies=[decides], response_model=PeerView)
-def approve_peer(once: OnceOf, number: Number, expected: ExpectedOf) -> Response:
-    """Lets a pending peer in, inside its validity."""
+def approve_peer(once: OnceOf, caller: CallerOf, number: Number, expected: ExpectedOf) -> Response:
+    """Lets a pending peer in, inside its validity. Under the four-eyes rule not by a token that
+    asked for it or edited it."""
     return once(
         f"peer {number} approved",
         None,
-        lambda write: _view(write, peers.approve(write, number, expected)),
+        lambda write: view(write, peers.approve(write, number, expected, caller)),
     )
 
 
@@ -97,14 +100,13 @@ def reject_peer(
     once: OnceOf,
     number: Number,
     expected: ExpectedOf,
-    body: Decision | None = None,
+    body: Decision,
 ) -> Response:
     """Turns a pending peer down."""
-    reason = None if body is None else body.reason
     return once(
         f"peer {number} rejected",
         body,
-        lambda write: _view(write, peers.reject(write, number, expected, reason)),
+        lambda write: view(write, peers.reject(write, number, expected, body.reason)),
     )
 
 
@@ -113,14 +115,13 @@ def revoke_peer(
     once: OnceOf,
     number: Number,
     expected: ExpectedOf,
-    body: Decision | None = None,
+    body: Decision,
 ) -> Response:
     """Ends an approved peer now and for good."""
-    reason = None if body is None else body.reason
     return once(
         f"peer {number} revoked",
         body,
-        lambda write: _view(write, peers.revoke(write, number, expected, reason)),
+        lambda write: view(write, peers.revoke(write, number, expected, body.reason)),
     )
 
 
@@ -131,9 +132,9 @@ def renew_peer(
     expected: ExpectedOf,
     body: Renewal,
 ) -> Response:
-    """Gives an approved peer, expired or not, a new end."""
+    """Gives an approved peer, expired or not, a new end. Who may not, or not alone, proposes it."""
     return once(
         f"peer {number} renewed",
         body,
-        lambda write: _view(write, peers.renew(write, number, expected, body.valid_until)),
+        lambda write: view(write, peers.renew(write, number, expected, body.valid_until)),
     )

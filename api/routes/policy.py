@@ -60,12 +60,12 @@ def apply_policy(
     """
     if dry_run:
         with registry.read() as read:
-            found = policy.compare(read, body).differences
+            found = policy.compare(read, body, caller).differences
             revision = read.head.revision
             version = read.head.policy_version
     else:
         with registry.write(caller.actor, "policy applied") as write:
-            found = policy.apply(write, body, expected)
+            found = policy.apply(write, body, expected, caller)
         revision = write.head.revision
         version = write.head.policy_version
     applied = Applied(

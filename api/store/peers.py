@@ -1,6 +1,7 @@
 """Rows of peers."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +19,7 @@ from sqlalchemy import (
     update,
 )
 
-from api.records import Gateway, Peer, State
+from api.records import Gateway, Json, Peer, Proposal, State
 from api.store.schema import gateways, peers
 
 _LIVE = (State.PENDING.value, State.APPROVED.value)
@@ -44,7 +45,18 @@ def _peer(row: Row[Any]) -> Peer:
         decided=row.decided,
         decided_by=row.decided_by,
         reason=row.reason,
+        authors=tuple(row.authors or ()),
+        terms=row.terms,
+        proposal=None if row.proposal is None else _proposal(row.proposal),
     )
+
+
+def _proposal(kept: Json) -> Proposal:
+    return Proposal(**kept | {"proposed": datetime.fromisoformat(kept["proposed"])})
+
+
+def _kept(proposal: Proposal) -> Json:
+    return asdict(proposal) | {"proposed": proposal.proposed.isoformat()}
 
 
 def _all() -> Select[Any]:
@@ -181,4 +193,7 @@ def _columns(peer: Peer) -> dict[str, Any]:
         "decided": peer.decided,
         "decided_by": peer.decided_by,
         "reason": peer.reason,
+        "authors": list(peer.authors),
+        "terms": peer.terms,
+        "proposal": None if peer.proposal is None else _kept(peer.proposal),
     }

@@ -108,6 +108,9 @@ peers = Table(
     Column("decided", Utc),
     Column("decided_by", Text),
     Column("reason", Text),
+    Column("authors", JSON),
+    Column("terms", String(63)),
+    Column("proposal", JSON(none_as_null=True)),
     # The data plane holds ids in 32 bits.
     CheckConstraint("id BETWEEN 1 AND 4294967295", name="u32"),
     CheckConstraint("state IN ('pending', 'approved', 'rejected', 'revoked')", name="state"),
@@ -124,6 +127,17 @@ Index(
 )
 Index("ix_peers_listed_until", peers.c.listed, peers.c.valid_until)
 Index("ix_peers_state", peers.c.state)
+
+rules = Table(
+    "rules",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("version", Integer, nullable=False),
+    Column("four_eyes", Boolean, nullable=False),
+    Column("terms", JSON(none_as_null=True)),
+    Column("longest_days", Integer),
+    CheckConstraint("id = 1", name="one"),
+)
 
 revisions = Table(
     "revisions",

@@ -82,6 +82,8 @@ class Service:
         return number
 
     def act(self, number: int, action: str, body: object = None) -> None:
+        if body is None and action in ("reject", "revoke"):
+            body = {"reason": "a test"}
         response = self.admin.post(
             f"/v1/peers/{number}/{action}", json=body, headers={"If-Match": "*"}
         )

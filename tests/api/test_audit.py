@@ -80,6 +80,7 @@ def filled(service: Service) -> Service:
     service.add_gateway("spare", addresses=["198.51.100.9"])
     service.request_peer(name="pending")
     service.add_peer(name="approved", valid_until=text(NOW + timedelta(days=9)))
+    service.act(service.add_peer(name="proposed"), "propose", {"purpose": "another"})
     return service
 
 

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 
 from api.app import create_app
+from api.records import Role
 from api.settings import Settings
 from tests.api.bodies import gateway, peer, report
 from tests.api.client import Client, running
@@ -29,6 +30,31 @@ def test_of_many_approvers_one_wins(service: Service) -> None:
     )
     assert codes == [200] + [412] * (WORKERS - 1)
     assert service.revision == before + 1
+
+
+def test_of_two_approvers_one_wins(service: Service) -> None:
+    """The one who grants, or the one who declines: never both."""
+    service.add_gateway()
+    service.add_peer()
+    approver = service.clients[Role.APPROVER]
+    for _ in range(5):
+        proposed = service.admin.post(
+            "/v1/peers/1/propose", json={"purpose": "Other"}, headers={"If-Match": "*"}
+        )
+        expected = {"If-Match": proposed.headers["ETag"]}
+        codes = at_once(
+            lambda n: (
+                approver.post("/v1/peers/1/grant", headers=expected)  # noqa: B023  # done by then
+                if n % 2
+                else service.admin.post(
+                    "/v1/peers/1/decline",
+                    json={"reason": "no"},
+                    headers=expected,  # noqa: B023
+                )
+            )
+        )
+        assert codes == [200] + [412] * (WORKERS - 1)
+        service.admin.patch("/v1/peers/1", json={"purpose": "As before"}, headers={"If-Match": "*"})
 
 
 def test_of_many_edits_of_one_version_one_wins(service: Service) -> None:

@@ -92,7 +92,9 @@ CHANGES = [
     ("PATCH", "/v1/peers/1", {"purpose": "other"}),
     ("POST", "/v1/peers/1/approve", None),
     ("POST", "/v1/peers/1/reject", {"reason": "no"}),
-    ("POST", "/v1/peers/2/revoke", None),
+    ("POST", "/v1/peers/2/revoke", {"reason": "closed"}),
+    ("POST", "/v1/peers/2/propose", {"purpose": "other"}),
+    ("PATCH", "/v1/rules", {"four_eyes": True}),
     ("POST", "/v1/peers/2/renew", {"valid_until": "2040-01-01T00:00:00Z"}),
     ("PUT", "/v1/policy", {"gateways": [gateway()], "peers": []}),
 ]
@@ -108,7 +110,7 @@ def test_a_change_is_for_the_version_that_was_read(
     service.add_gateway("spare", addresses=["198.51.100.9"])
     service.request_peer(name="pending")
     service.add_peer(name="approved")
-    resource = "/v1/policy" if path == "/v1/policy" else "/".join(path.split("/")[:4])
+    resource = "/".join(path.split("/")[:4])
     before = service.admin.get(resource)
     etag = before.headers["ETag"]
     for wrong, status in (

@@ -72,7 +72,7 @@ def test_a_step_that_does_not_follow_is_refused(hub: Service, first: str | None,
     if first is not None:
         hub.act(number, first)
     before = hub.admin.get(f"/v1/peers/{number}")
-    body = {"valid_until": None} if then == "renew" else None
+    body = {"valid_until": None} if then == "renew" else {"reason": "no"}
     refused = hub.admin.post(
         f"/v1/peers/{number}/{then}", json=body, headers={"If-Match": before.headers["ETag"]}
     )

@@ -12,7 +12,8 @@ VIEWER, REGISTRAR, APPROVER, AGENT, ADMIN, AUDITOR = Role
 READERS = {VIEWER, REGISTRAR, APPROVER, ADMIN, AUDITOR}
 ALL = set(Role)
 
-# Peer 1 is pending, peer 2 approved; each row: method, path, who may, body.
+# Peer 1 is pending, peer 2 approved, and of peer 3 a change is proposed. Each row: method, path,
+# who may, body.
 ROUTES: list[tuple[str, str, set[Role], Any]] = [
     ("GET", "/v1/status", ALL, None),
     ("GET", "/v1/allowlist", ALL, None),
@@ -29,9 +30,14 @@ ROUTES: list[tuple[str, str, set[Role], Any]] = [
     ("PATCH", "/v1/peers/1", {REGISTRAR, ADMIN}, {"purpose": "other"}),
     ("PATCH", "/v1/peers/2", {APPROVER, ADMIN}, {"purpose": "other"}),
     ("POST", "/v1/peers/1/approve", {APPROVER, ADMIN}, None),
-    ("POST", "/v1/peers/1/reject", {APPROVER, ADMIN}, None),
-    ("POST", "/v1/peers/2/revoke", {APPROVER, ADMIN}, None),
+    ("POST", "/v1/peers/1/reject", {APPROVER, ADMIN}, {"reason": "no"}),
+    ("POST", "/v1/peers/2/revoke", {APPROVER, ADMIN}, {"reason": "closed"}),
     ("POST", "/v1/peers/2/renew", {APPROVER, ADMIN}, {"valid_until": None}),
+    ("POST", "/v1/peers/2/propose", {REGISTRAR, APPROVER, ADMIN}, {"purpose": "other"}),
+    ("POST", "/v1/peers/3/grant", {APPROVER, ADMIN}, None),
+    ("POST", "/v1/peers/3/decline", {APPROVER, ADMIN}, {"reason": "no"}),
+    ("GET", "/v1/rules", READERS, None),
+    ("PATCH", "/v1/rules", {ADMIN}, {"four_eyes": True}),
     ("GET", "/v1/policy", READERS, None),
     ("PUT", "/v1/policy", {ADMIN}, {"gateways": [gateway()], "peers": []}),
     ("PUT", "/v1/policy?dry_run=true", {ADMIN}, {"gateways": [gateway()], "peers": []}),
@@ -54,6 +60,7 @@ def filled(service: Service) -> Service:
     service.add_gateway("spare", addresses=["198.51.100.9"])
     service.request_peer(name="pending")
     service.add_peer(name="approved")
+    service.act(service.add_peer(name="proposed"), "propose", {"purpose": "another"})
     body = report(service.admin.get("/v1/status").json()["registry"], 1)
     service.agent.put("/v1/routers/edge-1/report", json=body)
     return service

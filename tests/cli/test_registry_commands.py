@@ -90,7 +90,7 @@ def test_a_registrar_who_may_not_approve_is_told_what_was_done(
 def test_a_name_stands_for_the_one_that_lives(peergate: Peergate) -> None:
     assert peergate(*HUB).code == 0
     assert add_peer(peergate, "branch-7").code == 0
-    assert peergate("peer", "reject", "branch-7").code == 0
+    assert peergate("peer", "reject", "branch-7", "--reason", "Too early").code == 0
     assert add_peer(peergate, "branch-7").code == 0
     assert peergate("peer", "show", "branch-7", "--json").json["id"] == 2
     assert peergate("peer", "reject", "branch-7", "--reason", "Still too early").code == 0

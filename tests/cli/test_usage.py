@@ -40,8 +40,9 @@ def test_all_commands_are_there() -> None:
         "doctor",
         *("gateway add", "gateway list", "gateway show", "gateway set", "gateway remove"),
         *("peer add", "peer list", "peer show", "peer approve", "peer reject", "peer revoke"),
-        *("peer renew", "peer export", "export"),
         *("audit list", "audit export", "audit verify"),
+        *("peer renew", "peer export", "export", "peer propose", "peer grant", "peer decline"),
+        *("rules show", "rules set"),
         *("token add", "token list", "token remove", "explain", "replay"),
     }
 

@@ -1,0 +1,106 @@
+"""A registration's life through the command line: rules, proposals."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Outcome, Peergate
+from tests.cli.test_registry_commands import HUB, add_peer
+
+
+@pytest.fixture
+def second(peergate: Peergate, monkeypatch: pytest.MonkeyPatch) -> Peergate:
+    """Runs a command line as another admin."""
+    token = peergate("token", "add", "second", "--role", "admin").out.strip()
+    first = os.environ["PEERGATE_TOKEN"]
+
+    def run(*arguments: str | Path, stdin: bytes = b"") -> Outcome:
+        monkeypatch.setenv("PEERGATE_TOKEN", token)
+        try:
+            return peergate(*arguments, stdin=stdin)
+        finally:
+            monkeypatch.setenv("PEERGATE_TOKEN", first)
+
+    return run
+
+
+def test_rules_are_shown_and_set(peergate: Peergate, tmp_path: Path) -> None:
+    file = tmp_path / "terms.txt"
+    file.write_text("Be kind.\nTell us of changes.\n")
+    assert peergate("rules", "set", "--four-eyes", "--longest-days", "366").code == 0
+    terms = ("--terms-version", "2026-11", "--terms-file", file)
+    assert peergate("rules", "set", *terms).code == 0
+    assert peergate("rules", "show", "--json").json == {
+        "four_eyes": True,
+        "longest_days": 366,
+        "terms": {"version": "2026-11", "text": "Be kind.\nTell us of changes.", "url": None},
+    }
+    shown = peergate("rules", "show").out
+    assert "Tell us of changes." in shown
+    off = ("--no-four-eyes", "--longest-days", "none", "--terms-version", "none")
+    assert peergate("rules", "set", *off).code == 0
+    assert peergate("rules", "show", "--json").json == {
+        "four_eyes": False,
+        "longest_days": None,
+        "terms": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "nothing to change"),
+        (("--longest-days", "a year"), "must be a number of days, or none"),
+        (("--terms-url", "https://www.example.net/terms"), "need --terms-version"),
+        (("--terms-version", "1", "--terms-file", "nowhere"), "cannot be read"),
+    ],
+)
+def test_a_rule_that_is_none_is_wrong_usage(
+    peergate: Peergate, options: tuple[str, ...], said: str
+) -> None:
+    refused = peergate("rules", "set", *options)
+    assert refused.code == 2
+    assert said in refused.err
+
+
+def test_terms_of_use_are_acknowledged(peergate: Peergate) -> None:
+    assert peergate(*HUB).code == 0
+    url = ("--terms-url", "https://www.example.net/terms")
+    assert peergate("rules", "set", "--terms-version", "2026-11", *url).code == 0
+    refused = add_peer(peergate, "branch-7")
+    assert refused.code == 1
+    assert "version 2026-11, https://www.example.net/terms" in refused.err
+    assert add_peer(peergate, "branch-7", "--accept-terms", "2026-11").code == 0
+    assert peergate("peer", "show", "branch-7", "--json").json["terms"] == "2026-11"
+
+
+def test_two_take_part_in_what_lets_somebody_in(peergate: Peergate, second: Peergate) -> None:
+    assert peergate(*HUB).code == 0
+    assert peergate("rules", "set", "--four-eyes").code == 0
+    alone = add_peer(peergate, "branch-7", "--approve")
+    assert alone.code == 1
+    assert "peer 1 is registered and pending, but not approved: " in alone.err
+    assert "four-eyes rule" in alone.err
+    assert second("peer", "approve", "branch-7").code == 0
+
+    until = "2040-01-31T00:00:00Z"
+    more = ("--source", "203.0.113.8", "--until", until, "--reason", "A second line")
+    proposed = peergate("peer", "propose", "branch-7", *more)
+    assert proposed.out == ("peer 1 (branch-7 at hub) is proposed to change, now active\n")
+    shown = second("peer", "show", "branch-7").out
+    for line in ("sources: 203.0.113.8", f"valid_until: {until}", "reason: A second line"):
+        assert line in shown
+    assert peergate("peer", "grant", "branch-7").code == 1
+    assert second("peer", "grant", "branch-7").code == 0
+    after = peergate("peer", "show", "branch-7", "--json").json
+    assert (after["sources"], after["valid_until"]) == (["203.0.113.8"], until)
+
+
+def test_a_proposal_is_declined(peergate: Peergate) -> None:
+    assert peergate(*HUB).code == 0
+    assert add_peer(peergate, "branch-7", "--approve").code == 0
+    assert peergate("peer", "propose", "branch-7").code == 2
+    assert peergate("peer", "propose", "branch-7", "--until", "2040-01-31T00:00:00Z").code == 0
+    assert peergate("peer", "decline", "branch-7", "--reason", "Too long").code == 0
+    assert "declined by admin: Too long" in peergate("peer", "show", "branch-7").out
