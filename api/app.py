@@ -19,6 +19,7 @@ from api.registry.upkeep import upkeep
 from api.routes import (
     allowlist,
     audit,
+    expiring,
     export,
     gateways,
     health,
@@ -71,6 +72,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
         health,
         gateways,
         export,
+        expiring,
         peers,
         proposals,
         policy,

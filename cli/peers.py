@@ -16,6 +16,7 @@ def group() -> typer.Typer:
     made = typer.Typer(no_args_is_help=True, help="Peers: who may reach a gateway.")
     made.command("add")(add)
     made.command("list")(list_all)
+    made.command("expiring")(expiring)
     made.command("show")(show_one)
     made.command("approve")(approve)
     made.command("reject")(reject)
@@ -115,6 +116,31 @@ def list_all(
         return
     columns = ("#id", "gateway", "name", "state", "sources", "owner", "from", "until")
     show(table(columns, map(_row, peers)))
+
+
+def expiring(
+    within: Annotated[
+        str, typer.Option(help="Days (14d), hours (36h) or minutes (90m).", metavar="TIME")
+    ] = "14d",
+    as_json: AsJson = False,
+    url: Url = None,
+    token_file: TokenFile = None,
+    ca_file: CaFile = None,
+) -> None:
+    """List active peers that end soon, the first to end first.
+
+    Examples:
+      peergate peer expiring
+      peergate peer expiring --within 36h --json
+    """
+    with connect(url, token_file, ca_file) as registry:
+        peers = list(registry.pages(f"{PATH}/expiring", within=within))
+    if as_json:
+        show_json(peers)
+        return
+    names = ("valid_until", "gateway", "name", "owner", "contact")
+    rows = [(str(each["id"]), *(each[name] for name in names)) for each in peers]
+    show(table(("#id", "until", "gateway", "name", "owner", "contact"), rows))
 
 
 def show_one(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from pydantic import ValidationError
 
@@ -21,6 +21,7 @@ _DECISIONS = {
     State.REJECTED: "peer.reject",
     State.REVOKED: "peer.revoke",
 }
+_HIGHEST_ID = 2**32 - 1
 
 
 def get(state: Read | Write, number: int) -> Peer:
@@ -36,6 +37,18 @@ def page(
     return peers.page(
         read.connection, gateway=gateway, state=state, now=read.now, after=after, limit=limit
     )
+
+
+def expiring(
+    read: Read, within: timedelta, after: tuple[datetime, int] | None, limit: int
+) -> tuple[Peer, ...]:
+    """Active peers that end within that time, the first to end first."""
+    try:
+        until = read.now + within
+    except OverflowError:
+        until = datetime.max.replace(tzinfo=UTC)
+    ended = (read.now, _HIGHEST_ID)
+    return peers.expiring(read.connection, max(after or ended, ended), until, limit)
 
 
 def content(peer: Peer) -> dict[str, object]:

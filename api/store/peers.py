@@ -143,6 +143,21 @@ def ended(connection: Connection, before: datetime) -> tuple[Peer, ...]:
     return tuple(_peer(row) for row in connection.execute(query))
 
 
+def expiring(
+    connection: Connection, after: tuple[datetime, int], until: datetime, limit: int
+) -> tuple[Peer, ...]:
+    """Approved peers by their end and id, of those behind `after` and up to `until`."""
+    end, number = after
+    query = (
+        _all()
+        .order_by(None)
+        .order_by(peers.c.valid_until, peers.c.id)
+        .where(peers.c.listed, peers.c.valid_until >= end, peers.c.valid_until <= until)
+        .where(or_(peers.c.valid_until > end, peers.c.id > number))
+    )
+    return tuple(_peer(row) for row in connection.execute(query.limit(limit)))
+
+
 def count_live_at(connection: Connection, gateway: Gateway) -> int:
     query = (
         select(func.count())

@@ -25,6 +25,7 @@ ROUTES: list[tuple[str, str, set[Role], Any]] = [
     ("DELETE", "/v1/gateways/spare", {ADMIN}, None),
     ("GET", "/v1/peers", READERS, None),
     ("GET", "/v1/peers/export", READERS, None),
+    ("GET", "/v1/peers/expiring", READERS, None),
     ("GET", "/v1/peers/1", READERS, None),
     ("POST", "/v1/peers", {REGISTRAR, ADMIN}, peer(name="new")),
     ("PATCH", "/v1/peers/1", {REGISTRAR, ADMIN}, {"purpose": "other"}),

@@ -1,6 +1,7 @@
 """A registration's life through the command line: rules, proposals."""
 
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,13 @@ def test_a_proposal_is_declined(peergate: Peergate) -> None:
     assert peergate("peer", "propose", "branch-7", "--until", "2040-01-31T00:00:00Z").code == 0
     assert peergate("peer", "decline", "branch-7", "--reason", "Too long").code == 0
     assert "declined by admin: Too long" in peergate("peer", "show", "branch-7").out
+
+
+def test_peers_that_end_soon_are_listed(peergate: Peergate) -> None:
+    assert peergate(*HUB).code == 0
+    soon = (datetime.now(UTC) + timedelta(days=3)).isoformat(timespec="seconds")
+    assert add_peer(peergate, "branch-7", "--valid-until", soon, "--approve").code == 0
+    assert add_peer(peergate, "branch-8", "--approve").code == 0
+    assert [each["name"] for each in peergate("peer", "expiring", "--json").json] == ["branch-7"]
+    assert "netops@example.net" in peergate("peer", "expiring", "--within", "4d").out
+    assert peergate("peer", "expiring", "--within", "2d", "--json").json == []

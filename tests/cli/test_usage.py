@@ -42,7 +42,7 @@ def test_all_commands_are_there() -> None:
         *("peer add", "peer list", "peer show", "peer approve", "peer reject", "peer revoke"),
         *("audit list", "audit export", "audit verify"),
         *("peer renew", "peer export", "export", "peer propose", "peer grant", "peer decline"),
-        *("rules show", "rules set"),
+        *("rules show", "rules set", "peer expiring"),
         *("token add", "token list", "token remove", "explain", "replay"),
     }
 
