@@ -119,7 +119,7 @@ def _errors(path: str, method: str, operation: dict[str, Any]) -> dict[str, str]
         found |= _WITH_TOKEN
     if "requestBody" in operation:
         found |= _WITH_BODY
-    if "{" in path and not path.endswith("/report"):
+    if "{" in path or path == "/v1/tokens":
         found["404"] = "There is no such thing"
     if "if-match" in headers:
         found |= _WITH_VERSION

@@ -147,7 +147,7 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A bearer token without its secret."""
+    """A bearer token without its secret; an agent's is for one router."""
 
     id: int
     name: str
@@ -155,6 +155,18 @@ class Token:
     created: datetime
     created_by: str
     expires: datetime | None
+    router: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """A machine that may follow. `version` grows with every change of its labels."""
+
+    name: str
+    labels: dict[str, str]
+    version: int
+    created: datetime
+    created_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +180,20 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class Rollout:
+    """A staged roll-out: canaries have every revision, the rest those up to `released`.
+
+    `hold` is after how many seconds a revision goes on by itself; None waits for a word.
+    `version` is the revision at which this rule was made.
+    """
+
+    canaries: dict[str, str]
+    hold: int | None
+    released: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """Where the registry stands. Changes are kept for revisions above `floor`."""
 
@@ -175,6 +201,27 @@ class Head:
     revision: int
     floor: int
     policy_version: int
+    rollout: Rollout | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A state of the allowlist that routers hold.
+
+    All changes up to `revision`; with a `base` those up to that, and of the later ones the
+    urgent alone.
+    """
+
+    revision: int
+    base: int | None = None
+
+    @property
+    def surely(self) -> int:
+        """Up to this revision every change is in it."""
+        return self.revision if self.base is None else self.base
+
+    def has(self, revision: int, *, urgent: bool) -> bool:
+        return revision <= self.surely or (urgent and revision <= self.revision)
 
 
 @dataclass(frozen=True, slots=True)

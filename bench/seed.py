@@ -1,6 +1,7 @@
 """A registry with many registrations, written into its database before it serves."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from socket import AF_INET, inet_ntop
 
@@ -11,7 +12,7 @@ from api.database import open_store
 from api.records import State
 from api.registry.core import utc_now
 from api.settings import Settings
-from api.store import gateways, heads
+from api.store import gateways, heads, log
 from api.store.schema import peers
 from bench.population import Population
 from bench.site import gateway_address
@@ -63,16 +64,10 @@ def seed(database: Path, people: Population) -> str:
                 if len(batch) == _AT_ONCE or number == len(people):
                     connection.execute(insert(peers), batch)
                     batch = []
-            after = heads.append(
-                connection,
-                heads.head(connection),
-                [(heads.GATEWAY, GATEWAY)],
-                now=now,
-                author="admin",
-                cause="seed",
-                kept=settings.kept_revisions,
-            )
-            heads.save(connection, after)
+            head = replace(heads.head(connection), revision=1)
+            touched: dict[log.Subject, log.Before] = {(log.GATEWAY, GATEWAY): None}
+            log.add(connection, 1, touched, now=now, author="admin", cause="seed")
+            heads.save(connection, head)
     finally:
         store.close()
     return token

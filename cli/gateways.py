@@ -6,7 +6,7 @@ import typer
 
 from cli.client import Json, connect, segment
 from cli.errors import CliError, UsageError
-from cli.options import AsJson, CaFile, TokenFile, Url, Yes
+from cli.options import AsJson, CaFile, TokenFile, Url, Yes, labels, spelled
 from cli.output import ask, details, interactive, note, show, show_json, table, warn
 
 PATH = "/v1/gateways"
@@ -15,6 +15,11 @@ Name = Annotated[str, typer.Argument(help="The gateway's name.", metavar="NAME")
 Mode = Literal["monitor", "enforce"]
 _From = typer.Option(metavar="TIME", help="Enforce from then on; until then monitor.")
 _Until = typer.Option(metavar="TIME", help="Enforce until then; after it monitor.")
+_Routers = typer.Option(
+    "--router",
+    metavar="KEY=VALUE",
+    help="Only routers with this label carry it; repeatable, all must fit.",
+)
 
 
 def group() -> typer.Typer:
@@ -42,6 +47,7 @@ def add(
     ] = "monitor",
     enforce_from: Annotated[str | None, _From] = None,
     enforce_until: Annotated[str | None, _Until] = None,
+    router: Annotated[list[str] | None, _Routers] = None,
     as_json: AsJson = False,
     url: Url = None,
     token_file: TokenFile = None,
@@ -54,12 +60,16 @@ def add(
       peergate gateway add hub --address 198.51.100.1 --address 2001:db8::1 \\
           --service ipsec --service udp/4433 \\
           --mode enforce --enforce-from 2026-12-01T00:00:00Z
+      peergate gateway add fra --address 198.51.100.2 --service gre \\
+          --router site=fra
     """
     body: Json = {"name": name, "addresses": address, "services": service, "mode": mode}
     if enforce_from is not None:
         body["enforce_from"] = enforce_from
     if enforce_until is not None:
         body["enforce_until"] = enforce_until
+    if router:
+        body["routers"] = labels(router, "--router")
     with connect(url, token_file, ca_file) as registry:
         made = registry.create(PATH, body).body
     _done(made, f"gateway {made['name']} added, mode {made['mode']}", as_json)
@@ -82,8 +92,11 @@ def list_all(
     if as_json:
         show_json(gateways)
         return
-    rows = [(each["name"], each["addresses"], each["services"], *_mode(each)) for each in gateways]
-    show(table(("name", "addresses", "services", "mode", "from", "until"), rows))
+    rows = [
+        (each["name"], each["addresses"], each["services"], *_mode(each), spelled(each["routers"]))
+        for each in gateways
+    ]
+    show(table(("name", "addresses", "services", "mode", "from", "until", "routers"), rows))
 
 
 def show_one(
@@ -103,7 +116,7 @@ def show_one(
     if as_json:
         show_json(gateway)
     else:
-        show(details(gateway))
+        show(details({**gateway, "routers": spelled(gateway["routers"])}))
 
 
 def set_fields(
@@ -117,12 +130,14 @@ def set_fields(
     mode: Annotated[Mode | None, typer.Option(help="Count only, or drop.")] = None,
     enforce_from: Annotated[str | None, _From] = None,
     enforce_until: Annotated[str | None, _Until] = None,
+    router: Annotated[list[str] | None, _Routers] = None,
     as_json: AsJson = False,
     url: Url = None,
     token_file: TokenFile = None,
     ca_file: CaFile = None,
 ) -> None:
-    """Change a gateway; what is not named stays. The time `none` takes a bound away.
+    """Change a gateway; what is not named stays. The time `none` takes a bound away, and
+    `--router none` gives it to all routers.
 
     Going to monitor takes the window away with it.
 
@@ -130,6 +145,7 @@ def set_fields(
       peergate gateway set hub --mode enforce
       peergate gateway set hub --enforce-from 2026-12-01T00:00:00Z
       peergate gateway set hub --enforce-until none
+      peergate gateway set hub --router site=fra
     """
     body: Json = {}
     if address:
@@ -144,6 +160,8 @@ def set_fields(
         body["enforce_from"] = _time_or_none(enforce_from)
     if enforce_until is not None:
         body["enforce_until"] = _time_or_none(enforce_until)
+    if router:
+        body["routers"] = {} if router == ["none"] else labels(router, "--router")
     if not body:
         raise UsageError("nothing to change: name at least one option, see --help")
     with connect(url, token_file, ca_file) as registry:

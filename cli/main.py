@@ -20,6 +20,7 @@ from cli import (
     registry,
     replay,
     router,
+    routers,
     rules,
     status,
     tokens,
@@ -44,6 +45,7 @@ def application() -> typer.Typer:
     app.add_typer(tokens.group(), name="token")
     app.add_typer(audit.group(), name="audit")
     app.add_typer(rules.group(), name="rules")
+    app.add_typer(routers.group(), name="router")
     app.add_typer(registry.group(), name="api")
     app.command("apply")(apply.apply)
     app.command("export")(export.policy)

@@ -53,3 +53,20 @@ def moment(text: str | None, option: str) -> datetime | None:
     except (ValueError, OverflowError):
         pass
     raise UsageError(f"{option} {text}: must be a time with its zone, as in 2026-12-01T00:00:00Z")
+
+
+def labels(texts: list[str], option: str) -> dict[str, str]:
+    """KEY=VALUE, each key once."""
+    found: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (key and equals and value):
+            raise UsageError(f"{option} {text}: must be KEY=VALUE, as in site=fra")
+        if key in found:
+            raise UsageError(f"{option} {text}: {key} stands twice")
+        found[key] = value
+    return found
+
+
+def spelled(labels: dict[str, str]) -> list[str]:
+    return [f"{key}={value}" for key, value in sorted(labels.items())]

@@ -4,11 +4,12 @@ import os
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
+from cli import routers
 from cli.client import Json, Registry, connect
 from cli.errors import CliError
 from cli.options import AgentConfig, AsJson, CaFile, TokenFile, Url
@@ -184,25 +185,7 @@ def _show_registry(registry: Json) -> None:
         "peers": peers or "none",
     }
     show(details(fields))
-    rows = [_router_row(each) for each in registry["router_reports"]]
-    show(table(("router", "#revision", "#lag", "attached", "received", "held"), rows))
-
-
-def _router_row(router: Json) -> tuple[Any, ...]:
-    report = router["report"]
-    attached = [
-        f"{each['name']} {each['attach'] if each['attached'] else 'not attached'}"
-        for each in report["interfaces"]
-    ]
-    held = report["held"]
-    return (
-        router["name"],
-        _number(report["revision"]),
-        router["lag"],
-        attached,
-        router["received"],
-        held,
-    )
+    show(routers.as_table(registry["router_reports"]))
 
 
 def _number(value: int | None) -> str | None:

@@ -25,6 +25,14 @@ def add(
         Literal["viewer", "registrar", "approver", "agent", "auditor", "admin"],
         typer.Option(help="What its bearer may do."),
     ],
+    router: Annotated[
+        str | None,
+        typer.Option(
+            help="Of role agent: the router that it is for; else the one of the token's name, "
+            "which is made if it is not there.",
+            metavar="ROUTER",
+        ),
+    ] = None,
     expires: Annotated[
         str | None, typer.Option(help="Not good from then on.", metavar="TIME")
     ] = None,
@@ -42,6 +50,8 @@ def add(
     body: Json = {"name": name, "role": role}
     if expires is not None:
         body["expires"] = expires
+    if router is not None:
+        body["router"] = router
     with connect(url, token_file, ca_file) as registry:
         made = registry.create(PATH, body).body
     if as_json:
@@ -67,10 +77,17 @@ def list_all(
         show_json(tokens)
         return
     rows = [
-        (str(each["id"]), each["name"], each["role"], each["created"], each.get("expires"))
+        (
+            str(each["id"]),
+            each["name"],
+            each["role"],
+            each["router"],
+            each["created"],
+            each.get("expires"),
+        )
         for each in tokens
     ]
-    show(table(("#id", "name", "role", "created", "expires"), rows))
+    show(table(("#id", "name", "role", "router", "created", "expires"), rows))
 
 
 def remove(

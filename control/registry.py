@@ -56,8 +56,17 @@ class Standing:
 class RegistryClient:
     """One registry, one router's token. The token file is read for every request."""
 
-    def __init__(self, url: str, token_file: Path | None, ca_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        token_file: Path | None,
+        ca_file: Path | None = None,
+        router: str | None = None,
+    ) -> None:
+        """Without a router's name, it is the one that the token is for."""
         self._token_file = token_file
+        # Said, so that a token of another router is refused and no other part is taken for ours.
+        self._router = {} if router is None else {"router": router}
         self._url = url
         try:
             verify = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
@@ -73,7 +82,7 @@ class RegistryClient:
             raise RegistryError(
                 "registry_url is not set: set it or policy_file, or give --policy FILE"
             )
-        return cls(settings.registry_url, settings.token_file, settings.ca_file)
+        return cls(settings.registry_url, settings.token_file, settings.ca_file, settings.router)
 
     async def __aenter__(self) -> Self:
         return self
@@ -89,7 +98,7 @@ class RegistryClient:
     async def snapshot(self) -> Allowlist:
         """The whole allowlist, parsed as it comes."""
         reader = SnapshotReader()
-        async with self._answer("GET", "/v1/allowlist") as response:
+        async with self._answer("GET", "/v1/allowlist", params=self._router) as response:
             async for part in response.aiter_bytes(_A_PART):
                 await asyncio.to_thread(reader.feed, part)
         try:
@@ -102,7 +111,7 @@ class RegistryClient:
         response = await self._request(
             "GET",
             "/v1/allowlist/changes",
-            params={"after": after, "wait": WAIT_SECONDS},
+            params={"after": after, "wait": WAIT_SECONDS, **self._router},
             timeout=WAITING,
         )
         try:

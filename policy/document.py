@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from policy.errors import PolicyError, Problem
+from policy.labels import Labels
 from policy.offers import Offer, offer_problems
 from policy.prefixes import (
     ADDRESSES_PER_GATEWAY,
@@ -151,6 +152,8 @@ class GatewaySpec(Document):
     mode: Literal["monitor", "enforce"] = "monitor"
     enforce_from: Moment | None = None
     enforce_until: Moment | None = None
+    # The routers that carry it, by their labels; none is all of them.
+    routers: Labels = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _check(self) -> Self:

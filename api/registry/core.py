@@ -1,14 +1,15 @@
 """The registry as a whole: its database, its clock, and how a change becomes a revision."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from api.errors import StaleError, VersionMissingError
-from api.records import Actor, Head
+from api.records import Actor, Gateway, Head, Peer, Rollout
+from api.registry.assigned import Assignments
 from api.registry.trail import Trail
-from api.store import heads, notices
+from api.store import heads, log, notices
 from api.store.engine import Connection, Store
 
 Clock = Callable[[], datetime]
@@ -44,6 +45,7 @@ class Read:
     connection: Connection
     now: datetime
     head: Head
+    assignments: Assignments
 
 
 @dataclass(slots=True)
@@ -51,7 +53,8 @@ class Write:
     """One change of the registry, whole or not at all.
 
     What is touched here ends in the revision that the transaction writes, if anything is. What is
-    recorded ends in the audit trail; a change without a record is not committed.
+    recorded ends in the audit trail; a change without a record is not committed. `urgent`: it
+    goes past a staged roll-out.
     """
 
     connection: Connection
@@ -60,8 +63,9 @@ class Write:
     head: Head
     ended_kept: timedelta
     trail: Trail
-    touched: set[tuple[str, str]] = field(default_factory=set)
+    touched: dict[log.Subject, log.Before] = field(default_factory=dict)
     policy_changed: bool = False
+    urgent: bool = False
 
     @property
     def author(self) -> str:
@@ -72,25 +76,37 @@ class Write:
         subject all fields as they were and as they are, None where there is none."""
         self.trail.add(action, subject, before, after)
 
-    def touch_gateway(self, name: str) -> None:
-        self.touched.add((heads.GATEWAY, name))
+    def touch_gateway(self, name: str, before: Gateway | None) -> None:
+        """`before` is what it was; None where it was not there."""
+        self._touch(log.GATEWAY, name, before)
         self.policy_changed = True
 
-    def touch_peer(self, number: int) -> None:
-        self.touched.add((heads.PEER, str(number)))
+    def touch_peer(self, number: int, before: Peer | None) -> None:
+        listed = before is not None and before.listed
+        self._touch(log.PEER, str(number), before if listed else None)
+
+    def touch_router(self, name: str, before: Mapping[str, str] | None) -> None:
+        """`before` is its labels."""
+        self._touch(log.ROUTER, name, before)
+
+    def _touch(self, kind: str, subject: str, before: log.Before) -> None:
+        # In one revision, what it was before the first of its changes.
+        self.touched.setdefault((kind, subject), before)
+
+    def set_rollout(self, rollout: Rollout | None) -> None:
+        self._touch(log.ROLLOUT, log.ROLLOUT, self.head.rollout)
+        self.head = replace(self.head, rollout=rollout)
 
     def rise_to(self, revision: int, cause: str) -> None:
         """The head goes to `revision`, and every router is sent to a snapshot."""
         then = {"revision": self.head.revision}
         self.record("registry.rise", "registry", then, {"revision": revision, "cause": cause})
-        self.head = heads.rise(
-            self.connection,
-            self.head,
-            revision,
-            now=self.now,
-            author=self.author,
-            cause=cause,
-        )
+        log.add(self.connection, revision, {}, now=self.now, author=self.author, cause=cause)
+        log.forget(self.connection, revision)
+        rollout = self.head.rollout
+        if rollout is not None:  # what was released before can no longer be had
+            rollout = replace(rollout, released=revision)
+        self.head = replace(self.head, revision=revision, floor=revision, rollout=rollout)
 
     def lists(self, valid_until: datetime | None) -> bool:
         """Whether an approved peer of this validity is in the allowlist."""
@@ -114,11 +130,12 @@ class Registry:
         self._ended_kept = ended_kept
         self._kept_revisions = kept_revisions
         self._announce = announce
+        self._assignments = Assignments()
 
     @contextmanager
     def read(self) -> Iterator[Read]:
         with self.store.read() as connection:
-            yield Read(connection, self.clock(), heads.head(connection))
+            yield Read(connection, self.clock(), heads.head(connection), self._assignments)
 
     @contextmanager
     def write(self, actor: Actor, cause: str) -> Iterator[Write]:
@@ -146,18 +163,30 @@ class Registry:
 
     def _close(self, write: Write, cause: str) -> None:
         if write.touched:
-            write.head = heads.append(
-                write.connection,
-                write.head,
-                write.touched,
-                now=write.now,
-                author=write.author,
-                cause=cause,
-                kept=self._kept_revisions,
-            )
+            self._append(write, cause)
         if write.policy_changed:
             write.head = replace(write.head, policy_version=write.head.policy_version + 1)
         heads.save(write.connection, write.head)
+
+    def _append(self, write: Write, cause: str) -> None:
+        """The next revision. Changes older than those to be kept go."""
+        head = write.head
+        revision = head.revision + 1
+        log.add(
+            write.connection,
+            revision,
+            write.touched,
+            now=write.now,
+            author=write.author,
+            cause=f"{cause} (urgent)" if write.urgent else cause,
+            urgent=write.urgent,
+        )
+        # The routers that wait for a release hold an earlier state.
+        released = revision if head.rollout is None else head.rollout.released
+        floor = max(head.floor, min(revision - self._kept_revisions, released))
+        if floor > head.floor:
+            log.forget(write.connection, floor)
+        write.head = replace(head, revision=revision, floor=floor)
 
     def revision(self) -> int:
         with self.store.read() as connection:

@@ -62,7 +62,7 @@ def change(write: Write, name: str, expected: Expected, fields: Mapping[str, obj
 def add(write: Write, spec: GatewaySpec) -> Gateway:
     """Writes a new one, whose name and offer are free."""
     gateways.add(write.connection, spec, write.now)
-    write.touch_gateway(spec.name)
+    write.touch_gateway(spec.name, None)
     after = get(write, spec.name)
     write.record("gateway.add", f"gateway/{spec.name}", None, after)
     return after
@@ -71,7 +71,7 @@ def add(write: Write, spec: GatewaySpec) -> Gateway:
 def save(write: Write, before: Gateway, spec: GatewaySpec) -> Gateway:
     """Writes what changed of one."""
     gateways.change(write.connection, before, spec, write.now)
-    write.touch_gateway(spec.name)
+    write.touch_gateway(spec.name, before)
     after = get(write, spec.name)
     write.record("gateway.change", f"gateway/{spec.name}", before, after)
     return after
@@ -88,7 +88,7 @@ def remove(write: Write, name: str, expected: Expected) -> None:
             "gateway-in-use",
         )
     gateways.remove(write.connection, gateway, write.now)
-    write.touch_gateway(name)
+    write.touch_gateway(name, gateway)
     write.record("gateway.remove", f"gateway/{name}", gateway, None)
 
 

@@ -226,7 +226,7 @@ def _note(write: Write, before: Peer | None, after: Peer, action: str = "") -> N
     ):
         return
     if after.listed or (before is not None and before.listed):
-        write.touch_peer(after.id)
+        write.touch_peer(after.id, before)
     if State.APPROVED in (after.state, before.state if before is not None else None):
         write.policy_changed = True
 

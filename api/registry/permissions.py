@@ -18,6 +18,7 @@ class Permission(StrEnum):
     REPORT = "report as a router"
     AUDIT = "read the audit trail"
     TOKENS = "make, list and revoke tokens"
+    ROUTERS = "add, label and remove routers"
 
 
 _READER = frozenset({Permission.READ, Permission.FOLLOW})
@@ -34,12 +35,13 @@ MATRIX: dict[Role, frozenset[Permission]] = {
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever holds the token that came with a request."""
+    """Whoever holds the token that came with a request; an agent's is for one router."""
 
     token: int
     name: str
     role: Role
     origin: Origin
+    router: str | None = None
 
     @property
     def actor(self) -> Actor:

@@ -1,9 +1,12 @@
-"""Routers, as their latest reports show them."""
+"""Routers: declared, labelled, removed; and what they report."""
 
-from api.errors import ConflictError, NotFoundError, RefusedError
-from api.records import Actor, Head, Json, Report
-from api.registry.core import Read, Registry
-from api.store import routers
+from dataclasses import replace
+
+from api.errors import ConflictError, ForbiddenError, NotFoundError, RefusedError
+from api.records import Head, Json, Report, Router
+from api.registry.core import Expected, Read, Registry, Write
+from api.registry.permissions import Caller
+from api.store import log, routers, tokens
 from policy.errors import Problem
 
 # A report lifts no registry above this, far below what reports may say: a router that lies cannot
@@ -11,35 +14,100 @@ from policy.errors import Problem
 HIGHEST_RISE = 2**52
 
 
-def get(read: Read, name: str) -> Report:
-    report = routers.find(read.connection, name)
-    if report is None:
-        raise NotFoundError(f"no router {name!r} has reported")
-    return report
+def get(state: Read | Write, name: str) -> Router:
+    router = routers.find(state.connection, name)
+    if router is None:
+        raise NotFoundError(f"there is no router {name!r}: `peergate router add {name}` makes it")
+    return router
 
 
-def page(read: Read, after: str, limit: int) -> tuple[Report, ...]:
+def page(read: Read, after: str, limit: int) -> tuple[Router, ...]:
     return routers.page(read.connection, after, limit)
 
 
+def create(write: Write, name: str, labels: dict[str, str]) -> Router:
+    if routers.find(write.connection, name) is not None:
+        taken = Problem("name", name, "a router has this name already")
+        raise ConflictError("the name is taken", "name-taken", (taken,))
+    # Above that of any router of this name before, whose removal was a revision.
+    version = write.head.revision + 1
+    router = Router(name, labels, version, write.now, write.author)
+    routers.add(write.connection, router)
+    write.record("router.add", f"router/{name}", None, router)
+    # A new name is no news for anybody. One that was there may be in what somebody waits for.
+    if log.knows(write.connection, log.ROUTER, name):
+        write.touch_router(name, None)
+    return router
+
+
+def ensure(write: Write, name: str) -> Router:
+    """The router of that name, made without labels if it is not there."""
+    return routers.find(write.connection, name) or create(write, name, {})
+
+
+def relabel(write: Write, name: str, expected: Expected, labels: dict[str, str]) -> Router:
+    """All its labels anew. What is assigned to it changes with the revision that this makes."""
+    before = get(write, name)
+    expected.check(before.version, f"router {name!r}")
+    if labels == before.labels:
+        return before
+    version = max(before.version, write.head.revision) + 1
+    after = replace(before, labels=labels, version=version)
+    routers.change(write.connection, after)
+    write.touch_router(name, before.labels)
+    write.record("router.label", f"router/{name}", before, after)
+    return after
+
+
+def remove(write: Write, name: str, expected: Expected) -> None:
+    """Its tokens end with it; what it has in force stays there."""
+    router = get(write, name)
+    expected.check(router.version, f"router {name!r}")
+    for token in tokens.of_router(write.connection, name):
+        tokens.revoke(write.connection, token.id, write.now)
+        write.record("token.revoke", f"token/{token.id}", token, None)
+    routers.remove(write.connection, name)
+    write.touch_router(name, router.labels)
+    write.record("router.remove", f"router/{name}", router, None)
+
+
+def seen_by(caller: Caller, wanted: str | None) -> str | None:
+    """The router whose part of the allowlist is meant; None is all of it. Raises ForbiddenError."""
+    if caller.router is None:
+        return wanted
+    if wanted not in (None, caller.router):
+        raise ForbiddenError(_another(caller, wanted or ""), "other-router")
+    return caller.router
+
+
 def report(
-    registry: Registry, actor: Actor, router: str, of: str, revision: int, content: Json
+    registry: Registry, caller: Caller, name: str, of: str, revision: int, content: Json
 ) -> None:
     """Keeps a router's report about revision `revision` of the registry `of`.
 
     One that is ahead of this registry, which was then restored from a backup, lifts it above.
     """
+    if caller.router not in (None, name):
+        raise ForbiddenError(_another(caller, name), "other-router")
     with registry.read() as read:
+        get(read, name)
         ahead = _is_ahead(read.head, of, revision)
     if not ahead:
         with registry.store.write() as connection:
-            routers.put(connection, Report(router, revision, registry.clock(), content))
+            routers.put_report(connection, Report(name, revision, registry.clock(), content))
         return
-    cause = f"router {router} reported revision {revision}"
-    with registry.write(actor, cause) as write:
+    cause = f"router {name} reported revision {revision}"
+    with registry.write(caller.actor, cause) as write:
         if _is_ahead(write.head, of, revision):
             write.rise_to(revision + 1, cause)
-        routers.put(write.connection, Report(router, revision, write.now, content))
+        routers.put_report(write.connection, Report(name, revision, write.now, content))
+
+
+def _another(caller: Caller, name: str) -> str:
+    return (
+        f"the token {caller.name!r} is for router {caller.router!r}, not for {name!r}: set "
+        f"`router` to that name in agent.toml, or make a token: `peergate router token {name}`"
+    )
 
 
 def _is_ahead(head: Head, of: str, revision: int) -> bool:

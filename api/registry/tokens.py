@@ -8,6 +8,7 @@ from datetime import datetime
 
 from api.errors import ConflictError, NotFoundError, RefusedError
 from api.records import Origin, Role, Token
+from api.registry import routers
 from api.registry.core import Read, Write
 from api.registry.permissions import Caller
 from api.store import tokens
@@ -21,17 +22,35 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def issue(write: Write, name: str, role: Role, expires: datetime | None) -> tuple[Token, str]:
-    """A new token and its text, which is not kept and cannot be had again."""
+def issue(
+    write: Write, name: str, role: Role, expires: datetime | None, router: str | None = None
+) -> tuple[Token, str]:
+    """A new token and its text, which is not kept and cannot be had again.
+
+    An agent's is for one router: the one named, which must be there, or else the one of the
+    token's own name, which is made if need be.
+    """
     if expires is not None and expires <= write.now:
         problem = Problem("expires", expires.isoformat(), "this is in the past")
         raise RefusedError("such a token would never work", "", (problem,))
+    router = _router(write, name, role, router)
     secret = secrets.token_urlsafe(32)
-    wanted = Token(0, name, role, write.now, write.author, expires)
+    wanted = Token(0, name, role, write.now, write.author, expires, router)
     number = tokens.add(write.connection, wanted, _digest(secret))
     token = get(write, number)
     write.record("token.make", f"token/{number}", None, token)
     return token, f"pg_{number}_{secret}"
+
+
+def _router(write: Write, name: str, role: Role, router: str | None) -> str | None:
+    if role is not Role.AGENT:
+        if router is not None:
+            problem = Problem("router", router, "only a token of the role agent is for a router")
+            raise RefusedError("such a token is for nobody", "", (problem,))
+        return None
+    if router is None:
+        return routers.ensure(write, name).name
+    return routers.get(write, router).name
 
 
 def get(state: Read | Write, number: int) -> Token:
@@ -68,4 +87,4 @@ def authenticate(read: Read, text: str, origin: Origin) -> Caller | None:
         return None
     if token.expires is not None and token.expires <= read.now:
         return None
-    return Caller(token.id, token.name, token.role, origin)
+    return Caller(token.id, token.name, token.role, origin, token.router)

@@ -14,6 +14,6 @@ def upkeep(registry: Registry, replay_kept: timedelta) -> None:
         for peer in peers.ended(write.connection, write.now - write.ended_kept):
             after = replace(peer, listed=False)
             peers.save(write.connection, after)
-            write.touch_peer(peer.id)
+            write.touch_peer(peer.id, peer)
             write.record("peer.unlist", f"peer/{peer.id}", peer, after)
         replays.forget(write.connection, write.now - replay_kept)

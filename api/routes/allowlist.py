@@ -8,13 +8,14 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from api.auth import RegistryOf, needs
+from api.auth import CallerOf, RegistryOf, needs
 from api.records import Gateway, Json, Peer
-from api.registry import allowlist, peers
+from api.registry import allowlist, peers, routers
 from api.registry.core import Registry
 from api.registry.permissions import Permission
 from api.routes.models import AllowlistView, ChangesView
 from api.watch import Watch
+from policy.document import Name
 from policy.window import rfc3339
 
 follows = Depends(needs(Permission.FOLLOW))
@@ -22,7 +23,8 @@ router = APIRouter(prefix="/v1/allowlist", tags=["allowlist"], dependencies=[fol
 
 
 def _gateway(gateway: Gateway) -> Json:
-    return gateway.spec.model_dump(mode="json")
+    # By which labels it is assigned is not for routers.
+    return gateway.spec.model_dump(mode="json", exclude={"routers"})
 
 
 def _peer(peer: Peer) -> Json:
@@ -33,11 +35,22 @@ def _json(content: Json) -> Response:
     return Response(json.dumps(content, separators=(",", ":")), media_type="application/json")
 
 
+For = Annotated[
+    Name | None,
+    Query(
+        alias="router",
+        description="what this router gets: its gateways, in its stage of a roll-out. An agent's "
+        "token gives that of its own router alone, whether it is named or not",
+    ),
+]
+
+
 @router.get("", response_model=AllowlistView)
-def snapshot(registry: RegistryOf) -> Response:
+def snapshot(registry: RegistryOf, caller: CallerOf, name: For = None) -> Response:
     """The whole allowlist: all gateways, and every approved peer that has not long ended."""
+    meant = routers.seen_by(caller, name)
     with registry.read() as read:
-        found = allowlist.snapshot(read)
+        found = allowlist.snapshot(read, allowlist.view(read, meant))
     return _json(
         {
             "registry": found.registry,
@@ -53,13 +66,16 @@ def snapshot(registry: RegistryOf) -> Response:
 async def changes(
     request: Request,
     registry: RegistryOf,
+    caller: CallerOf,
     after: Annotated[int, Query(ge=0, le=2**53, description="the revision that you have")],
     wait: Annotated[float, Query(ge=0, le=60, description="wait so many seconds for news")] = 0,
+    name: For = None,
 ) -> Response:
     """What changed after a revision, as it is now. Waits until there is something to say."""
-    found = await run_in_threadpool(_changes, registry, after)
+    meant = routers.seen_by(caller, name)
+    found = await run_in_threadpool(_changes, registry, meant, after)
     if found.revision == after and wait > 0 and await _news(request, after, wait):
-        found = await run_in_threadpool(_changes, registry, after)
+        found = await run_in_threadpool(_changes, registry, meant, after)
     return _json(
         {
             "registry": found.registry,
@@ -72,9 +88,10 @@ async def changes(
     )
 
 
-def _changes(registry: Registry, after: int) -> allowlist.Changes:
+def _changes(registry: Registry, router: str | None, after: int) -> allowlist.Changes:
     with registry.read() as read:
-        return allowlist.changes(read, after)
+        then = allowlist.view(read, router, after)
+        return allowlist.changes(read, then, allowlist.view(read, router))
 
 
 async def _news(request: Request, after: int, wait: float) -> bool:

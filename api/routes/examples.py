@@ -31,6 +31,7 @@ _ROUTER = {
     "entries": {"hosts": 10, "prefixes": 3},
     "repairs": 0,
     "held": None,
+    "clock": {"offset": 0.012, "synchronised": True, "correction": 0.0},
     "counters": {"hub": {"registered_pass": {"packets": 1, "bytes": 60}}},
 }
 _REASON: dict[str, Json] = {"with a reason": {"reason": "contract ended"}}
@@ -63,6 +64,8 @@ EXAMPLES: dict[tuple[str, str], dict[str, Json]] = {
         "none": {"four_eyes": False, "longest_days": None},
     },
     ("put", "/v1/policy"): {"one branch": {"gateways": [_HUB], "peers": [_BRANCH]}},
-    ("post", "/v1/tokens"): {"router": {"name": "router-1", "role": "agent"}},
+    ("post", "/v1/tokens"): {"router": {"name": "edge-1", "role": "agent"}},
+    ("post", "/v1/routers"): {"in Frankfurt": {"name": "edge-2", "labels": {"site": "fra"}}},
+    ("patch", "/v1/routers/{name}"): {"moved": {"labels": {"site": "ams"}}},
     ("put", "/v1/routers/{name}/report"): {"router": _ROUTER},
 }

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field
 
-from api.records import Gateway, Json, Peer, Report, Role, State, Token
+from api.records import Gateway, Json, Peer, Role, State, Token
 from api.registry import gateways
 from api.registry.policy import Difference
 from api.routes.peer_models import ProposalView
@@ -22,6 +22,7 @@ from policy.document import (
     Source,
     Text,
 )
+from policy.labels import Labels
 
 
 def _without_default(schema: dict[str, Any]) -> None:
@@ -40,6 +41,7 @@ class GatewayPatch(Document):
     mode: Literal["monitor", "enforce"] = unset()
     enforce_from: Moment | None = unset()
     enforce_until: Moment | None = unset()
+    routers: Labels = unset()
 
 
 class PeerPatch(Document):
@@ -70,6 +72,11 @@ class NewToken(Document):
     name: Name = Field(examples=["router-1"])
     role: Role
     expires: Moment | None = None
+    router: Name | None = Field(
+        default=None,
+        description="of an agent's token: the router that it is for, which must be there; "
+        "else the one of the token's name, which is made with it",
+    )
 
 
 class GatewayView(BaseModel):
@@ -79,6 +86,7 @@ class GatewayView(BaseModel):
     mode: Literal["monitor", "enforce"]
     enforce_from: datetime | None
     enforce_until: datetime | None
+    routers: dict[str, str] = Field(description="the labels of the routers that carry it")
     created: datetime
     changed: datetime
     warnings: list[str] = Field(description="what an operator should know of its services")
@@ -142,6 +150,7 @@ class TokenView(BaseModel):
     created: datetime
     created_by: str
     expires: datetime | None
+    router: str | None = Field(description="of an agent's token, the router that it is for")
 
     @classmethod
     def of(cls, token: Token) -> Self:
@@ -152,6 +161,7 @@ class TokenView(BaseModel):
             created=token.created,
             created_by=token.created_by,
             expires=token.expires,
+            router=token.router,
         )
 
 
@@ -201,63 +211,14 @@ class ChangesView(BaseModel):
     peers: dict[str, ListedPeer | None]
 
 
-class InterfaceReport(Document):
-    name: Annotated[str, Field(min_length=1, max_length=64, examples=["eth0"])]
-    attach: Literal["native", "generic"]
-    attached: bool
-    program: Annotated[int, Field(ge=0, le=4294967295)] | None = None
-    error: Annotated[str, Field(max_length=2000)] | None = None
-
-
-class Entries(Document):
-    hosts: Annotated[int, Field(ge=0, le=2**53)]
-    prefixes: Annotated[int, Field(ge=0, le=2**53)]
-
-
-class Count(Document):
-    packets: Annotated[int, Field(ge=0)]
-    bytes: Annotated[int, Field(ge=0)]
-
-
-class RouterReport(Document):
-    """What an agent says of its router. Counters are by gateway; "" is no gateway known."""
-
-    registry: Annotated[str, Field(min_length=1, max_length=64)]
-    revision: Annotated[int, Field(ge=0, le=2**53)]
-    version: Annotated[str, Field(max_length=64, examples=["0.1.0"])]
-    kernel: Annotated[str, Field(max_length=128, examples=["6.18.0"])]
-    time: Moment
-    interfaces: Annotated[tuple[InterfaceReport, ...], Field(max_length=256)]
-    entries: Entries
-    repairs: Annotated[int, Field(ge=0, le=2**53)] = 0
-    held: Annotated[str, Field(max_length=2000)] | None = None
-    counters: dict[str, dict[str, Count]] = Field(default_factory=dict)
-
-
-class RouterView(BaseModel):
-    name: str
-    received: datetime
-    lag: int = Field(description="revisions behind this registry")
-    report: dict[str, Json] = Field(description="as the router sent it")
-
-    @classmethod
-    def of(cls, report: Report, head: int) -> Self:
-        return cls(
-            name=report.router,
-            received=report.received,
-            lag=max(head - report.revision, 0),
-            report=report.content,
-        )
-
-
 class Status(BaseModel):
     registry: str
     revision: int
     time: datetime
     version: str
-    gateways: int
-    peers: dict[State, int] = Field(description="approved includes active and expired")
-    routers: int
+    gateways: int | None
+    peers: dict[State, int] | None = Field(description="approved includes active and expired")
+    routers: int | None
 
 
 class Health(BaseModel):
@@ -271,11 +232,6 @@ class GatewayPage(BaseModel):
 
 class PeerPage(BaseModel):
     items: list[PeerView]
-    next: str | None
-
-
-class RouterPage(BaseModel):
-    items: list[RouterView]
     next: str | None
 
 

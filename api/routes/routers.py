@@ -2,36 +2,90 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path
-from starlette.responses import Response
+from fastapi import APIRouter, Depends, Path, Response
 
 from api.auth import CallerOf, RegistryOf, needs
 from api.registry import routers
+from api.registry.core import Read, Write
 from api.registry.permissions import Permission
-from api.routes.conventions import Limit, NameCursor, answer
-from api.routes.models import RouterPage, RouterReport, RouterView
+from api.registry.standing import standings
+from api.routes.conventions import ExpectedOf, Limit, NameCursor, OnceOf, answer
+from api.routes.router_models import (
+    NewRouter,
+    RouterPage,
+    RouterPatch,
+    RouterReport,
+    RouterView,
+)
 from policy.document import Name
+from policy.window import rfc3339
 
 router = APIRouter(prefix="/v1/routers", tags=["routers"])
 reads = Depends(needs(Permission.READ))
+writes = Depends(needs(Permission.ROUTERS))
 RouterName = Annotated[Name, Path()]
+
+
+def _view(read: Read, name: str) -> tuple[RouterView, int]:
+    found = routers.get(read, name)
+    (standing,) = standings(read, [found])
+    return RouterView.of(standing), found.version
 
 
 @router.get("", dependencies=[reads], response_model=RouterPage)
 def list_routers(registry: RegistryOf, cursor: NameCursor = None, limit: Limit = 100) -> Response:
-    """The latest report of every router, by name."""
+    """All routers by name: how each stands, with its latest report."""
     with registry.read() as read:
         found = routers.page(read, cursor or "", limit + 1)
-    items = [RouterView.of(report, read.head.revision) for report in found[:limit]]
+        items = [RouterView.of(each) for each in standings(read, found[:limit])]
     return answer(RouterPage(items=items, next=items[-1].name if len(found) > limit else None))
+
+
+@router.post("", dependencies=[writes], response_model=RouterView, status_code=201)
+def add_router(once: OnceOf, body: NewRouter) -> Response:
+    """A router that may follow, with its labels. A token for it is made by itself."""
+
+    def work(write: Write) -> Response:
+        made = routers.create(write, body.name, body.labels)
+        (standing,) = standings(write, [made])
+        response = answer(RouterView.of(standing), 201, made.version)
+        response.headers["Location"] = f"/v1/routers/{made.name}"
+        return response
+
+    return once(f"router {body.name} added", body, work)
 
 
 @router.get("/{name}", dependencies=[reads], response_model=RouterView)
 def show_router(registry: RegistryOf, name: RouterName) -> Response:
-    """The latest report of one router."""
+    """One router: how it stands, with its latest report."""
     with registry.read() as read:
-        report = routers.get(read, name)
-    return answer(RouterView.of(report, read.head.revision))
+        view, version = _view(read, name)
+    return answer(view, version=version)
+
+
+@router.patch("/{name}", dependencies=[writes], response_model=RouterView)
+def label_router(
+    registry: RegistryOf,
+    caller: CallerOf,
+    name: RouterName,
+    expected: ExpectedOf,
+    body: RouterPatch,
+) -> Response:
+    """Other labels, and with them other gateways, which it gets as a change."""
+    with registry.write(caller.actor, f"router {name} labelled") as write:
+        routers.relabel(write, name, expected, body.labels)
+    with registry.read() as read:
+        view, version = _view(read, name)
+    return answer(view, version=version)
+
+
+@router.delete("/{name}", dependencies=[writes], status_code=204)
+def remove_router(
+    registry: RegistryOf, caller: CallerOf, name: RouterName, expected: ExpectedOf
+) -> None:
+    """Its tokens end with it. What it has in force stays in force there."""
+    with registry.write(caller.actor, f"router {name} removed") as write:
+        routers.remove(write, name, expected)
 
 
 @router.put("/{name}/report", dependencies=[Depends(needs(Permission.REPORT))], status_code=204)
@@ -40,7 +94,12 @@ def report(
     caller: CallerOf,
     name: RouterName,
     body: RouterReport,
+    response: Response,
 ) -> None:
-    """Keeps what a router says of itself. One about another registry is kept out."""
+    """Keeps what a router says of itself. One about another registry is kept out.
+
+    `Peergate-Time` in the answer is the registry's time.
+    """
     content = body.model_dump(mode="json")
-    routers.report(registry, caller.actor, name, body.registry, body.revision, content)
+    routers.report(registry, caller, name, body.registry, body.revision, content)
+    response.headers["Peergate-Time"] = str(rfc3339(registry.clock()))

@@ -33,7 +33,7 @@ def issue_token(once: OnceOf, body: NewToken) -> Response:
     `Idempotency-Key` is not made twice, but the text is not shown again (409)."""
 
     def work(write: Write) -> Response:
-        token, text = tokens.issue(write, body.name, body.role, body.expires)
+        token, text = tokens.issue(write, body.name, body.role, body.expires, body.router)
         shown = TokenView.of(token).model_dump()
         return answer(IssuedToken(**shown, token=text), 201)
 

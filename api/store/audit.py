@@ -12,7 +12,7 @@ from api.records import AuditFilter, AuditRecord
 from api.store.schema import audit, registry
 
 # Tables whose rows follow from a recorded change, or are no change that anybody makes.
-_UNRECORDED = {"audit", "changes", "registry", "replays", "revisions", "routers"}
+_UNRECORDED = {"audit", "changes", "registry", "replays", "reports", "revisions"}
 _CHANGED = "peergate_changed"
 
 

@@ -10,6 +10,8 @@ from api.records import Gateway
 from api.store.schema import gateways
 from policy.document import GatewaySpec
 
+_BATCH = 500
+
 
 def _gateway(row: Row[Any]) -> Gateway:
     return Gateway(
@@ -40,9 +42,16 @@ def page(connection: Connection, after: str, limit: int) -> tuple[Gateway, ...]:
 
 
 def named(connection: Connection, names: Iterable[str]) -> Iterator[Gateway]:
-    for name in names:
-        if (gateway := find(connection, name)) is not None:
-            yield gateway
+    wanted = sorted(names)
+    for start in range(0, len(wanted), _BATCH):
+        query = _live().where(gateways.c.name.in_(wanted[start : start + _BATCH]))
+        yield from (_gateway(row) for row in connection.execute(query))
+
+
+def selectors(connection: Connection) -> dict[str, dict[str, str]]:
+    """By name, the labels of the routers that carry it."""
+    query = select(gateways.c.name, gateways.c.spec).where(gateways.c.removed.is_(None))
+    return {row.name: row.spec.get("routers", {}) for row in connection.execute(query)}
 
 
 def count(connection: Connection) -> int:

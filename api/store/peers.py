@@ -1,6 +1,6 @@
 """Rows of peers."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -124,16 +124,32 @@ def batches(connection: Connection, state: State | None = None) -> Iterator[tupl
         after = batch[-1].id
 
 
-def listed(connection: Connection) -> tuple[Peer, ...]:
-    """Everyone in the allowlist."""
-    return tuple(_peer(row) for row in connection.execute(_all().where(peers.c.listed)))
+def _at(names: Set[str] | None) -> ColumnElement[bool]:
+    return true() if names is None else gateways.c.name.in_(sorted(names))
 
 
-def listed_among(connection: Connection, numbers: Iterable[int]) -> Iterator[Peer]:
+def listed(connection: Connection, at: Set[str] | None = None) -> Iterator[Peer]:
+    """Everyone in the allowlist, or in its part at some gateways."""
+    query = _all().where(peers.c.listed, _at(at))
+    yield from (_peer(row) for row in connection.execute(query))
+
+
+def numbers_at(connection: Connection, at: Set[str]) -> Iterator[int]:
+    """Ids of those in the allowlist at some gateways."""
+    query = (
+        select(peers.c.id)
+        .join(gateways, gateways.c.id == peers.c.gateway_id)
+        .where(peers.c.listed, _at(at))
+    )
+    yield from connection.execute(query).scalars()
+
+
+def among(connection: Connection, numbers: Iterable[int]) -> Iterator[Peer]:
+    """Those of these ids, in whatever state."""
     wanted = sorted(numbers)
     for start in range(0, len(wanted), _BATCH):
         batch = wanted[start : start + _BATCH]
-        query = _all().where(peers.c.listed, peers.c.id.in_(batch))
+        query = _all().where(peers.c.id.in_(batch))
         yield from (_peer(row) for row in connection.execute(query))
 
 

@@ -1,21 +1,78 @@
-"""The latest report of each router."""
+"""Rows of routers, and the latest report of each."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from api.records import Report
-from api.store.schema import routers
+from api.records import Report, Router
+from api.store.schema import reports, routers
+
+
+def _router(row: Row[Any]) -> Router:
+    return Router(
+        name=row.name,
+        labels=row.labels,
+        version=row.version,
+        created=row.created,
+        created_by=row.created_by,
+    )
 
 
 def _report(row: Row[Any]) -> Report:
     return Report(
-        router=row.name, revision=row.revision, received=row.received, content=row.content
+        router=row.router, revision=row.revision, received=row.received, content=row.content
     )
 
 
-def put(connection: Connection, report: Report) -> None:
+def add(connection: Connection, router: Router) -> None:
+    connection.execute(
+        insert(routers).values(
+            name=router.name,
+            labels=router.labels,
+            version=router.version,
+            created=router.created,
+            created_by=router.created_by,
+        )
+    )
+
+
+def change(connection: Connection, router: Router) -> None:
+    """Its labels and its version."""
+    connection.execute(
+        update(routers)
+        .where(routers.c.name == router.name)
+        .values(labels=router.labels, version=router.version)
+    )
+
+
+def remove(connection: Connection, name: str) -> None:
+    """With its report."""
+    connection.execute(delete(reports).where(reports.c.router == name))
+    connection.execute(delete(routers).where(routers.c.name == name))
+
+
+def find(connection: Connection, name: str) -> Router | None:
+    row = connection.execute(select(routers).where(routers.c.name == name)).one_or_none()
+    return None if row is None else _router(row)
+
+
+def page(connection: Connection, after: str, limit: int) -> tuple[Router, ...]:
+    query = select(routers).where(routers.c.name > after).order_by(routers.c.name).limit(limit)
+    return tuple(_router(row) for row in connection.execute(query))
+
+
+def every(connection: Connection) -> tuple[Router, ...]:
+    query = select(routers).order_by(routers.c.name)
+    return tuple(_router(row) for row in connection.execute(query))
+
+
+def count(connection: Connection) -> int:
+    return connection.execute(select(func.count()).select_from(routers)).scalar_one()
+
+
+def put_report(connection: Connection, report: Report) -> None:
     """In one statement: two reports of one router may come at once."""
     said = {
         "revision": report.revision,
@@ -23,19 +80,11 @@ def put(connection: Connection, report: Report) -> None:
         "content": report.content,
     }
     engine = postgresql if connection.dialect.name == "postgresql" else sqlite
-    row = engine.insert(routers).values(name=report.router, **said)
-    connection.execute(row.on_conflict_do_update(index_elements=[routers.c.name], set_=said))
+    row = engine.insert(reports).values(router=report.router, **said)
+    connection.execute(row.on_conflict_do_update(index_elements=[reports.c.router], set_=said))
 
 
-def find(connection: Connection, name: str) -> Report | None:
-    row = connection.execute(select(routers).where(routers.c.name == name)).one_or_none()
-    return None if row is None else _report(row)
-
-
-def page(connection: Connection, after: str, limit: int) -> tuple[Report, ...]:
-    query = select(routers).where(routers.c.name > after).order_by(routers.c.name).limit(limit)
-    return tuple(_report(row) for row in connection.execute(query))
-
-
-def count(connection: Connection) -> int:
-    return connection.execute(select(func.count()).select_from(routers)).scalar_one()
+def reports_of(connection: Connection, names: Iterable[str]) -> dict[str, Report]:
+    """The latest of each that has reported."""
+    query = select(reports).where(reports.c.router.in_(list(names)))
+    return {row.router: _report(row) for row in connection.execute(query)}

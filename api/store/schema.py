@@ -25,6 +25,8 @@ from api.chain import START
 
 # SQLite counts up by itself in columns of this very type alone.
 Number = BigInteger().with_variant(Integer, "sqlite")
+# None is SQL's NULL, not JSON's.
+MaybeJson = JSON(none_as_null=True)
 # Sorted by its bytes on every server: pages go by name.
 SortedName = String(63).with_variant(String(63, collation="C"), "postgresql")
 
@@ -61,6 +63,7 @@ registry = Table(
     Column("revision", BigInteger, nullable=False),
     Column("floor", BigInteger, nullable=False),
     Column("policy_version", BigInteger, nullable=False),
+    Column("rollout", MaybeJson),
     Column("created", Utc, nullable=False),
     # The last record of the audit trail; before the first one, what that follows.
     Column("audit_number", BigInteger, nullable=False, server_default=str(START.number)),
@@ -154,12 +157,25 @@ changes = Table(
     Column("revision", BigInteger, ForeignKey("revisions.revision"), primary_key=True),
     Column("kind", String(8), primary_key=True),
     Column("subject", String(63), primary_key=True),
+    Column("urgent", Boolean, nullable=False),
+    # What it was before; null where it was not in the allowlist.
+    Column("before", MaybeJson),
 )
 
 routers = Table(
     "routers",
     metadata,
     Column("name", SortedName, primary_key=True),
+    Column("labels", JSON, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("created", Utc, nullable=False),
+    Column("created_by", Text, nullable=False),
+)
+
+reports = Table(
+    "reports",
+    metadata,
+    Column("router", SortedName, ForeignKey("routers.name"), primary_key=True),
     Column("revision", BigInteger, nullable=False),
     Column("received", Utc, nullable=False),
     Column("content", JSON, nullable=False),
@@ -171,6 +187,8 @@ tokens = Table(
     Column("id", Number, primary_key=True, autoincrement=True),
     Column("name", String(63), nullable=False),
     Column("role", String(16), nullable=False),
+    # The one that an agent's token is for. No foreign key: the router may go, revoked tokens stay.
+    Column("router", SortedName),
     Column("digest", String(64), nullable=False),
     Column("created", Utc, nullable=False),
     Column("created_by", Text, nullable=False),

@@ -17,6 +17,7 @@ def _token(row: Row[Any]) -> Token:
         created=row.created,
         created_by=row.created_by,
         expires=row.expires,
+        router=row.router,
     )
 
 
@@ -31,6 +32,7 @@ def add(connection: Connection, token: Token, digest: str) -> int:
             created=token.created,
             created_by=token.created_by,
             expires=token.expires,
+            router=token.router,
         )
         .returning(tokens.c.id)
     )
@@ -67,3 +69,9 @@ def lasting_admins(connection: Connection, now: datetime) -> set[int]:
 
 def revoke(connection: Connection, number: int, now: datetime) -> None:
     connection.execute(update(tokens).where(tokens.c.id == number).values(revoked=now))
+
+
+def of_router(connection: Connection, router: str) -> tuple[Token, ...]:
+    """Those that were not revoked."""
+    query = select(tokens).where(tokens.c.router == router, tokens.c.revoked.is_(None))
+    return tuple(_token(row) for row in connection.execute(query.order_by(tokens.c.id)))

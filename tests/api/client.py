@@ -14,8 +14,12 @@ class Client:
 
     def __init__(self, portal: BlockingPortal, app: FastAPI, token: str | None) -> None:
         self._portal = portal
+        self._app = app
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+
+    def with_token(self, token: str) -> "Client":
+        return Client(self._portal, self._app, token)
 
     def request(self, method: str, url: str, **kwargs: Any) -> httpx.Response:  # noqa: ANN401
         response: httpx.Response = self._portal.call(self._request, method, url, kwargs)

@@ -71,6 +71,15 @@ class Service:
         revision: int = self.admin.get("/v1/status").json()["revision"]
         return revision
 
+    def add_router(self, name: str, **labels: str) -> Client:
+        """A router of its own labels, and a client that speaks with its token."""
+        made = self.admin.post("/v1/routers", json={"name": name, "labels": labels})
+        assert made.status_code == 201, made.text
+        token = {"name": f"agent-of-{name}", "role": "agent", "router": name}
+        issued = self.admin.post("/v1/tokens", json=token)
+        assert issued.status_code == 201, issued.text
+        return self.nobody.with_token(issued.json()["token"])
+
     def add_gateway(self, name: str = "hub", **fields: object) -> None:
         response = self.admin.post("/v1/gateways", json=gateway(name=name, **fields))
         assert response.status_code == 201, response.text
@@ -103,7 +112,8 @@ def seeded(settings: Settings) -> dict[Role, str]:
     with running(app) as portal:
         admin = Client(portal, app, tokens[Role.ADMIN])
         for role in set(Role) - {Role.ADMIN}:
-            made = admin.post("/v1/tokens", json={"name": f"a-{role}", "role": role})
+            name = "edge-1" if role is Role.AGENT else f"a-{role}"
+            made = admin.post("/v1/tokens", json={"name": name, "role": role})
             tokens[role] = made.json()["token"]
     return tokens
 

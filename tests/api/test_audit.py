@@ -78,6 +78,7 @@ def said(settings: Settings, since: int) -> list[tuple[str, str]]:
 def filled(service: Service) -> Service:
     service.add_gateway()
     service.add_gateway("spare", addresses=["198.51.100.9"])
+    service.add_router("spare")
     service.request_peer(name="pending")
     service.add_peer(name="approved", valid_until=text(NOW + timedelta(days=9)))
     service.act(service.add_peer(name="proposed"), "propose", {"purpose": "another"})
@@ -221,7 +222,7 @@ def test_a_router_that_lifts_the_registry_is_recorded(service: Service, settings
     service.agent.put("/v1/routers/edge-1/report", json=report(registry, 41))
     record = latest(settings)
     assert (record["action"], record["subject"]) == ("registry.rise", "registry")
-    assert (record["actor"]["name"], record["before"]["revision"]) == ("a-agent", 0)
+    assert (record["actor"]["name"], record["before"]["revision"]) == ("edge-1", 0)
     assert record["after"] == {"revision": 42, "cause": "router edge-1 reported revision 41"}
 
 
@@ -260,7 +261,7 @@ def test_a_change_without_a_record_is_not_committed(service: Service, settings: 
         registry.write(Actor("somebody"), "in silence") as write,
     ):
         gateways.add(write.connection, spec, NOW)
-        write.touch_gateway("hub")
+        write.touch_gateway("hub", None)
     assert service.admin.get("/v1/gateways").json()["items"] == []
     assert whole(settings) == before
 

@@ -31,6 +31,7 @@ _MADE = {
             "fk_peers_gateway_id FOREIGN KEY",
             "WHERE (removed IS NULL)",
             "gateways.name C",
+            "reports.router C",
             "routers.name C",
         ),
     ),

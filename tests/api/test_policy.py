@@ -10,7 +10,7 @@ from tests.api.conftest import Service
 
 
 def spec(**fields: object) -> dict[str, Any]:
-    return {"enforce_from": None, "enforce_until": None} | gateway(**fields)
+    return {"enforce_from": None, "enforce_until": None, "routers": {}} | gateway(**fields)
 
 
 def peer_spec(**fields: object) -> dict[str, Any]:

@@ -44,6 +44,9 @@ ROUTES: list[tuple[str, str, set[Role], Any]] = [
     ("PUT", "/v1/policy?dry_run=true", {ADMIN}, {"gateways": [gateway()], "peers": []}),
     ("GET", "/v1/routers", READERS, None),
     ("GET", "/v1/routers/edge-1", READERS, None),
+    ("POST", "/v1/routers", {ADMIN}, {"name": "edge-2"}),
+    ("PATCH", "/v1/routers/edge-1", {ADMIN}, {"labels": {"site": "fra"}}),
+    ("DELETE", "/v1/routers/spare", {ADMIN}, None),
     ("PUT", "/v1/routers/edge-1/report", {AGENT, ADMIN}, "report"),
     ("GET", "/v1/tokens", {ADMIN}, None),
     ("POST", "/v1/tokens", {ADMIN}, {"name": "new", "role": "viewer"}),
@@ -59,6 +62,7 @@ OPEN = {("GET", "/healthz"), ("GET", "/readyz")}
 def filled(service: Service) -> Service:
     service.add_gateway()
     service.add_gateway("spare", addresses=["198.51.100.9"])
+    service.add_router("spare")
     service.request_peer(name="pending")
     service.add_peer(name="approved")
     service.act(service.add_peer(name="proposed"), "propose", {"purpose": "another"})

@@ -44,6 +44,8 @@ def test_all_commands_are_there() -> None:
         *("peer renew", "peer export", "export", "peer propose", "peer grant", "peer decline"),
         *("rules show", "rules set", "peer expiring"),
         *("token add", "token list", "token remove", "explain", "replay"),
+        *("router add", "router list", "router show", "router label", "router token"),
+        "router remove",
     }
 
 

@@ -1,0 +1,114 @@
+"""How routers stand: what they reported, how far behind they are, and what is to be done."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from api.records import Report, Router
+from api.registry.core import Read, Write
+from api.store import log, routers
+from policy.labels import selects
+from policy.window import rfc3339
+
+# Four reports that did not come, where an agent's settings are the usual ones.
+SILENT = timedelta(seconds=120)
+# What a change may take, with a guard's or a large table's time.
+LATE = timedelta(seconds=60)
+# Seconds that the clocks of a router and of this registry may differ by.
+CLOCK_BOUND = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """`lag`: in revisions, and since when. `clock_offset`: seconds that the router's clock is
+    ahead of ours, negative where it is behind. `stage`: canary, rest, or no roll-out at all."""
+
+    router: Router
+    report: Report | None
+    lag: int | None
+    behind_since: datetime | None
+    clock_offset: float | None
+    stage: str | None
+    warnings: tuple[str, ...]
+
+
+def standings(read: Read | Write, found: Iterable[Router]) -> list[Standing]:
+    declared = tuple(found)
+    reports = routers.reports_of(read.connection, [router.name for router in declared])
+    late = {r.revision for r in reports.values() if r.revision < read.head.revision}
+    since = {revision: log.time_after(read.connection, revision) for revision in late}
+    return [_standing(read, router, reports.get(router.name), since) for router in declared]
+
+
+def _standing(
+    read: Read | Write, router: Router, report: Report | None, since: dict[int, datetime | None]
+) -> Standing:
+    rollout = read.head.rollout
+    stage = None
+    if rollout is not None:
+        stage = "canary" if selects(rollout.canaries, router.labels) else "rest"
+    if report is None:
+        never = "has not reported: start its agent with a token of its own, " + _token(router)
+        return Standing(router, None, None, None, None, stage, (never,))
+    behind = since.get(report.revision)
+    offset = _clock_offset(report)
+    return Standing(
+        router=router,
+        report=report,
+        lag=max(read.head.revision - report.revision, 0),
+        behind_since=behind,
+        clock_offset=offset,
+        stage=stage,
+        warnings=tuple(_warnings(read.now, report, behind, offset)),
+    )
+
+
+def _token(router: Router) -> str:
+    return f"`peergate router token {router.name}`"
+
+
+def _clock_offset(report: Report) -> float | None:
+    """As the router measured it, by a round trip; else by how old the report's time was here."""
+    clock = report.content.get("clock") or {}
+    measured = clock.get("offset")
+    if measured is not None:
+        return round(-float(measured), 3)
+    said = datetime.fromisoformat(report.content["time"])
+    return round((said - report.received).total_seconds(), 3)
+
+
+def _warnings(
+    now: datetime, report: Report, behind: datetime | None, offset: float | None
+) -> Iterator[str]:
+    if now - report.received > SILENT:
+        yield (
+            f"silent since {rfc3339(report.received)}: look at its agent (systemctl status "
+            "peergate-agent) and at its way here; what is in force there stays"
+        )
+    elif behind is not None and now - behind > LATE:
+        yield (
+            f"behind since {rfc3339(behind)}: look at its agent's log "
+            "(journalctl -u peergate-agent)"
+        )
+    said = report.content
+    if said["held"] is not None:
+        yield f"holds back a change: {said['held']}"
+    for interface in said["interfaces"]:
+        if not interface["attached"]:
+            why = interface["error"] or "look at its agent's log"
+            yield f"{interface['name']}: the program is not attached, packets pass: {why}"
+    if not said["interfaces"]:
+        yield "no interface: name its uplinks in `interfaces` of agent.toml"
+    if offset is not None and abs(offset) > CLOCK_BOUND:
+        side = "ahead of" if offset > 0 else "behind"
+        yield (
+            f"its clock is {abs(offset):.1f} s {side} this registry's, peers begin and end there "
+            "by that much too "
+            f"{'early' if offset > 0 else 'late'}: timedatectl set-ntp true, or start chrony; "
+            "here too, if many routers say so"
+        )
+    if said["repairs"]:
+        yield (
+            f"its maps were repaired {said['repairs']} times since its agent started: find out "
+            "who else writes to them (bpftool, another agent)"
+        )

@@ -1,0 +1,106 @@
+"""Bodies and answers of /v1/routers."""
+
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, Field
+
+from api.records import Json
+from api.registry.standing import Standing
+from policy.document import Document, Moment, Name
+from policy.labels import Labels
+
+
+class NewRouter(Document):
+    name: Annotated[Name, Field(examples=["edge-1"])]
+    labels: Labels = Field(default_factory=dict)
+
+
+class RouterPatch(Document):
+    """All its labels anew."""
+
+    labels: Labels
+
+
+class InterfaceReport(Document):
+    name: Annotated[str, Field(min_length=1, max_length=64, examples=["eth0"])]
+    attach: Literal["native", "generic"]
+    attached: bool
+    program: Annotated[int, Field(ge=0, le=4294967295)] | None = None
+    error: Annotated[str, Field(max_length=2000)] | None = None
+
+
+class Entries(Document):
+    hosts: Annotated[int, Field(ge=0, le=2**53)]
+    prefixes: Annotated[int, Field(ge=0, le=2**53)]
+
+
+class Count(Document):
+    packets: Annotated[int, Field(ge=0)]
+    bytes: Annotated[int, Field(ge=0)]
+
+
+class ClockReport(Document):
+    """`offset`: seconds that the registry's clock is ahead of the router's, by a round trip.
+    `correction`: what of that the router judges validity by, where its own clock is not
+    `synchronised`."""
+
+    offset: Annotated[float, Field(ge=-1e12, le=1e12)] | None = None
+    synchronised: bool
+    correction: Annotated[float, Field(ge=-1e12, le=1e12)] = 0.0
+
+
+class RouterReport(Document):
+    """What an agent says of its router. Counters are by gateway; "" is no gateway known."""
+
+    registry: Annotated[str, Field(min_length=1, max_length=64)]
+    revision: Annotated[int, Field(ge=0, le=2**53)]
+    version: Annotated[str, Field(max_length=64, examples=["0.1.0"])]
+    kernel: Annotated[str, Field(max_length=128, examples=["6.18.0"])]
+    time: Moment
+    interfaces: Annotated[tuple[InterfaceReport, ...], Field(max_length=256)]
+    entries: Entries
+    repairs: Annotated[int, Field(ge=0, le=2**53)] = 0
+    held: Annotated[str, Field(max_length=2000)] | None = None
+    clock: ClockReport | None = None
+    counters: dict[str, dict[str, Count]] = Field(default_factory=dict)
+
+
+class RouterView(BaseModel):
+    name: str
+    labels: dict[str, str]
+    created: datetime
+    created_by: str
+    stage: Literal["canary", "rest"] | None = Field(description="in a staged roll-out")
+    received: datetime | None = Field(description="when it reported last")
+    lag: int | None = Field(description="revisions behind this registry")
+    behind_since: datetime | None
+    clock_offset: float | None = Field(
+        description="seconds that its clock is ahead of the registry's"
+    )
+    warnings: list[str] = Field(description="what is wrong there, and what to do about it")
+    report: dict[str, Json] | None = Field(description="the latest, as the router sent it")
+
+    @classmethod
+    def of(cls, standing: Standing) -> Self:
+        report = standing.report
+        return cls.model_validate(
+            {
+                "name": standing.router.name,
+                "labels": standing.router.labels,
+                "created": standing.router.created,
+                "created_by": standing.router.created_by,
+                "stage": standing.stage,
+                "received": None if report is None else report.received,
+                "lag": standing.lag,
+                "behind_since": standing.behind_since,
+                "clock_offset": standing.clock_offset,
+                "warnings": list(standing.warnings),
+                "report": None if report is None else report.content,
+            }
+        )
+
+
+class RouterPage(BaseModel):
+    items: list[RouterView]
+    next: str | None

@@ -1,0 +1,167 @@
+"""Revisions, and what each of them changed: an undo log, from which earlier states are had.
+
+A row says that a subject changed at a revision and what it was before. So what it was at
+some revision is told by the first later row, or by its own table where there is none.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import Connection, Row, delete, exists, insert, select
+
+from api.records import Gateway, Json, Peer, Point, Rollout
+from api.store.schema import changes, revisions
+
+GATEWAY = "gateway"
+PEER = "peer"
+ROUTER = "router"
+ROLLOUT = "rollout"
+
+# Kind and subject: a name, or an id in decimal.
+Subject = tuple[str, str]
+Before = Gateway | Peer | Rollout | Mapping[str, str] | None
+
+_gateway = TypeAdapter(Gateway)
+_peer = TypeAdapter(Peer)
+_rollout = TypeAdapter(Rollout)
+
+
+def _written(before: Before) -> Json:
+    if isinstance(before, Gateway):
+        return _gateway.dump_python(before, mode="json")
+    if isinstance(before, Peer):
+        return _peer.dump_python(before, mode="json")
+    if isinstance(before, Rollout):
+        return _rollout.dump_python(before, mode="json")
+    return None if before is None else dict(before)
+
+
+def add(
+    connection: Connection,
+    revision: int,
+    touched: Mapping[Subject, Before],
+    *,
+    now: datetime,
+    author: str,
+    cause: str,
+    urgent: bool = False,
+) -> None:
+    """One revision, with what was touched and what that was before."""
+    connection.execute(
+        insert(revisions).values(revision=revision, time=now, author=author, cause=cause)
+    )
+    rows = [
+        {
+            "revision": revision,
+            "kind": kind,
+            "subject": subject,
+            "urgent": urgent,
+            "before": _written(before),
+        }
+        for (kind, subject), before in sorted(touched.items(), key=lambda item: item[0])
+    ]
+    if rows:
+        connection.execute(insert(changes), rows)
+
+
+def forget(connection: Connection, floor: int) -> None:
+    """What changed up to that revision."""
+    connection.execute(delete(changes).where(changes.c.revision <= floor))
+
+
+def time_after(connection: Connection, revision: int) -> datetime | None:
+    """When the next revision was made; None where there is none."""
+    query = (
+        select(revisions.c.time)
+        .where(revisions.c.revision > revision)
+        .order_by(revisions.c.revision)
+        .limit(1)
+    )
+    return connection.execute(query).scalar_one_or_none()
+
+
+def knows(connection: Connection, kind: str, subject: str) -> bool:
+    """Whether a kept revision touched it."""
+    query = select(exists().where(changes.c.kind == kind, changes.c.subject == subject))
+    return bool(connection.execute(query).scalar_one())
+
+
+def differing(connection: Connection, then: Point, now: Point) -> tuple[set[str], set[int]]:
+    """Names of the gateways and ids of the peers that may differ between two states."""
+    query = select(changes.c.revision, changes.c.kind, changes.c.subject, changes.c.urgent).where(
+        changes.c.revision > min(then.surely, now.surely),
+        changes.c.kind.in_((GATEWAY, PEER)),
+    )
+    gateways: set[str] = set()
+    peers: set[int] = set()
+    for row in connection.execute(query):
+        if then.has(row.revision, urgent=row.urgent) == now.has(row.revision, urgent=row.urgent):
+            continue
+        if row.kind == GATEWAY:
+            gateways.add(row.subject)
+        else:
+            peers.add(int(row.subject))
+    return gateways, peers
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What was different in an earlier state, as it was; None was not there."""
+
+    gateways: dict[str, Gateway | None] = field(default_factory=dict)
+    peers: dict[int, Peer | None] = field(default_factory=dict)
+
+
+def undone(connection: Connection, point: Point, *kinds: str) -> Undone:
+    """Gateways and peers that changed since that state."""
+    found = Undone()
+    for (kind, subject), before in _undone(connection, point, kinds or (GATEWAY, PEER)):
+        if kind == GATEWAY:
+            found.gateways[subject] = None if before is None else _gateway.validate_python(before)
+        else:
+            found.peers[int(subject)] = None if before is None else _peer.validate_python(before)
+    return found
+
+
+def labels_before(connection: Connection, revision: int) -> dict[str, dict[str, str] | None]:
+    """Of routers whose labels changed since a revision, what they were."""
+    rows = _undone(connection, Point(revision), (ROUTER,))
+    return {subject: before for (_, subject), before in rows}
+
+
+def rollout_at(connection: Connection, revision: int, now: Rollout | None) -> Rollout | None:
+    """The roll-out's rule at a revision; `now` is the one in force."""
+    for _, before in _undone(connection, Point(revision), (ROLLOUT,)):
+        return None if before is None else _rollout.validate_python(before)
+    return now
+
+
+def _undone(
+    connection: Connection, point: Point, kinds: Collection[str]
+) -> Iterable[tuple[Subject, Json]]:
+    query = (
+        select(
+            changes.c.kind,
+            changes.c.subject,
+            changes.c.revision,
+            changes.c.urgent,
+            changes.c.before,
+        )
+        .where(changes.c.revision > point.surely, changes.c.kind.in_(kinds))
+        .order_by(changes.c.kind, changes.c.subject, changes.c.revision)
+    )
+    rows = connection.execute(query)
+    for subject, steps in groupby(rows, key=lambda row: (row.kind, row.subject)):
+        # An urgent change brings its subject as it then was, with all that came before.
+        first: Row[Any, Any, Any, Any, Any] | None = None
+        for step in steps:
+            if point.has(step.revision, urgent=step.urgent):
+                first = None
+            elif first is None:
+                first = step
+        if first is not None:
+            yield subject, first.before
