@@ -59,7 +59,7 @@ def request_peer(once: OnceOf, caller: CallerOf, body: PeerRequest) -> Response:
     return once(f"peer {body.name} requested", body, work)
 
 
-@router.get("/{id}", dependencies=[reads], response_model=PeerView)
+@router.get("/{id:int}", dependencies=[reads], response_model=PeerView)
 def show_peer(registry: RegistryOf, number: Number) -> Response:
     """One peer."""
     with registry.read() as read:
@@ -67,7 +67,7 @@ def show_peer(registry: RegistryOf, number: Number) -> Response:
     return answer(PeerView.of(peer, read.now), version=peer.version)
 
 
-@router.patch("/{id}", dependencies=[edits], response_model=PeerView)
+@router.patch("/{id:int}", dependencies=[edits], response_model=PeerView)
 def edit_peer(
     registry: RegistryOf,
     caller: CallerOf,
