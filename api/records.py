@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any
 
 from policy.document import GatewaySpec
 from policy.prefixes import Address
@@ -243,25 +243,6 @@ class AuditRecord:
     before: Json
     after: Json
     hash: str
-
-    @classmethod
-    def blank(cls, time: datetime, actor: Actor) -> Self:
-        """By somebody, of nothing yet."""
-        origin = actor.origin
-        return cls(
-            number=0,
-            time=time,
-            actor=actor.name,
-            token=actor.token,
-            role=None if actor.role is None else str(actor.role),
-            address=None if origin is None else str(origin.address),
-            request=None if origin is None else origin.request,
-            action="",
-            subject="",
-            before=None,
-            after=None,
-            hash="",
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,21 +22,23 @@ class Trail:
 
     def __init__(self, connection: Connection, now: datetime, actor: Actor) -> None:
         self._connection = connection
-        self._blank = AuditRecord.blank(now, actor)
+        origin = actor.origin
+        self._now = now
+        self._actor = (
+            actor.name,
+            actor.token,
+            None if actor.role is None else str(actor.role),
+            None if origin is None else str(origin.address),
+            None if origin is None else origin.request,
+        )
         self._link: chain.Link | None = None
         self._pending: list[AuditRecord] = []
 
     def add(self, action: str, subject: str, before: object, after: object) -> None:
         """`before` and `after` are values of the registry; None where there is none."""
         link = self._link or audit.head(self._connection)
-        record = replace(
-            self._blank,
-            number=link.number + 1,
-            action=action,
-            subject=subject,
-            before=plain(before),
-            after=plain(after),
-        )
+        what = (action, subject, plain(before), plain(after))
+        record = AuditRecord(link.number + 1, self._now, *self._actor, *what, hash="")
         self._link = chain.following(link, content(record))
         self._pending.append(replace(record, hash=self._link.hash))
         if len(self._pending) == _BATCH:
@@ -74,9 +76,11 @@ def content(record: AuditRecord) -> dict[str, Json]:
 
 def plain(value: object) -> Json:
     """A value of the registry as JSON, with all of its fields."""
+    if value is None or type(value) in (str, int, bool):
+        return value
+    if is_dataclass(value):
+        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
     match value:
-        case None | bool() | int():
-            return value
         case str():
             return str(value)
         case datetime():
@@ -89,6 +93,4 @@ def plain(value: object) -> Json:
             return [plain(each) for each in value]
         case IPv4Address() | IPv6Address() | IPv4Network() | IPv6Network():
             return str(value)
-    if is_dataclass(value):
-        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
     raise TypeError(f"{type(value).__name__}: an audit record cannot hold this")
