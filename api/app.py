@@ -32,6 +32,7 @@ from api.routes import (
     tokens,
 )
 from api.settings import Settings
+from api.throttle import Throttle
 from api.watch import Watch
 
 _log = logging.getLogger("peergate.api")
@@ -64,6 +65,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     app.state.settings = settings
     app.state.registry = registry
     app.state.watch = watch
+    app.state.throttle = Throttle()
     app.state.streams = streams.Places(streams.AT_ONCE, "exports")
     app.add_middleware(BodyLimit, limit=settings.max_body)
     app.add_middleware(Origins, trusted=settings.trusted_proxies)

@@ -1,5 +1,6 @@
 """Who is calling: the bearer token of a request, and what its role allows."""
 
+import logging
 from collections.abc import Callable
 from typing import Annotated
 
@@ -11,6 +12,9 @@ from api.problems import UnauthorizedError
 from api.registry import tokens
 from api.registry.core import Registry
 from api.registry.permissions import Caller, Permission
+from api.throttle import Throttle
+
+_log = logging.getLogger("peergate.api")
 
 _bearer = HTTPBearer(
     auto_error=False,
@@ -29,17 +33,25 @@ RegistryOf = Annotated[Registry, Depends(registry_of)]
 
 
 def caller_of(
+    request: Request,
     registry: RegistryOf,
     origin: OriginOf,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Caller:
     if credentials is None:
         raise UnauthorizedError("send a token: `Authorization: Bearer pg_...`")
-    with registry.read() as read:
-        caller = tokens.authenticate(read, credentials.credentials, origin)
-    if caller is None:
-        raise UnauthorizedError("this token is unknown, revoked or expired", "invalid-token")
-    return caller
+    throttle: Throttle = request.app.state.throttle
+    text = credentials.credentials
+    if throttle.admits(origin, text):
+        with registry.read() as read:
+            caller = tokens.authenticate(read, text, origin)
+        if caller is not None:
+            throttle.worked(text)
+            return caller
+        if throttle.failed(origin, text):
+            told = (origin.address, origin.request)
+            _log.warning("%s: too many tokens that do not work (request %s)", *told)
+    raise UnauthorizedError("this token is unknown, revoked or expired", "invalid-token")
 
 
 CallerOf = Annotated[Caller, Depends(caller_of)]

@@ -47,5 +47,13 @@ class VersionMissingError(ApiError):
     """The caller does not say which version the change is meant for."""
 
 
+class ThrottledError(ApiError):
+    """Too many failures of this origin; it may try again after so many seconds."""
+
+    def __init__(self, message: str, seconds: int) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
 class GoneError(ApiError):
     """Changes from so far back are not kept."""

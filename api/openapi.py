@@ -18,6 +18,7 @@ _ALWAYS = {
 _WITH_TOKEN = {
     "401": "No token, or none that works",
     "403": "Another role, or another person, is needed",
+    "429": "Too many tokens from there that do not work",
 }
 _WITH_BODY = {"413": "The body is too large"}
 _WITH_VERSION = {"412": "Changed since it was read", "428": "`If-Match` is missing"}

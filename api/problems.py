@@ -20,6 +20,7 @@ from api.errors import (
     NotFoundError,
     RefusedError,
     StaleError,
+    ThrottledError,
     UnavailableError,
     VersionMissingError,
 )
@@ -38,6 +39,7 @@ STATUS: dict[type[ApiError], HTTPStatus] = {
     StaleError: HTTPStatus.PRECONDITION_FAILED,
     RefusedError: HTTPStatus.UNPROCESSABLE_ENTITY,
     VersionMissingError: HTTPStatus.PRECONDITION_REQUIRED,
+    ThrottledError: HTTPStatus.TOO_MANY_REQUESTS,
     UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
@@ -83,6 +85,8 @@ def _api_error(request: Request, error: Exception) -> Response:
             headers["WWW-Authenticate"] += ', error="invalid_token"'
     else:
         status = STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
+    if isinstance(error, ThrottledError):
+        headers["Retry-After"] = str(error.seconds)
     detail = str(error)
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = "5"
