@@ -15,6 +15,7 @@ from api.openapi import describe, refuse_unknown_queries
 from api.origin import Origins
 from api.problems import add_handlers
 from api.registry.core import Clock, Registry, utc_now
+from api.registry.rollout import release_due
 from api.registry.upkeep import upkeep
 from api.routes import (
     allowlist,
@@ -26,6 +27,8 @@ from api.routes import (
     peers,
     policy,
     proposals,
+    revisions,
+    rollout,
     routers,
     rules,
     streams,
@@ -83,6 +86,8 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
         routers,
         tokens,
         audit,
+        revisions,
+        rollout,
     )
     for part in parts:
         app.include_router(part.router)
@@ -96,6 +101,9 @@ def _lifespan(
     def keep_up() -> None:
         upkeep(registry, settings.replay_kept)
 
+    def release() -> None:
+        release_due(registry)
+
     def look() -> None:
         watch.announce(registry.revision())
 
@@ -107,6 +115,7 @@ def _lifespan(
         watch.open()
         running = [
             asyncio.create_task(_again_and_again(_threaded(keep_up), settings.upkeep_seconds)),
+            asyncio.create_task(_again_and_again(_threaded(release), settings.poll_seconds)),
             # Another process may write to the same database.
             asyncio.create_task(_again_and_again(_threaded(look), settings.poll_seconds)),
         ]

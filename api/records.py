@@ -205,6 +205,16 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
+class Revision:
+    """One change of the allowlist, and who made it."""
+
+    revision: int
+    time: datetime
+    author: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """A state of the allowlist that routers hold.
 

@@ -129,7 +129,9 @@ class _State:
         yield from (found[name] for name in sorted(found))
 
     def peers(self) -> Iterator[Peer]:
-        return self._peers_at(None if self._view.whole else self._view.gateways)
+        # In an earlier state, somebody who was let in urgently may be at a gateway of later.
+        every = self._view.whole and self._is_head
+        return self._peers_at(None if every else self._view.gateways)
 
     def peers_at(self, names: Set[str]) -> Iterator[Peer]:
         """Everyone in the allowlist at these gateways."""

@@ -97,6 +97,12 @@ class Write:
         self._touch(log.ROLLOUT, log.ROLLOUT, self.head.rollout)
         self.head = replace(self.head, rollout=rollout)
 
+    def hurry(self) -> None:
+        """Past a staged roll-out, at once to all routers."""
+        if not self.urgent and self.head.rollout is not None:
+            self.urgent = True
+            self.record("rollout.skip", "rollout", None, {"revision": self.head.revision + 1})
+
     def rise_to(self, revision: int, cause: str) -> None:
         """The head goes to `revision`, and every router is sent to a snapshot."""
         then = {"revision": self.head.revision}

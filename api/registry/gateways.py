@@ -77,6 +77,15 @@ def save(write: Write, before: Gateway, spec: GatewaySpec) -> Gateway:
     return after
 
 
+def revive(write: Write, gateway: Gateway) -> Gateway:
+    """One that was removed, as it was. Its name and its offer must be free."""
+    gateways.revive(write.connection, gateway, write.now)
+    write.touch_gateway(gateway.name, None)
+    after = get(write, gateway.name)
+    write.record("gateway.add", f"gateway/{gateway.name}", None, after)
+    return after
+
+
 def remove(write: Write, name: str, expected: Expected) -> None:
     gateway = get(write, name)
     expected.check(gateway.version, f"gateway {name!r}")

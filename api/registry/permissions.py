@@ -19,6 +19,7 @@ class Permission(StrEnum):
     AUDIT = "read the audit trail"
     TOKENS = "make, list and revoke tokens"
     ROUTERS = "add, label and remove routers"
+    ROLLOUT = "roll back; set, confirm and abort a staged roll-out"
 
 
 _READER = frozenset({Permission.READ, Permission.FOLLOW})

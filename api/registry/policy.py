@@ -41,13 +41,13 @@ class Comparison:
     @property
     def differences(self) -> tuple[Difference, ...]:
         return (
-            *(_gateway("add", spec, _fields({}, _json(spec))) for spec in self.add_gateways),
+            *(_gateway("add", spec, differing({}, _json(spec))) for spec in self.add_gateways),
             *(
-                _gateway("change", spec, _fields(_json(before.spec), _json(spec)))
+                _gateway("change", spec, differing(_json(before.spec), _json(spec)))
                 for before, spec in self.change_gateways
             ),
             *(
-                _peer("add", spec.gateway, spec.name, _fields({}, _json(spec)))
+                _peer("add", spec.gateway, spec.name, differing({}, _json(spec)))
                 for spec in self.add_peers
             ),
             *(
@@ -55,16 +55,16 @@ class Comparison:
                     "approve" if before.state is State.PENDING else "change",
                     before.gateway,
                     before.name,
-                    _fields(peers.content(before), _json(spec)),
+                    differing(peers.content(before), _json(spec)),
                 )
                 for before, spec in self.match_peers
             ),
             *(
-                _peer("revoke", peer.gateway, peer.name, _fields(peers.content(peer), {}))
+                _peer("revoke", peer.gateway, peer.name, differing(peers.content(peer), {}))
                 for peer in self.revoke_peers
             ),
             *(
-                _gateway("remove", gateway.spec, _fields(_json(gateway.spec), {}))
+                _gateway("remove", gateway.spec, differing(_json(gateway.spec), {}))
                 for gateway in self.remove_gateways
             ),
         )
@@ -180,7 +180,8 @@ def _json(spec: GatewaySpec | PeerSpec) -> dict[str, Json]:
     return spec.model_dump(mode="json")
 
 
-def _fields(before: dict[str, Json], after: dict[str, Json]) -> Fields:
+def differing(before: dict[str, Json], after: dict[str, Json]) -> Fields:
+    """Before and after, of what is not the same."""
     names = dict.fromkeys((*before, *after))
     pairs = {name: (before.get(name), after.get(name)) for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

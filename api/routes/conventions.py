@@ -47,6 +47,10 @@ def expected_of(
 
 ExpectedOf = Annotated[Expected, Depends(expected_of)]
 
+Urgent = Annotated[
+    bool, Query(description="past a staged roll-out: at once to every router; it is recorded")
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Once:
@@ -64,10 +68,14 @@ class Once:
         work: Callable[[Write], Response],
         *,
         secret: bool = False,
+        urgent: bool = False,
     ) -> Response:
         text = body.model_dump_json() if body is not None else ""
+        text += "urgent" if urgent else ""
         digest = hashlib.sha256(f"{self.path}\n{text}".encode()).hexdigest()
         with self.registry.write(self.caller.actor, cause) as write:
+            if urgent:
+                write.hurry()
             if self.key is None:
                 return work(write)
             if seen := replays.find(write, self.caller, self.key, digest):

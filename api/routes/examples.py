@@ -67,5 +67,8 @@ EXAMPLES: dict[tuple[str, str], dict[str, Json]] = {
     ("post", "/v1/tokens"): {"router": {"name": "edge-1", "role": "agent"}},
     ("post", "/v1/routers"): {"in Frankfurt": {"name": "edge-2", "labels": {"site": "fra"}}},
     ("patch", "/v1/routers/{name}"): {"moved": {"labels": {"site": "ams"}}},
+    ("post", "/v1/rollback"): {"to an earlier revision": {"to_revision": 1}},
+    ("put", "/v1/rollout"): {"an hour": {"canaries": {"stage": "canary"}, "hold": 3600}},
+    ("post", "/v1/rollout/confirm"): {"seen": {"revision": 12}},
     ("put", "/v1/routers/{name}/report"): {"router": _ROUTER},
 }

@@ -10,7 +10,7 @@ from api.records import Peer, State
 from api.registry import peers
 from api.registry.core import Write
 from api.registry.permissions import Permission
-from api.routes.conventions import ExpectedOf, Limit, NumberCursor, OnceOf, answer
+from api.routes.conventions import ExpectedOf, Limit, NumberCursor, OnceOf, Urgent, answer
 from api.routes.models import Decision, PeerPage, PeerPatch, PeerView, Renewal
 from api.routes.peer_models import PeerRequest
 from policy.document import Name
@@ -85,13 +85,20 @@ def edit_peer(
 
 
 @router.post("/{id}/approve", dependencies=[decides], response_model=PeerView)
-def approve_peer(once: OnceOf, caller: CallerOf, number: Number, expected: ExpectedOf) -> Response:
+def approve_peer(
+    once: OnceOf,
+    caller: CallerOf,
+    number: Number,
+    expected: ExpectedOf,
+    urgent: Urgent = False,
+) -> Response:
     """Lets a pending peer in, inside its validity. Under the four-eyes rule not by a token that
     asked for it or edited it."""
     return once(
         f"peer {number} approved",
         None,
         lambda write: view(write, peers.approve(write, number, expected, caller)),
+        urgent=urgent,
     )
 
 
@@ -116,12 +123,14 @@ def revoke_peer(
     number: Number,
     expected: ExpectedOf,
     body: Decision,
+    urgent: Urgent = False,
 ) -> Response:
     """Ends an approved peer now and for good."""
     return once(
         f"peer {number} revoked",
         body,
         lambda write: view(write, peers.revoke(write, number, expected, body.reason)),
+        urgent=urgent,
     )
 
 
@@ -131,10 +140,12 @@ def renew_peer(
     number: Number,
     expected: ExpectedOf,
     body: Renewal,
+    urgent: Urgent = False,
 ) -> Response:
     """Gives an approved peer, expired or not, a new end. Who may not, or not alone, proposes it."""
     return once(
         f"peer {number} renewed",
         body,
         lambda write: view(write, peers.renew(write, number, expected, body.valid_until)),
+        urgent=urgent,
     )

@@ -60,15 +60,33 @@ def count(connection: Connection) -> int:
 
 
 def add(connection: Connection, spec: GatewaySpec, now: datetime) -> None:
-    """Versions go on where a removed gateway of this name ended: no ETag comes twice."""
-    last = select(func.max(gateways.c.version)).where(gateways.c.name == spec.name)
     connection.execute(
         insert(gateways).values(
             name=spec.name,
             spec=spec.model_dump(mode="json"),
-            version=(connection.execute(last).scalar_one() or 0) + 1,
+            version=_next_version(connection, spec.name),
             created=now,
             changed=now,
+        )
+    )
+
+
+def _next_version(connection: Connection, name: str) -> int:
+    """They go on where a removed gateway of this name ended: no ETag comes twice."""
+    last = select(func.max(gateways.c.version)).where(gateways.c.name == name)
+    return (connection.execute(last).scalar_one() or 0) + 1
+
+
+def revive(connection: Connection, gateway: Gateway, now: datetime) -> None:
+    """The row of one that was removed, and with it its peers' gateway, is in use again."""
+    connection.execute(
+        update(gateways)
+        .where(gateways.c.id == gateway.id)
+        .values(
+            spec=gateway.spec.model_dump(mode="json"),
+            version=_next_version(connection, gateway.name),
+            changed=now,
+            removed=None,
         )
     )
 

@@ -11,9 +11,9 @@ from itertools import groupby
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Row, delete, exists, insert, select
+from sqlalchemy import Connection, Row, Select, delete, exists, insert, select, true
 
-from api.records import Gateway, Json, Peer, Point, Rollout
+from api.records import Gateway, Json, Peer, Point, Revision, Rollout
 from api.store.schema import changes, revisions
 
 GATEWAY = "gateway"
@@ -71,6 +71,42 @@ def add(
 def forget(connection: Connection, floor: int) -> None:
     """What changed up to that revision."""
     connection.execute(delete(changes).where(changes.c.revision <= floor))
+
+
+def page(connection: Connection, below: int | None, limit: int) -> tuple[Revision, ...]:
+    """The latest first."""
+    query = (
+        select(revisions)
+        .where(true() if below is None else revisions.c.revision < below)
+        .order_by(revisions.c.revision.desc())
+        .limit(limit)
+    )
+    return tuple(_revision(row) for row in connection.execute(query))
+
+
+def _waiting(released: int) -> Select[Any]:
+    """Revisions that changed the allowlist and are not released; urgent ones are."""
+    touched = select(changes.c.revision).where(
+        changes.c.revision > released, changes.c.kind.in_((GATEWAY, PEER)), ~changes.c.urgent
+    )
+    return select(revisions).where(revisions.c.revision.in_(touched))
+
+
+def pending(connection: Connection, released: int, limit: int = 100) -> tuple[Revision, ...]:
+    """The first of those that wait for a release."""
+    query = _waiting(released).order_by(revisions.c.revision).limit(limit)
+    return tuple(_revision(row) for row in connection.execute(query))
+
+
+def last_pending(connection: Connection, released: int, until: datetime) -> int | None:
+    """The last of those that were made until then."""
+    query = _waiting(released).where(revisions.c.time <= until)
+    row = connection.execute(query.order_by(revisions.c.revision.desc()).limit(1)).first()
+    return None if row is None else row.revision
+
+
+def _revision(row: Row[Any]) -> Revision:
+    return Revision(row.revision, row.time, row.author, row.cause)
 
 
 def time_after(connection: Connection, revision: int) -> datetime | None:

@@ -15,6 +15,7 @@ class Client:
     def __init__(self, portal: BlockingPortal, app: FastAPI, token: str | None) -> None:
         self._portal = portal
         self._app = app
+        self.token = token or ""
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._transport = httpx.ASGITransport(app, raise_app_exceptions=False)
 

@@ -79,6 +79,8 @@ def filled(service: Service) -> Service:
     service.add_gateway()
     service.add_gateway("spare", addresses=["198.51.100.9"])
     service.add_router("spare")
+    rule = {"canaries": {"stage": "canary"}}
+    service.admin.put("/v1/rollout", json=rule, headers={"If-Match": "*"})
     service.request_peer(name="pending")
     service.add_peer(name="approved", valid_until=text(NOW + timedelta(days=9)))
     service.act(service.add_peer(name="proposed"), "propose", {"purpose": "another"})

@@ -67,6 +67,8 @@ def test_every_example_is_accepted(service: Service) -> None:
         ("post", "/v1/tokens", "/v1/tokens"),
         ("post", "/v1/routers", "/v1/routers"),
         ("patch", "/v1/routers/{name}", "/v1/routers/edge-2"),
+        ("put", "/v1/rollout", "/v1/rollout"),
+        ("post", "/v1/rollback", "/v1/rollback"),
         ("put", "/v1/routers/{name}/report", "/v1/routers/edge-1/report"),
     ):
         content = paths[path][method]["requestBody"]["content"]["application/json"]

@@ -48,6 +48,13 @@ ROUTES: list[tuple[str, str, set[Role], Any]] = [
     ("PATCH", "/v1/routers/edge-1", {ADMIN}, {"labels": {"site": "fra"}}),
     ("DELETE", "/v1/routers/spare", {ADMIN}, None),
     ("PUT", "/v1/routers/edge-1/report", {AGENT, ADMIN}, "report"),
+    ("GET", "/v1/revisions", READERS, None),
+    ("POST", "/v1/rollback", {ADMIN}, {"to_revision": 1}),
+    ("GET", "/v1/rollout", READERS, None),
+    ("PUT", "/v1/rollout", {ADMIN}, {"canaries": {"stage": "test"}, "hold": 60}),
+    ("DELETE", "/v1/rollout", {ADMIN}, None),
+    ("POST", "/v1/rollout/confirm", {ADMIN}, {"revision": 4}),
+    ("POST", "/v1/rollout/abort", {ADMIN}, None),
     ("GET", "/v1/tokens", {ADMIN}, None),
     ("POST", "/v1/tokens", {ADMIN}, {"name": "new", "role": "viewer"}),
     ("DELETE", "/v1/tokens/2", {ADMIN}, None),
@@ -63,6 +70,8 @@ def filled(service: Service) -> Service:
     service.add_gateway()
     service.add_gateway("spare", addresses=["198.51.100.9"])
     service.add_router("spare")
+    rule = {"canaries": {"stage": "canary"}}
+    service.admin.put("/v1/rollout", json=rule, headers={"If-Match": "*"})
     service.request_peer(name="pending")
     service.add_peer(name="approved")
     service.act(service.add_peer(name="proposed"), "propose", {"purpose": "another"})

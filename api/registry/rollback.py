@@ -1,0 +1,154 @@
+"""Back to an earlier state: a new, higher revision with the old content.
+
+It takes gateways and peers back, as the allowlist had them. Labels of routers and the rule of a
+roll-out describe the machines of now, and stay.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from api.errors import ConflictError, GoneError, RefusedError
+from api.records import Gateway, Head, Peer, Point, Revision, State
+from api.registry import gateways, peers
+from api.registry.core import Expected, Read, Write
+from api.registry.policy import Difference, differing
+from api.store import gateways as gateway_rows
+from api.store import log
+from api.store import peers as peer_rows
+from policy.errors import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What has to be done, each as it is now and as it was; in the order in which it is done."""
+
+    revoke: tuple[Peer, ...]
+    remove: tuple[Gateway, ...]
+    change: tuple[tuple[Gateway, Gateway], ...]
+    revive: tuple[Gateway, ...]
+    restore: tuple[tuple[Peer, Peer], ...]
+
+    @property
+    def differences(self) -> tuple[Difference, ...]:
+        return (*self._of_gateways(), *self._of_peers())
+
+    def _of_gateways(self) -> Iterator[Difference]:
+        for gateway in self.revive:
+            yield _gateway("add", gateway.name, None, gateway)
+        for now, then in self.change:
+            yield _gateway("change", now.name, now, then)
+        for gateway in self.remove:
+            yield _gateway("remove", gateway.name, gateway, None)
+
+    def _of_peers(self) -> Iterator[Difference]:
+        for now, then in self.restore:
+            action = "change" if now.state is State.APPROVED else "approve"
+            fields = differing(peers.content(now), peers.content(then))
+            yield Difference("peer", then.name, then.gateway, action, fields)
+        for peer in self.revoke:
+            fields = differing(peers.content(peer), {})
+            yield Difference("peer", peer.name, peer.gateway, "revoke", fields)
+
+
+def revisions(read: Read, below: int | None, limit: int) -> tuple[Revision, ...]:
+    """The latest first."""
+    return log.page(read.connection, below, limit)
+
+
+def plan(state: Read | Write, revision: int) -> Plan:
+    """What leads back to `revision`. Raises RefusedError, GoneError."""
+    _check_kept(state.head, revision)
+    return plan_to(state, Point(revision))
+
+
+def plan_to(state: Read | Write, point: Point) -> Plan:
+    undone = log.undone(state.connection, point)
+    held = {g.name: g for g in gateway_rows.named(state.connection, undone.gateways)}
+    people = {p.id: p for p in peer_rows.among(state.connection, undone.peers)}
+    then_gateways = [gateway for gateway in undone.gateways.values() if gateway is not None]
+    kept = {g.id for g in then_gateways if g.name in held and held[g.name].id == g.id}
+    was = {number: peer for number, peer in undone.peers.items() if peer is not None}
+    return Plan(
+        revoke=tuple(
+            peer
+            for number, peer in people.items()
+            if number not in was and peer.state is State.APPROVED
+        ),
+        remove=tuple(gateway for gateway in held.values() if gateway.id not in kept),
+        change=tuple(
+            (held[then.name], then)
+            for then in then_gateways
+            if then.id in kept and then.spec != held[then.name].spec
+        ),
+        revive=tuple(then for then in then_gateways if then.id not in kept),
+        restore=tuple(
+            (people[number], then)
+            for number, then in was.items()
+            if people[number].state is not State.APPROVED
+            or peers.content(people[number]) != peers.content(then)
+        ),
+    )
+
+
+def roll_back(write: Write, revision: int, expected: Expected) -> Plan:
+    expected.check(write.head.policy_version, "the policy")
+    found = plan(write, revision)
+    carry_out(write, found, f"rollback to revision {revision}")
+    return found
+
+
+def carry_out(write: Write, found: Plan, why: str) -> None:
+    """Raises ConflictError where a pending peer stands in the way; nothing is changed then."""
+    then = {"revision": write.head.revision}
+    write.record("registry.rollback", "registry", then, {"done": why})
+    for peer in found.revoke:
+        peers.save(write, peer, peers.decided(write, peer, State.REVOKED, why))
+    for gateway in found.remove:
+        gateways.remove(write, gateway.name, Expected(any_version=True))
+    for now, wanted in found.change:
+        gateways.save(write, now, wanted.spec)
+    for wanted in found.revive:
+        gateways.revive(write, wanted)
+    for current, before in found.restore:
+        _check_name_free(write, before)
+        peers.save(write, current, _restored(write, current, before, why))
+
+
+def _restored(write: Write, now: Peer, then: Peer, why: str) -> Peer:
+    after = replace(
+        then,
+        version=now.version,
+        decided=now.decided,
+        decided_by=now.decided_by,
+        reason=now.reason,
+    )
+    return after if now.state is State.APPROVED else peers.decided(write, after, then.state, why)
+
+
+def _check_name_free(write: Write, peer: Peer) -> None:
+    holder = peer_rows.find_live(write.connection, peer.gateway, peer.name)
+    if holder is not None and holder.id != peer.id:
+        raise ConflictError(
+            f"peer {holder.id} ({holder.state}) has the name {peer.name!r}, which peer {peer.id} "
+            f"at gateway {peer.gateway!r} would have again: reject it first",
+            "name-taken",
+        )
+
+
+def _check_kept(head: Head, revision: int) -> None:
+    if revision > head.revision:
+        rule = f"this registry is at {head.revision}"
+        problem = Problem("to_revision", str(revision), rule)
+        raise RefusedError("there is no such revision yet", "", (problem,))
+    if revision < head.floor:
+        raise GoneError(
+            f"revision {revision} is no longer kept: the oldest to go back to is {head.floor}",
+            "revision-not-kept",
+        )
+
+
+def _gateway(action: str, name: str, before: Gateway | None, after: Gateway | None) -> Difference:
+    def fields(gateway: Gateway | None) -> dict[str, object]:
+        return {} if gateway is None else gateway.spec.model_dump(mode="json")
+
+    return Difference("gateway", name, name, action, differing(fields(before), fields(after)))

@@ -1,0 +1,179 @@
+"""Staged roll-out: what changes goes to canaries first, and on to the rest after a time or a word.
+
+Every router is at the head's revision. Those among the rest have the state of the revision that
+was released, and of what came later the urgent alone (`Point`). The rule stands in the
+registry's row, so all processes and routers agree on it; each change of it is a revision too.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from api.errors import ConflictError, RefusedError
+from api.records import Actor, Point, Revision, Rollout, Router
+from api.registry import rollback
+from api.registry.core import Expected, Read, Registry, Write
+from api.registry.policy import Difference
+from api.store import log, routers
+from policy.errors import Problem
+from policy.labels import selects
+
+# Of what waits, so much is told.
+TOLD = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """A canary, with the revision that it has in force and what it has trouble with."""
+
+    router: Router
+    revision: int | None
+    trouble: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """`pending` waits for release. `due` is when the first of it goes on by itself, `stopped` why
+    it will not."""
+
+    rollout: Rollout | None
+    pending: tuple[Revision, ...]
+    canaries: tuple[Canary, ...]
+    due: datetime | None
+    stopped: str | None
+
+
+def version(state: Read | Write) -> int:
+    rollout = state.head.rollout
+    return 0 if rollout is None else rollout.version
+
+
+def progress(read: Read) -> Progress:
+    rollout = read.head.rollout
+    if rollout is None:
+        return Progress(None, (), (), None, None)
+    pending = log.pending(read.connection, rollout.released)
+    canaries = _canaries(read, rollout)
+    due = stopped = None
+    if pending and rollout.hold is not None:
+        due = pending[0].time + timedelta(seconds=rollout.hold)
+        stopped = _stopped(canaries, pending[0].revision)
+    return Progress(rollout, pending, canaries, due, stopped)
+
+
+def set_rule(write: Write, expected: Expected, canaries: dict[str, str], hold: int | None) -> None:
+    """What was released stays so; at the start that is everything."""
+    expected.check(version(write), "the roll-out")
+    if not canaries:
+        problem = Problem("canaries", "{}", "without a label every router would be a canary")
+        raise RefusedError("there would be no rest to go on to", "", (problem,))
+    before, own = write.head.rollout, write.head.revision + 1
+    released = own if before is None else before.released
+    _set(write, "rollout.set", Rollout(canaries, hold, released, own))
+
+
+def end(write: Write, expected: Expected) -> None:
+    """All have every revision from then on, also what waits."""
+    expected.check(version(write), "the roll-out")
+    _rule(write)
+    _set(write, "rollout.end", None)
+
+
+def confirm(write: Write, revision: int) -> None:
+    """Releases all up to a revision: the one that whoever confirms has seen."""
+    rollout = _rule(write)
+    if revision > write.head.revision or not log.pending(write.connection, rollout.released):
+        raise ConflictError(
+            f"nothing up to revision {revision} waits for a release: see `peergate rollout status`",
+            "nothing-pending",
+        )
+    _release(write, rollout, revision, "rollout.confirm")
+
+
+def abort(write: Write) -> tuple[Difference, ...]:
+    """Takes back what waits: a new revision, of what the rest has, for the canaries too."""
+    rollout = _rule(write)
+    if not log.pending(write.connection, rollout.released):
+        raise ConflictError("nothing waits for a release", "nothing-pending")
+    found = rollback.plan_to(write, Point(write.head.revision, rollout.released))
+    rollback.carry_out(write, found, f"roll-out aborted: back to revision {rollout.released}")
+    release_all(write, "rollout.abort")
+    return found.differences
+
+
+def release_all(write: Write, action: str) -> None:
+    """With the revision that this change makes, too."""
+    if (rollout := write.head.rollout) is not None:
+        _set(write, action, replace(rollout, released=write.head.revision + 1))
+
+
+def release_due(registry: Registry) -> None:
+    """What has been with canaries for long enough, and without trouble there, goes on."""
+    with registry.read() as read:
+        if _due(read) is None:
+            return
+    with registry.write(Actor("peergate"), "released after its time with the canaries") as write:
+        due = _due(write)  # another process may have been first
+        if due is not None and write.head.rollout is not None:
+            _release(write, write.head.rollout, due, "rollout.release")
+
+
+def _due(state: Read | Write) -> int | None:
+    rollout = state.head.rollout
+    if rollout is None or rollout.hold is None:
+        return None
+    ready = state.now - timedelta(seconds=rollout.hold)
+    last = log.last_pending(state.connection, rollout.released, ready)
+    if last is None or _stopped(_canaries(state, rollout), last) is not None:
+        return None
+    return last
+
+
+def _release(write: Write, rollout: Rollout, revision: int, action: str) -> None:
+    if not log.pending(write.connection, revision):
+        revision = write.head.revision + 1  # nothing is left: with this one too
+    _set(write, action, replace(rollout, released=revision))
+
+
+def _set(write: Write, action: str, rollout: Rollout | None) -> None:
+    write.record(action, "rollout", write.head.rollout, rollout)
+    write.set_rollout(rollout)
+
+
+def _rule(write: Write) -> Rollout:
+    if write.head.rollout is None:
+        raise ConflictError(
+            "no staged roll-out is set: every revision goes to all routers at once", "no-rollout"
+        )
+    return write.head.rollout
+
+
+def _canaries(state: Read | Write, rollout: Rollout) -> tuple[Canary, ...]:
+    chosen = [r for r in routers.every(state.connection) if selects(rollout.canaries, r.labels)]
+    reports = routers.reports_of(state.connection, [router.name for router in chosen])
+    found = []
+    for router in chosen:
+        report = reports.get(router.name)
+        trouble = None
+        if report is not None:
+            trouble = _trouble(report.content)
+        found.append(Canary(router, None if report is None else report.revision, trouble))
+    return tuple(found)
+
+
+def _trouble(content: dict[str, object]) -> str | None:
+    if content["held"] is not None:
+        return f"holds back a change: {content['held']}"
+    interfaces = content["interfaces"]
+    assert isinstance(interfaces, list)
+    down = [each["name"] for each in interfaces if not each["attached"]]
+    return f"not attached: {', '.join(down)}" if down else None
+
+
+def _stopped(canaries: tuple[Canary, ...], revision: int) -> str | None:
+    """Why a revision does not go on by itself."""
+    for canary in canaries:
+        if canary.trouble is not None:
+            return f"canary {canary.router.name} {canary.trouble}"
+    if not any(each.revision is not None and each.revision >= revision for each in canaries):
+        return f"no canary has revision {revision} in force"
+    return None

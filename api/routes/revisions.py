@@ -1,0 +1,72 @@
+"""/v1/revisions and /v1/rollback: what the registry was, and the way back."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import Response
+
+from api.auth import CallerOf, RegistryOf, needs
+from api.registry import rollback, rollout
+from api.registry.permissions import Permission
+from api.routes.conventions import ExpectedOf, Limit, Urgent, answer
+from api.routes.models import DifferenceView
+from api.routes.revision_models import (
+    KeptRevision,
+    RevisionPage,
+    RevisionView,
+    Rollback,
+    RolledBack,
+)
+
+router = APIRouter(tags=["revisions"])
+reads = Depends(needs(Permission.READ))
+changes = Depends(needs(Permission.ROLLOUT))
+Cursor = Annotated[
+    str | None, Query(pattern="^[0-9]{1,16}$", description="`next` of the page before")
+]
+
+
+@router.get("/v1/revisions", dependencies=[reads], response_model=RevisionPage)
+def list_revisions(registry: RegistryOf, cursor: Cursor = None, limit: Limit = 100) -> Response:
+    """All revisions, the latest first."""
+    with registry.read() as read:
+        found = rollback.revisions(read, None if cursor is None else int(cursor), limit + 1)
+    items = [
+        KeptRevision(**RevisionView.of(each).model_dump(), kept=each.revision >= read.head.floor)
+        for each in found[:limit]
+    ]
+    following = str(items[-1].revision) if len(found) > limit else None
+    return answer(RevisionPage(items=items, next=following))
+
+
+@router.post("/v1/rollback", dependencies=[changes], response_model=RolledBack)
+def roll_back(
+    registry: RegistryOf,
+    caller: CallerOf,
+    expected: ExpectedOf,
+    body: Rollback,
+    urgent: Urgent = False,
+    dry_run: Annotated[bool, Query(description="only say what would change")] = False,
+) -> Response:
+    """Makes a new revision with the gateways and approved peers of an earlier one.
+
+    Who was let in since then is revoked, who was revoked since then is approved again. `If-Match`
+    is the ETag of `/v1/policy`, or of a dry run; a dry run needs none.
+    """
+    if dry_run:
+        with registry.read() as state:
+            found, head = rollback.plan(state, body.to_revision), state.head
+    else:
+        cause = f"rollback to revision {body.to_revision}"
+        with registry.write(caller.actor, cause) as write:
+            found = rollback.roll_back(write, body.to_revision, expected)
+            if urgent:
+                write.hurry()
+                rollout.release_all(write, "rollout.release")
+        head = write.head
+    done = RolledBack(
+        dry_run=dry_run,
+        revision=head.revision,
+        changes=[DifferenceView.of(each) for each in found.differences],
+    )
+    return answer(done, version=head.policy_version)

@@ -1,0 +1,143 @@
+"""Back to an earlier revision: a new one with the old content, or a refusal that says why."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import httpx
+
+from api.settings import Settings
+from tests.api.bodies import NOW, WEEK, gateway, text
+from tests.api.conftest import Service
+from tests.api.follower import Follower
+
+ANY = {"If-Match": "*"}
+
+
+def roll_back(service: Service, revision: int, **query: object) -> httpx.Response:
+    body = {"to_revision": revision}
+    return service.admin.post("/v1/rollback", json=body, params=query, headers=ANY)
+
+
+def content(service: Service) -> tuple[Any, Any]:
+    found = service.admin.get("/v1/allowlist").json()
+    return found["gateways"], found["peers"]
+
+
+def test_the_allowlist_is_as_it_was_under_a_new_revision(service: Service) -> None:
+    service.add_gateway("a", routers={"site": "fra"})
+    service.add_gateway("b", addresses=["198.51.100.2"])
+    kept = service.add_peer(name="kept", gateway="a", valid_until=text(NOW + WEEK))
+    revoked = service.add_peer(name="revoked", gateway="b")
+    then, before = service.revision, content(service)
+    router = Follower(service.agent)
+    # All that may happen.
+    service.act(revoked, "revoke", {"reason": "closed"})
+    service.admin.delete("/v1/gateways/b", headers=ANY)
+    service.admin.patch("/v1/gateways/a", json={"mode": "monitor", "routers": {}}, headers=ANY)
+    service.admin.patch(f"/v1/peers/{kept}", json={"sources": ["203.0.113.99"]}, headers=ANY)
+    service.add_gateway("c", addresses=["198.51.100.3"])
+    new = service.add_peer(name="new", gateway="c")
+    router.follow()
+    head = service.revision
+
+    planned = roll_back(service, then, dry_run=True)
+    assert planned.json()["revision"] == service.revision == head
+    assert [(c["action"], c["kind"], c["name"]) for c in planned.json()["changes"]] == [
+        ("add", "gateway", "b"),
+        ("change", "gateway", "a"),
+        ("remove", "gateway", "c"),
+        ("change", "peer", "kept"),
+        ("approve", "peer", "revoked"),
+        ("revoke", "peer", "new"),
+    ]
+    done = roll_back(service, then)
+    assert (done.status_code, done.json()["revision"]) == (200, head + 1)
+    assert done.json()["changes"] == planned.json()["changes"]
+    assert content(service) == before
+    router.follow()
+    router.check()
+
+    def shown(number: int) -> tuple[str, str | None]:
+        found = service.admin.get(f"/v1/peers/{number}").json()
+        return found["state"], found["reason"]
+
+    why = f"rollback to revision {then}"
+    assert shown(kept) == ("active", None)
+    assert shown(revoked) == ("active", why)
+    assert shown(new) == ("revoked", why)
+    # And on from there, in both directions.
+    service.act(revoked, "revoke")
+    assert roll_back(service, head).status_code == 200
+    assert [each["id"] for each in content(service)[1]] == [kept, new]
+
+
+def test_nothing_changed_makes_no_revision(service: Service) -> None:
+    service.add_gateway()
+    assert roll_back(service, 1).json() == {"dry_run": False, "revision": 1, "changes": []}
+
+
+def test_whoever_goes_back_has_seen_what_that_changes(service: Service) -> None:
+    service.add_gateway()
+    service.add_peer()
+    body = {"to_revision": 1}
+    assert service.admin.post("/v1/rollback", json=body).status_code == 428
+    planned = service.admin.post("/v1/rollback", json=body, params={"dry_run": True})
+    service.add_peer(name="later")
+    stale = {"If-Match": planned.headers["ETag"]}
+    assert service.admin.post("/v1/rollback", json=body, headers=stale).status_code == 412
+
+
+def test_a_revision_that_is_not_kept_is_refused(
+    start: Callable[[Settings], Service], settings: Settings
+) -> None:
+    service = start(replace(settings, kept_revisions=3))
+    for number in range(5):
+        service.add_gateway(f"g-{number}", addresses=[f"198.51.100.{number}"])
+    refused = roll_back(service, 1)
+    assert (refused.status_code, refused.json()["type"]) == (410, "/problems/revision-not-kept")
+    assert "the oldest to go back to is 2" in refused.json()["detail"]
+    listed = service.admin.get("/v1/revisions").json()["items"]
+    assert [(each["revision"], each["kept"]) for each in listed] == [
+        *((5, True), (4, True), (3, True), (2, True), (1, False)),
+    ]
+    assert listed[0]["cause"] == "gateway g-4 added"
+    first = service.admin.get("/v1/revisions", params={"limit": 2}).json()
+    second = service.admin.get("/v1/revisions", params={"cursor": first["next"]}).json()
+    assert [each["revision"] for each in second["items"]] == [3, 2, 1]
+    assert roll_back(service, 6).status_code == 422
+    assert roll_back(service, 2).status_code == 200
+
+
+def test_a_pending_peer_keeps_its_gateway_and_its_name(service: Service) -> None:
+    """Somebody waits for an answer."""
+    service.add_gateway()
+    first = service.add_peer()
+    with_peer = service.revision
+    service.act(first, "revoke")
+    again = service.request_peer()
+    before, head = content(service), service.revision
+    refused = roll_back(service, with_peer)
+    assert (refused.status_code, refused.json()["type"]) == (409, "/problems/name-taken")
+    assert f"peer {again} (pending) has the name" in refused.json()["detail"]
+    assert roll_back(service, 0).json()["type"] == "/problems/gateway-in-use"
+    assert (content(service), service.revision) == (before, head)
+    service.act(again, "reject")
+    assert roll_back(service, with_peer).status_code == 200
+
+
+def test_a_gateway_of_the_same_name_gives_way_to_the_one_before(service: Service) -> None:
+    service.add_gateway()
+    old = service.add_peer()
+    then, before = service.revision, content(service)
+    etag = service.admin.get("/v1/gateways/hub").headers["ETag"]
+    service.act(old, "revoke")
+    service.admin.delete("/v1/gateways/hub", headers=ANY)
+    service.admin.post("/v1/gateways", json=gateway(addresses=["198.51.100.77"]))
+    service.add_peer(name="of-the-new-one")
+    assert roll_back(service, then).status_code == 200
+    assert content(service) == before
+    assert service.admin.get("/v1/gateways/hub").headers["ETag"] != etag
+    # Its own peers are at it again.
+    service.act(old, "revoke")
+    assert service.admin.delete("/v1/gateways/hub", headers=ANY).status_code == 204

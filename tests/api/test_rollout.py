@@ -1,0 +1,292 @@
+"""Canaries first: what the rest has is what was released, and the urgent."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+import pytest
+
+from api.settings import Settings
+from tests.api.bodies import gateway, peer, report
+from tests.api.client import Client
+from tests.api.conftest import Service
+from tests.api.follower import Follower
+
+ANY = {"If-Match": "*"}
+HOUR = timedelta(hours=1)
+
+
+@dataclass(slots=True)
+class Staged:
+    """A registry with a canary and one of the rest, which follow."""
+
+    service: Service
+    canary_client: Client
+    canary: Follower
+    rest: Follower
+
+    def follow(self) -> tuple[set[int], set[int]]:
+        """The peers that each has then."""
+        for follower in (self.canary, self.rest):
+            follower.follow()
+            follower.check()
+        return set(self.canary.peers), set(self.rest.peers)
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.service.admin.get("/v1/rollout").json()
+        return found
+
+    def report(self, revision: int, **fields: object) -> None:
+        registry = self.service.admin.get("/v1/status").json()["registry"]
+        body = report(registry, revision, **fields)
+        done = self.canary_client.put("/v1/routers/canary-1/report", json=body)
+        assert done.status_code == 204, done.text
+
+    def confirm(self, revision: int) -> int:
+        body = {"revision": revision}
+        return self.service.admin.post("/v1/rollout/confirm", json=body).status_code
+
+
+def set_rule(service: Service, hold: int | None = None) -> None:
+    rule = {"canaries": {"stage": "canary"}, "hold": hold}
+    done = service.admin.put("/v1/rollout", json=rule, headers=ANY)
+    assert done.status_code == 200, done.text
+
+
+def stage(service: Service, hold: int | None = None) -> Staged:
+    service.add_gateway()
+    service.add_peer(name="first")
+    set_rule(service, hold)
+    canary = service.add_router("canary-1", stage="canary")
+    rest = service.add_router("edge-2")
+    return Staged(service, canary, Follower(canary), Follower(rest))
+
+
+@pytest.fixture
+def staged(service: Service) -> Staged:
+    return stage(service)
+
+
+def test_without_a_rule_all_have_everything(service: Service) -> None:
+    shown = service.admin.get("/v1/rollout")
+    assert (shown.json()["canaries"], shown.headers["ETag"]) == (None, '"0"')
+    for action, body in (("confirm", {"revision": 0}), ("abort", None)):
+        refused = service.admin.post(f"/v1/rollout/{action}", json=body)
+        assert (refused.status_code, refused.json()["type"]) == (409, "/problems/no-rollout")
+
+
+def test_a_change_is_with_the_canaries_until_it_is_confirmed(staged: Staged) -> None:
+    service = staged.service
+    second = service.add_peer(name="second")
+    made = service.revision
+    assert staged.follow() == ({1, second}, {1})
+    status = staged.status()
+    assert [each["revision"] for each in status["pending"]] == [made]
+    assert (status["due"], status["routers"][0]["name"]) == (None, "canary-1")
+    assert service.admin.get("/v1/routers/edge-2").json()["stage"] == "rest"
+    service.clock.pass_time(timedelta(days=9))
+    assert staged.follow() == ({1, second}, {1})
+    third = service.add_peer(name="third")
+    assert staged.confirm(made) == 200
+    assert staged.follow() == ({1, second, third}, {1, second})
+    assert staged.confirm(service.revision) == 200
+    assert staged.follow() == ({1, second, third}, {1, second, third})
+    assert staged.status()["pending"] == []
+    assert staged.confirm(service.revision) == 409
+
+
+def test_an_abort_takes_the_canaries_back(staged: Staged) -> None:
+    service = staged.service
+    service.add_peer(name="second")
+    service.admin.patch("/v1/gateways/hub", json={"mode": "monitor"}, headers=ANY)
+    service.act(1, "revoke")
+    assert staged.follow() == ({2}, {1})
+    aborted = service.admin.post("/v1/rollout/abort")
+    assert (aborted.status_code, aborted.json()["revision"]) == (200, service.revision)
+    assert staged.follow() == ({1}, {1})
+    assert staged.canary.gateways == staged.rest.gateways
+    assert staged.canary.gateways["hub"]["mode"] == "enforce"
+    assert staged.status()["pending"] == []
+    assert service.admin.post("/v1/rollout/abort").status_code == 409
+
+
+def test_an_urgent_change_goes_past_what_waits(staged: Staged) -> None:
+    service = staged.service
+    service.add_peer(name="second")
+    waits = service.revision
+    done = service.admin.post(
+        "/v1/peers/1/revoke", params={"urgent": True}, json={"reason": "stolen"}, headers=ANY
+    )
+    assert done.status_code == 200
+    assert staged.follow() == ({2}, set())
+    assert [each["revision"] for each in staged.status()["pending"]] == [waits]
+    (latest, *_) = service.admin.get("/v1/revisions").json()["items"]
+    assert latest["cause"] == "peer 1 revoked (urgent)"
+    skipped = service.admin.get("/v1/audit", params={"action": "rollout.skip"}).json()["items"]
+    assert len(skipped) == 1
+    # An abort leaves it in force.
+    assert service.admin.post("/v1/rollout/abort").status_code == 200
+    assert staged.follow() == (set(), set())
+    # One at a gateway that is not released reaches those who have the gateway alone.
+    service.add_gateway("new", addresses=["198.51.100.9"])
+    number = service.request_peer(name="third", gateway="new")
+    service.admin.post(f"/v1/peers/{number}/approve", params={"urgent": True}, headers=ANY)
+    assert staged.follow() == ({number}, set())
+    assert staged.confirm(service.revision) == 200
+    assert staged.follow() == ({number}, {number})
+
+
+def test_a_rollback_is_staged_unless_it_is_urgent(staged: Staged) -> None:
+    service = staged.service
+    before = service.revision
+    second = service.add_peer(name="second")
+    staged.confirm(service.revision)
+    body = {"to_revision": before}
+    assert service.admin.post("/v1/rollback", json=body, headers=ANY).status_code == 200
+    assert staged.follow() == ({1}, {1, second})
+    staged.confirm(service.revision)
+    assert staged.follow() == ({1}, {1})
+    service.add_peer(name="third")
+    urgent = service.admin.post("/v1/rollback", json=body, params={"urgent": True}, headers=ANY)
+    assert urgent.status_code == 200
+    assert staged.follow() == ({1}, {1})
+    assert staged.status()["pending"] == []
+
+
+def test_the_end_of_it_releases_what_waits(staged: Staged) -> None:
+    service = staged.service
+    second = service.add_peer(name="second")
+    etag = service.admin.get("/v1/rollout").headers["ETag"]
+    assert service.admin.delete("/v1/rollout").status_code == 428
+    assert service.admin.delete("/v1/rollout", headers={"If-Match": etag}).status_code == 204
+    assert staged.follow() == ({1, second}, {1, second})
+
+
+def test_a_router_that_changes_its_stage_gets_what_is_of_that_stage(staged: Staged) -> None:
+    service = staged.service
+    second = service.add_peer(name="second")
+    staged.follow()
+    labels: dict[str, str]
+    for labels, expected in (({"stage": "canary"}, {1, second}), ({}, {1})):
+        service.admin.patch("/v1/routers/edge-2", json={"labels": labels}, headers=ANY)
+        assert staged.follow()[1] == expected
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    end = time.monotonic() + 20
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_after_its_time_it_goes_on_if_the_canaries_bear_it(
+    start: Callable[[Settings], Service], settings: Settings
+) -> None:
+    quick = replace(settings, poll_seconds=0.05)
+    staged = stage(start(quick), hold=3600)
+    service = staged.service
+    another = start(quick)  # a second process, whose clock is the same
+    another.clock.now = service.clock.now
+    second = service.add_peer(name="second")
+    made = service.revision
+    due = staged.status()["due"]
+    assert due == (service.clock.now + HOUR).isoformat().replace("+00:00", "Z")
+    for moving in (service, another):
+        moving.clock.pass_time(HOUR + timedelta(seconds=1))
+    assert staged.status()["stopped"] == f"no canary has revision {made} in force"
+    staged.report(made, held="would cut off 300 of 900 sources")
+    assert staged.status()["stopped"].startswith("canary canary-1 holds back a change")
+    assert staged.follow() == ({1, second}, {1})
+    staged.report(made)
+    assert eventually(lambda: staged.status()["pending"] == [])
+    assert staged.follow() == ({1, second}, {1, second})
+    # One revision for it, whichever process was first.
+    causes = [each["cause"] for each in service.admin.get("/v1/revisions").json()["items"]]
+    assert causes.count("released after its time with the canaries") == 1
+
+
+def test_what_waits_outlives_the_kept_revisions_and_a_restart(
+    start: Callable[[Settings], Service], settings: Settings
+) -> None:
+    few = replace(settings, kept_revisions=3)
+    staged = stage(start(few))
+    for number in range(6):
+        staged.service.add_peer(name=f"later-{number}")
+    again = start(few)
+    rest = Follower(again.nobody.with_token(staged.rest.client.token))
+    assert set(rest.peers) == {1}
+    staged.rest.follow()
+    staged.rest.check()
+
+
+def test_a_rule_needs_a_label_and_the_version_that_was_seen(service: Service) -> None:
+    rule: dict[str, Any] = {"canaries": {}, "hold": None}
+    assert service.admin.put("/v1/rollout", json=rule, headers=ANY).status_code == 422
+    etag = service.admin.get("/v1/rollout").headers["ETag"]
+    rule = {"canaries": {"stage": "canary"}, "hold": None}
+    first = service.admin.put("/v1/rollout", json=rule, headers={"If-Match": etag})
+    assert first.status_code == 200
+    stale = service.admin.put("/v1/rollout", json=rule, headers={"If-Match": etag})
+    assert stale.status_code == 412
+
+
+@pytest.mark.parametrize("luck", range(4))
+def test_whatever_happens_both_hold_what_is_their_own(service: Service, luck: int) -> None:
+    """Random changes, releases and stages; whoever follows has what a snapshot says."""
+    random = Random(luck)
+    service.add_gateway()
+    set_rule(service)
+    followers = {
+        name: Follower(service.add_router(name, **({"stage": "canary"} if name == "r-a" else {})))
+        for name in ("r-a", "r-b", "r-c")
+    }
+    for step in range(70):
+        _something(service, random, step)
+        for follower in followers.values():
+            if random.random() < 0.4:
+                follower.follow()
+                follower.check()
+    service.admin.delete("/v1/rollout", headers=ANY)
+    for follower in followers.values():
+        follower.follow()
+        follower.check()
+        assert follower.peers == followers["r-a"].peers
+
+
+def _something(service: Service, random: Random, step: int) -> None:
+    """What cannot be done just then is refused."""
+    admin, act = service.admin, random.randrange(10)
+    name, number = f"g-{random.randrange(3)}", random.randrange(1, 9)
+    urgent = {"urgent": random.random() < 0.4}
+    if act == 0:
+        admin.post("/v1/gateways", json=gateway(name=name, addresses=[f"198.51.100.{step}"]))
+    elif act == 1:
+        admin.delete(f"/v1/gateways/{name}", headers=ANY)
+    elif act == 2:
+        labels = random.choice(({}, {"stage": "canary"}))
+        router = f"/v1/routers/r-{random.choice('bc')}"
+        admin.patch(router, json={"labels": labels}, headers=ANY)
+    elif act == 3:
+        head = service.revision
+        admin.post("/v1/rollout/confirm", json={"revision": random.randrange(head + 1)})
+    elif act == 4 and random.random() < 0.3:
+        admin.post("/v1/rollout/abort")
+    elif act == 5 and random.random() < 0.5:
+        body = {"to_revision": random.randrange(service.revision + 1)}
+        admin.post("/v1/rollback", json=body, headers=ANY, params=urgent)
+    elif act == 6:
+        admin.post(f"/v1/peers/{number}/revoke", headers=ANY, params=urgent)
+    elif act == 7 and random.random() < 0.2:
+        admin.delete("/v1/rollout", headers=ANY)
+        admin.put("/v1/rollout", json={"canaries": {"stage": "canary"}}, headers=ANY)
+    else:
+        wanted = peer(name=f"p-{step}", gateway=random.choice((name, "hub")))
+        made = admin.post("/v1/peers", json=wanted)
+        if made.status_code == 201:
+            path = f"/v1/peers/{made.json()['id']}/approve"
+            admin.post(path, headers=ANY, params=urgent)
