@@ -126,7 +126,10 @@ class Agent:
         self._to_check_links = asyncio.Event()
         self._to_verify = asyncio.Event()
         self._reporter = Reporter(
-            client, settings, lambda: self._do(lambda: report(self._gate, self._uplinks.states))
+            client,
+            settings,
+            lambda: self._do(lambda: report(self._gate, self._uplinks.states)),
+            lambda told: self._gate.clock.hear(told.said, told.sent, told.came),
         )
         self._follower = (
             None

@@ -300,11 +300,13 @@ class Gate:
                 plane.set_clock(self.clock.offset)
             plane.keep_tick()
         if jump:
-            log.warning(
-                "the wall clock was stepped by %.3f s: now is %s",
-                jump / 1e9,
-                from_ns(self.now()).isoformat(timespec="seconds"),
+            whose = (
+                "the registry's clock is followed"
+                if self.clock.follows_registry
+                else ("the wall clock was stepped")
             )
+            now = from_ns(self.now()).isoformat(timespec="seconds")
+            log.warning("%s, by %.3f s: now is %s", whose, jump / 1e9, now)
         return jump
 
     def _write(self, before: Tables, after: Tables) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from control.model import Allowlist
 from control.reader import SnapshotReader
 from control.settings import Settings
 from policy.errors import PolicyError
+from policy.window import to_ns
 
 # The registry holds a request for changes at most this long; ours may take a little longer.
 WAIT_SECONDS = 30
@@ -51,6 +53,15 @@ class Standing:
     revision: int
     role: Role
     time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The registry's time in ns since 1970, and our monotonic clock before and after."""
+
+    said: int
+    sent: int
+    came: int
 
 
 class RegistryClient:
@@ -119,8 +130,14 @@ class RegistryClient:
         except PolicyError as error:
             raise self._unusable("answer for changes", error) from None
 
-    async def report(self, router: str, report: Mapping[str, object]) -> None:
-        await self._request("PUT", f"/v1/routers/{quote(router, safe='')}/report", json=report)
+    async def report(self, router: str, report: Mapping[str, object]) -> Told | None:
+        """What the registry says of the time, if it does."""
+        path = f"/v1/routers/{quote(router, safe='')}/report"
+        sent = time.monotonic_ns()
+        response = await self._request("PUT", path, json=report)
+        came = time.monotonic_ns()
+        said = _time(response.headers.get("Peergate-Time"))
+        return None if said is None else Told(to_ns(said), sent, came)
 
     async def standing(self) -> Standing:
         """Where the registry stands, and what our token is good for; nothing is changed."""
@@ -208,10 +225,10 @@ def _body(response: httpx.Response) -> dict[str, object]:
 
 def _time(said: object) -> datetime | None:
     try:
-        time = datetime.fromisoformat(said) if isinstance(said, str) else None
+        moment = datetime.fromisoformat(said) if isinstance(said, str) else None
     except ValueError:
         return None
-    return None if time is None or time.tzinfo is None else time
+    return None if moment is None or moment.tzinfo is None else moment
 
 
 def _kind(response: httpx.Response) -> str:

@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
 from control import state
+from control.clock import Clock, Reading, read_clocks
 from control.errors import DataPlaneError, RegistryError
 from control.gate import Gate
 from control.interfaces import InterfaceState
 from control.model import Count
-from control.registry import RegistryClient
+from control.registry import RegistryClient, Told
 from control.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ def report(gate: Gate, interfaces: tuple[InterfaceState, ...]) -> dict[str, obje
     return {
         "version": peergate_version(),
         "kernel": platform.release(),
-        "time": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "interfaces": [
             {
                 "name": state.name,
@@ -52,7 +53,18 @@ def report(gate: Gate, interfaces: tuple[InterfaceState, ...]) -> dict[str, obje
         "entries": {"hosts": hosts4 + hosts6, "prefixes": prefixes4 + prefixes6},
         "repairs": gate.repairs,
         "held": None if gate.held is None else gate.held.reason,
+        "clock": clock(gate.clock, read_clocks()),
         "counters": counters_by_name(gate),
+    }
+
+
+def clock(kept: Clock, reading: Reading) -> dict[str, object]:
+    """Of the wall clock, in seconds: what the registry is ahead by, and what we take it for."""
+    ahead = kept.ahead(reading)
+    return {
+        "offset": None if ahead is None else round(ahead / 1e9, 3),
+        "synchronised": reading.synchronised,
+        "correction": round(kept.correction(reading) / 1e9, 3),
     }
 
 
@@ -73,18 +85,20 @@ def _count(count: Count) -> dict[str, int]:
 
 
 class Reporter:
-    """Sends what `body` gives, every so often and when `soon` is set."""
+    """Sends what `body` gives, every so often and when `soon` is set; `told` hears the time."""
 
     def __init__(
         self,
         client: RegistryClient | None,
         settings: Settings,
         body: Callable[[], Awaitable[dict[str, object]]],
+        told: Callable[[Told], None],
     ) -> None:
         self.soon = asyncio.Event()
         self._client = client
         self._settings = settings
         self._body = body
+        self._told = told
         self._trouble: str | None = None
 
     async def send(self) -> None:
@@ -93,7 +107,9 @@ class Reporter:
         if self._client is None or known is None:
             return
         said = {"registry": known.registry, "revision": known.revision, **await self._body()}
-        await self._client.report(self._settings.router, said)
+        told = await self._client.report(self._settings.router, said)
+        if told is not None:
+            self._told(told)
 
     async def run(self) -> None:
         """Never returns. A report that is not taken is logged when the reason changes."""

@@ -169,6 +169,16 @@ def test_a_report_is_shown_as_it_was_sent(registry: Registry) -> None:
     }
 
 
+def test_a_report_is_answered_with_the_registrys_time(registry: Registry) -> None:
+    known = registry.ask(RegistryClient.snapshot)
+    about = report(known.registry, known.revision)
+    before = time.time_ns()
+    told = registry.ask(lambda client: client.report("edge-1", about))
+    assert told is not None
+    assert before <= told.said <= time.time_ns()
+    assert told.sent < told.came <= time.monotonic_ns()
+
+
 def test_while_its_database_is_away_a_registry_has_no_news(
     postgresql_server: Server, tmp_path: Path
 ) -> None:

@@ -47,6 +47,74 @@ def test_a_synchronised_wall_clock_is_believed() -> None:
     assert clock.now(4 * S) == NOVEMBER + 1 * S
 
 
+def heard(clock: Clock, ahead: int, *, times: int = 3, trip: int = 20_000_000) -> Clock:
+    """The registry's clock is so far ahead of a wall clock that shows NOVEMBER at 0."""
+    for turn in range(times):
+        sent = turn * 30 * S
+        clock.hear(NOVEMBER + sent + trip // 2 + ahead, sent, sent + trip)
+    return clock
+
+
+def test_an_unsynchronised_clock_gives_way_to_the_registrys() -> None:
+    for ahead in (400 * S, -400 * S):
+        clock = heard(Clock(reading(NOVEMBER, 0), floor=0), ahead, times=2)
+        assert clock.step(reading(NOVEMBER + 60 * S, 60 * S)) == 0
+        heard(clock, ahead)
+        now = reading(NOVEMBER + 61 * S, 61 * S)
+        assert (clock.step(now), clock.follows_registry) == (ahead, True)
+        assert clock.ahead(now) == clock.correction(now) == ahead
+        # Set right, it counts again at once, before the registry is heard again.
+        mended = reading(NOVEMBER + 62 * S + ahead + 7, 62 * S)
+        assert clock.step(mended) == 0
+        assert (clock.correction(mended), clock.follows_registry) == (-7, False)
+
+
+def test_a_clock_that_is_synchronised_or_nearly_right_is_kept() -> None:
+    clock = heard(Clock(reading(NOVEMBER, 0), floor=0), 400 * S)
+    now = reading(NOVEMBER + 61 * S, 61 * S, synchronised=True)
+    # What is off by more than the bound is told, whoever is right.
+    assert (clock.step(now), clock.ahead(now)) == (0, 400 * S)
+    clock = heard(Clock(reading(NOVEMBER, 0), floor=0), 1_900_000_000)
+    assert clock.step(reading(NOVEMBER + 61 * S, 61 * S)) == 0
+
+
+@pytest.mark.parametrize("days", [-20_000, -1.01, 1.01, 365])
+def test_a_wild_time_is_not_followed(days: float) -> None:
+    clock = heard(Clock(reading(NOVEMBER, 0), floor=0), round(days * 86400 * S), times=9)
+    assert clock.step(reading(NOVEMBER + 400 * S, 400 * S)) == 0
+
+
+def test_a_registry_cannot_lead_a_clock_away_step_by_step() -> None:
+    clock = Clock(reading(NOVEMBER, 0), floor=0)
+    for hours in range(0, 60, 6):
+        heard(clock, hours * 3600 * S)
+        clock.step(reading(NOVEMBER + 100 * S, 100 * S))
+        assert clock.correction(reading(NOVEMBER + 100 * S, 100 * S)) <= 24 * 3600 * S
+    assert not clock.follows_registry
+
+
+def test_times_that_took_long_or_do_not_agree_say_nothing() -> None:
+    clock = heard(Clock(reading(NOVEMBER, 0), floor=0), 400 * S, trip=1_100_000_000)
+    assert clock.ahead(reading(NOVEMBER, 0)) is None
+    for ahead in (400, 100, 250, 600):
+        heard(clock, ahead * S, times=1)
+        assert clock.step(reading(NOVEMBER + 61 * S, 61 * S)) == 0
+
+
+def test_a_measurements_own_error_moves_nothing() -> None:
+    clock = heard(Clock(reading(NOVEMBER, 0), floor=0), 400 * S)
+    clock.step(reading(NOVEMBER + 61 * S, 61 * S))
+    heard(clock, 400 * S + 300_000_000)
+    assert clock.step(reading(NOVEMBER + 62 * S, 62 * S)) == 0
+
+
+def test_a_router_that_woke_in_1970_hears_what_time_it_is() -> None:
+    """From what it last saw, the registry is a few hours ahead."""
+    clock = Clock(reading(3 * S, 0), floor=NOVEMBER)
+    heard(clock, 5 * 3600 * S)
+    assert clock.step(reading(64 * S, 61 * S)) == 5 * 3600 * S
+
+
 def test_two_readings_are_no_step() -> None:
     clock = Clock(reading(NOVEMBER, 5 * S), floor=0)
     assert clock.step(reading(NOVEMBER + S + 300_000, 6 * S)) == 0
