@@ -17,6 +17,7 @@ from api.errors import SettingsError, UnavailableError
 from api.records import Actor, Role
 from api.registry import tokens
 from api.registry.core import Registry, utc_now
+from api.registry.routers import HIGHEST_RISE
 from api.settings import Settings
 from api.store import heads
 from api.store.engine import Store
@@ -74,6 +75,23 @@ def admin_token(settings: Settings, name: str = "admin") -> str:
         check(store, settings)
         with _registry(store, settings).write(_somebody(), f"token {name} made") as write:
             return tokens.issue(write, name, Role.ADMIN, None)[1]
+
+
+def lift(settings: Settings, revision: int) -> int:
+    """The head after it was lifted above a revision that routers have. Refused where it is."""
+    with _opened(settings) as store:
+        check(store, settings)
+        cause = f"lifted above revision {revision} by hand"
+        with _registry(store, settings).write(_somebody(), cause) as write:
+            if revision < write.head.revision:
+                raise SettingsError(
+                    f"{settings.database}: is at revision {write.head.revision}, above "
+                    f"{revision}: nothing has to be done"
+                )
+            if revision > HIGHEST_RISE:
+                raise SettingsError(f"{revision}: no registry was ever there")
+            write.rise_to(revision + 1, cause)
+        return write.head.revision
 
 
 def _registry(store: Store, settings: Settings) -> Registry:

@@ -94,14 +94,22 @@ class Registry:
             if cursor is None:
                 return
 
-    def create(self, path: str, body: Json) -> Reply:
+    def create(self, path: str, body: Json | None) -> Reply:
         """POST something new. The key lets the registry tell a repetition from a second one."""
         return self._request("POST", path, body=body, headers={"Idempotency-Key": _key()})
 
-    def act(self, path: str, action: str, body: Json | None = None) -> Reply:
+    def act(self, path: str, action: str, body: Json | None = None, **query: object) -> Reply:
         """POST an action on the resource at `path`, on its state as it is now."""
         headers = {"If-Match": self._etag(path), "Idempotency-Key": _key()}
-        return self._request("POST", f"{path}/{action}", body=body, headers=headers)
+        return self._request("POST", f"{path}/{action}", body=body, headers=headers, query=query)
+
+    def send(
+        self, path: str, body: Json, etag: str | None = None, **query: object
+    ) -> tuple[Json, str | None]:
+        """POST what is meant for the state that `etag` names; a dry run is for any."""
+        headers = {} if etag is None else {"If-Match": etag}
+        reply = self._request("POST", path, body=body, headers=headers, query=query)
+        return reply.body, reply.etag
 
     def change(self, path: str, body: Json) -> Reply:
         """PATCH the resource at `path`, on its state as it is now."""

@@ -19,6 +19,8 @@ from cli import (
     peers,
     registry,
     replay,
+    revisions,
+    rollout,
     router,
     routers,
     rules,
@@ -46,6 +48,9 @@ def application() -> typer.Typer:
     app.add_typer(audit.group(), name="audit")
     app.add_typer(rules.group(), name="rules")
     app.add_typer(routers.group(), name="router")
+    app.add_typer(revisions.group(), name="revision")
+    app.command("rollback")(revisions.rollback)
+    app.add_typer(rollout.group(), name="rollout")
     app.add_typer(registry.group(), name="api")
     app.command("apply")(apply.apply)
     app.command("export")(export.policy)

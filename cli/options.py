@@ -10,6 +10,9 @@ from cli.errors import UsageError
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Urgent = Annotated[
+    bool, typer.Option("--urgent", help="Past a staged roll-out, at once to all routers.")
+]
 Url = Annotated[
     str | None,
     typer.Option(

@@ -36,9 +36,17 @@ def find(registry: Registry, which: str) -> Json:
     return (living or named)[-1]
 
 
-def act(registry: Registry, which: str, action: str, body: Json | None = None) -> Json:
+def act(
+    registry: Registry,
+    which: str,
+    action: str,
+    body: Json | None = None,
+    *,
+    urgent: bool = False,
+) -> Json:
     peer = find(registry, which)
-    changed: Json = registry.act(f"{PATH}/{peer['id']}", action, body).body
+    query = {"urgent": True} if urgent else {}
+    changed: Json = registry.act(f"{PATH}/{peer['id']}", action, body, **query).body
     return changed
 
 

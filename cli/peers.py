@@ -7,7 +7,7 @@ import typer
 from cli import export, proposals
 from cli.client import Json, connect
 from cli.errors import CliError
-from cli.options import AsJson, CaFile, TokenFile, Url
+from cli.options import AsJson, CaFile, TokenFile, Urgent, Url
 from cli.output import details, show, show_json, table
 from cli.peer import PATH, Reason, Which, act, done, find
 
@@ -168,6 +168,7 @@ def show_one(
 
 def approve(
     peer: Which,
+    urgent: Urgent = False,
     as_json: AsJson = False,
     url: Url = None,
     token_file: TokenFile = None,
@@ -177,9 +178,10 @@ def approve(
 
     Examples:
       peergate peer approve branch-7
+      peergate peer approve branch-7 --urgent
     """
     with connect(url, token_file, ca_file) as registry:
-        done(act(registry, peer, "approve"), "approved", as_json)
+        done(act(registry, peer, "approve", urgent=urgent), "approved", as_json)
 
 
 def reject(
@@ -202,6 +204,7 @@ def reject(
 def revoke(
     peer: Which,
     reason: Reason,
+    urgent: Urgent = False,
     as_json: AsJson = False,
     url: Url = None,
     token_file: TokenFile = None,
@@ -211,9 +214,11 @@ def revoke(
 
     Examples:
       peergate peer revoke branch-7 --reason "Branch closed"
+      peergate peer revoke branch-7 --reason "Keys stolen" --urgent
     """
     with connect(url, token_file, ca_file) as registry:
-        done(act(registry, peer, "revoke", {"reason": reason}), "revoked", as_json)
+        revoked = act(registry, peer, "revoke", {"reason": reason}, urgent=urgent)
+    done(revoked, "revoked", as_json)
 
 
 def renew(

@@ -28,6 +28,7 @@ def group() -> typer.Typer:
     made.command("init")(init)
     made.command("serve")(serve)
     made.command("token")(token)
+    made.command("lift")(lift)
     return made
 
 
@@ -105,6 +106,32 @@ def token(
         show_json({"name": name, "role": "admin", "token": text})
     else:
         sys.stdout.write(harmless(text) + "\n")
+
+
+def lift(
+    to_revision: Annotated[
+        int, typer.Option(help="Go on above this one.", metavar="REVISION", min=1)
+    ],
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """After a restore from a backup: go on above the highest revision that routers have.
+
+    It does so by itself once a router reports; this is for when none can. Needs the database
+    itself. See `peergate status` on the routers for their revisions.
+
+    Examples:
+      peergate api lift --to-revision 1042
+    """
+    from api import bootstrap
+    from api.settings import Settings
+
+    settings = Settings.from_environment(database=database)
+    revision = bootstrap.lift(settings, to_revision)
+    if as_json:
+        show_json({"database": settings.database, "revision": revision})
+    else:
+        _say(f"{settings.database}: at revision {revision}; routers fetch a snapshot")
 
 
 def _say(message: str) -> None:

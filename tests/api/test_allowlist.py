@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from api.bootstrap import lift
 from api.database import open_store
+from api.errors import SettingsError
 from api.settings import Settings
 from tests.api.bodies import NOW, WEEK, report, text
 from tests.api.conftest import Service
@@ -193,3 +195,23 @@ def test_pending_peers_are_nobodys_business(service: Service, approved: bool) ->
     if not approved:
         service.act(number, "reject")
     assert changes(service, before)["revision"] == before
+
+
+def test_lifted_by_hand_it_goes_on_above_what_routers_have(
+    service: Service, settings: Settings
+) -> None:
+    """Also while it serves: routers that wait are told, and fetch a snapshot."""
+    service.add_gateway()
+    service.admin.put(
+        "/v1/rollout", json={"canaries": {"stage": "canary"}}, headers={"If-Match": "*"}
+    )
+    service.add_peer()
+    before = service.revision
+    assert lift(settings, 41) == 42
+    told = service.agent.get("/v1/allowlist/changes", params={"after": before, "wait": 20})
+    assert told.status_code == 410
+    # What waited for a release can no longer be told from what did not.
+    assert [each["id"] for each in snapshot(service)["peers"]] == [1]
+    assert changes(service, 42)["peers"] == {}
+    with pytest.raises(SettingsError, match="is at revision 42, above 7: nothing has to be done"):
+        lift(settings, 7)

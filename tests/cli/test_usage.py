@@ -45,7 +45,8 @@ def test_all_commands_are_there() -> None:
         *("rules show", "rules set", "peer expiring"),
         *("token add", "token list", "token remove", "explain", "replay"),
         *("router add", "router list", "router show", "router label", "router token"),
-        "router remove",
+        *("router remove", "revision list", "rollback", "rollout set", "rollout status"),
+        *("rollout confirm", "rollout abort", "rollout off", "api lift"),
     }
 
 
