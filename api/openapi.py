@@ -130,4 +130,6 @@ def _errors(path: str, method: str, operation: dict[str, Any]) -> dict[str, str]
         found["409"] = "It does not fit what is registered"
     if path.endswith("/changes"):
         found["410"] = "Changes from so far back are not kept: fetch a snapshot"
+    if path == "/v1/rollback":
+        found["410"] = "That revision is not kept"
     return found

@@ -100,15 +100,21 @@ def _warnings(
     if not said["interfaces"]:
         yield "no interface: name its uplinks in `interfaces` of agent.toml"
     if offset is not None and abs(offset) > CLOCK_BOUND:
-        side = "ahead of" if offset > 0 else "behind"
-        yield (
-            f"its clock is {abs(offset):.1f} s {side} this registry's, peers begin and end there "
-            "by that much too "
-            f"{'early' if offset > 0 else 'late'}: timedatectl set-ntp true, or start chrony; "
-            "here too, if many routers say so"
-        )
+        yield _clock_warning(offset, said.get("clock"))
     if said["repairs"]:
         yield (
             f"its maps were repaired {said['repairs']} times since its agent started: find out "
             "who else writes to them (bpftool, another agent)"
         )
+
+
+def _clock_warning(offset: float, clock: dict[str, float] | None) -> str:
+    side = "ahead of" if offset > 0 else "behind"
+    what = f"its clock is {abs(offset):.1f} s {side} this registry's"
+    if clock is not None and abs(clock["correction"] + offset) <= CLOCK_BOUND:
+        then = "it judges validity by the registry's time instead"
+    else:
+        early = "early" if offset > 0 else "late"
+        then = f"peers begin and end there by that much too {early}"
+    mend = "timedatectl set-ntp true, or start chrony; here too, if many routers say so"
+    return f"{what}: {then}: {mend}"

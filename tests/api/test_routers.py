@@ -66,7 +66,11 @@ def test_what_is_wrong_with_a_router_is_said(service: Service) -> None:
         ({"interfaces": []}, "no interface"),
         ({"repairs": 3}, "repaired 3 times"),
         ({"clock": {"offset": -2.5, "synchronised": True}}, "2.5 s ahead of this registry's"),
-        ({"clock": {"offset": 400.0, "synchronised": False}}, "400.0 s behind this registry's"),
+        ({"clock": {"offset": 400.0, "synchronised": False}}, "there by that much too late"),
+        (
+            {"clock": {"offset": 400.0, "synchronised": False, "correction": 399.6}},
+            "400.0 s behind this registry's: it judges validity by the registry's time instead",
+        ),
     ):
         (said,) = warnings(service, **fields)
         assert part in said
