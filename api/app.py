@@ -11,9 +11,11 @@ from starlette.concurrency import run_in_threadpool
 from api.database import open_store
 from api.errors import ApiError
 from api.limits import BodyLimit
+from api.ongoing import EndsWithToken, Ongoing
 from api.openapi import describe, refuse_unknown_queries
 from api.origin import Origins
 from api.problems import add_handlers
+from api.registry import tokens as token_rules
 from api.registry.core import Clock, Registry, utc_now
 from api.registry.rollout import release_due
 from api.registry.upkeep import upkeep
@@ -41,11 +43,14 @@ from api.watch import Watch
 _log = logging.getLogger("peergate.api")
 # Seconds from a connection that was lost to the next one that hears of other processes' writes.
 _LISTEN_AGAIN = 1.0
+# Seconds between two looks at whether those who wait still may.
+_REVOKED_AGAIN = 0.5
 
 
 def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     """`app.state.watch.close()` lets go of waiting requests, so that a server can stop."""
     watch = Watch()
+    ongoing = Ongoing()
     store = open_store(settings)
     registry = Registry(
         store,
@@ -62,7 +67,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=_lifespan(settings, registry, watch),
+        lifespan=_lifespan(settings, registry, watch, ongoing),
         dependencies=[Depends(refuse_unknown_queries)],
     )
     app.state.settings = settings
@@ -71,6 +76,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     app.state.throttle = Throttle()
     app.state.streams = streams.Places(streams.AT_ONCE, "exports")
     app.add_middleware(BodyLimit, limit=settings.max_body)
+    app.add_middleware(EndsWithToken, ongoing=ongoing)
     app.add_middleware(Origins, trusted=settings.trusted_proxies)
     add_handlers(app)
     parts = (
@@ -96,7 +102,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
 
 
 def _lifespan(
-    settings: Settings, registry: Registry, watch: Watch
+    settings: Settings, registry: Registry, watch: Watch, ongoing: Ongoing
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     def keep_up() -> None:
         upkeep(registry, settings.replay_kept)
@@ -106,6 +112,11 @@ def _lifespan(
 
     def look() -> None:
         watch.announce(registry.revision())
+
+    def end_revoked() -> None:
+        if asking := ongoing.tokens():
+            with registry.read() as read:
+                ongoing.end(token_rules.lapsed(read, asking))
 
     async def listen() -> None:
         await registry.store.listen(watch.announce)
@@ -118,6 +129,7 @@ def _lifespan(
             asyncio.create_task(_again_and_again(_threaded(release), settings.poll_seconds)),
             # Another process may write to the same database.
             asyncio.create_task(_again_and_again(_threaded(look), settings.poll_seconds)),
+            asyncio.create_task(_again_and_again(_threaded(end_revoked), _REVOKED_AGAIN)),
         ]
         if registry.store.tells:
             running.append(asyncio.create_task(_again_and_again(listen, _LISTEN_AGAIN)))

@@ -47,6 +47,7 @@ def caller_of(
             caller = tokens.authenticate(read, text, origin)
         if caller is not None:
             throttle.worked(text)
+            request.state.ongoing.token = caller.token
             return caller
         if throttle.failed(origin, text):
             told = (origin.address, origin.request)

@@ -11,7 +11,8 @@ PACKAGES = ("api", "bench", "cli", "control", "lab", "policy")
 # Below the routes nothing knows HTTP.
 HTTP = {"fastapi", "httpx", "starlette", "uvicorn"}
 HTTP_PARTS = {
-    f"api/{name}.py" for name in ("app", "auth", "limits", "openapi", "origin", "problems", "serve")
+    f"api/{name}.py"
+    for name in ("app", "auth", "limits", "ongoing", "openapi", "origin", "problems", "serve")
 }
 
 

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Collection
 from datetime import datetime
 
 from api.errors import ConflictError, NotFoundError, RefusedError
@@ -62,6 +63,11 @@ def get(state: Read | Write, number: int) -> Token:
 
 def page(read: Read, after: int, limit: int) -> tuple[Token, ...]:
     return tokens.page(read.connection, after, limit)
+
+
+def lapsed(read: Read, numbers: Collection[int]) -> set[int]:
+    """Those of some tokens that were revoked or have expired."""
+    return set(numbers) - tokens.working(read.connection, numbers, read.now)
 
 
 def revoke(write: Write, number: int) -> None:

@@ -1,5 +1,6 @@
 """Rows of tokens: the digest of each secret, never the secret."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -7,6 +8,8 @@ from sqlalchemy import Connection, Row, insert, or_, select, update
 
 from api.records import Role, Token
 from api.store.schema import tokens
+
+_BATCH = 500
 
 
 def _token(row: Row[Any]) -> Token:
@@ -65,6 +68,20 @@ def lasting_admins(connection: Connection, now: datetime) -> set[int]:
         or_(tokens.c.expires.is_(None), tokens.c.expires > now),
     )
     return set(connection.execute(query).scalars())
+
+
+def working(connection: Connection, numbers: Collection[int], now: datetime) -> set[int]:
+    """Those of some ids whose tokens work now."""
+    wanted = sorted(numbers)
+    found: set[int] = set()
+    for start in range(0, len(wanted), _BATCH):
+        query = select(tokens.c.id).where(
+            tokens.c.id.in_(wanted[start : start + _BATCH]),
+            tokens.c.revoked.is_(None),
+            or_(tokens.c.expires.is_(None), tokens.c.expires > now),
+        )
+        found.update(connection.execute(query).scalars())
+    return found
 
 
 def revoke(connection: Connection, number: int, now: datetime) -> None:

@@ -4,14 +4,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from threading import Event
 
 import httpx
 import pytest
 
 from api.records import Role
 from api.settings import Settings
-from tests.api.conftest import Seed, on_postgresql
-from tests.api.process import Process
+from tests.api.bodies import gateway
+from tests.api.conftest import Seed, on_postgresql, on_sqlite
+from tests.api.process import DEADLINE, Process
 from tests.api.test_audit import records, whole
 from tests.api.test_processes import WRITERS, Writers
 from tests.postgresql import Server
@@ -107,3 +109,36 @@ def test_a_revoked_token_ends_at_every_process_at_once(
         assert there.delete(f"/v1/tokens/{made['id']}").status_code == 204
         asked = [admin.get("/v1/gateways", headers=bearer).status_code for admin in admins]
         assert asked == [401, 401]
+
+
+def test_who_waits_elsewhere_with_a_revoked_token_is_let_go(
+    processes: tuple[Process, Process], admins: tuple[httpx.Client, httpx.Client]
+) -> None:
+    made = admins[0].post("/v1/tokens", json={"name": "t", "role": "viewer"}).json()
+    bearer = {"Authorization": f"Bearer {made['token']}"}
+    began = Event()
+
+    def wait() -> httpx.Response:
+        with httpx.Client(base_url=processes[1].url, headers=bearer, timeout=70) as client:
+            client.get("/v1/status")
+            began.set()
+            return client.get("/v1/allowlist/changes", params={"after": 0, "wait": 60})
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(wait)
+        assert began.wait(DEADLINE)
+        assert admins[0].delete(f"/v1/tokens/{made['id']}").status_code == 204
+        # Turned away, where it had not begun to wait yet.
+        assert waiting.result(DEADLINE).status_code in (200, 401)
+
+
+@on_sqlite
+def test_the_server_believes_no_proxy_that_is_not_named(
+    process: Process, settings: Settings
+) -> None:
+    """uvicorn by itself would take one on this machine at its word."""
+    told = {"X-Forwarded-For": "203.0.113.7"}
+    with process.client(Role.ADMIN) as admin:
+        added = admin.post("/v1/gateways", json=gateway(), headers=told)
+    assert added.status_code == 201
+    assert records(settings)[-1].address == "127.0.0.1"
