@@ -26,6 +26,8 @@ from api.routes import (
     export,
     gateways,
     health,
+    imports,
+    intake,
     peers,
     policy,
     proposals,
@@ -74,8 +76,10 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     app.state.registry = registry
     app.state.watch = watch
     app.state.throttle = Throttle()
+    app.state.imports = streams.Places(intake.AT_ONCE, "imports")
     app.state.streams = streams.Places(streams.AT_ONCE, "exports")
-    app.add_middleware(BodyLimit, limit=settings.max_body)
+    large = dict.fromkeys(imports.PATHS, settings.max_import)
+    app.add_middleware(BodyLimit, limit=settings.max_body, large=large)
     app.add_middleware(EndsWithToken, ongoing=ongoing)
     app.add_middleware(Origins, trusted=settings.trusted_proxies)
     add_handlers(app)
@@ -83,6 +87,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
         health,
         gateways,
         export,
+        imports,
         expiring,
         peers,
         proposals,

@@ -6,13 +6,21 @@ from policy.errors import Problem
 class ApiError(Exception):
     """Anything that the registry service refuses or cannot do.
 
-    `kind` is a stable word for programs, in the problem's type.
+    `kind` is a stable word for programs, in the problem's type. Of very many problems only the
+    first are named; `total` is how many there are.
     """
 
-    def __init__(self, message: str, kind: str = "", problems: tuple[Problem, ...] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        kind: str = "",
+        problems: tuple[Problem, ...] = (),
+        total: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.problems = problems
+        self.total = total
 
 
 class SettingsError(ApiError):

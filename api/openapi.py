@@ -30,6 +30,7 @@ class FieldProblem(BaseModel):
     field: str = Field(examples=["sources[0]"])
     value: str = Field(examples=["203.0.113.7/24"])
     rule: str = Field(examples=["host bits are set: did you mean 203.0.113.0/24?"])
+    line: int | None = Field(None, description="of a body of lines, from 1")
 
 
 class ProblemDetails(BaseModel):
@@ -40,6 +41,7 @@ class ProblemDetails(BaseModel):
     status: int = Field(examples=[422])
     detail: str = Field(examples=["the request is refused"])
     errors: list[FieldProblem] = []
+    total: int | None = Field(None, description="how many there are, where not all are named")
 
 
 def describe(app: FastAPI) -> None:

@@ -54,6 +54,7 @@ def problem(
     kind: str = "",
     problems: Sequence[Problem] = (),
     headers: Mapping[str, str] | None = None,
+    total: int | None = None,
 ) -> Response:
     slug = kind or status.phrase.lower().replace(" ", "-")
     content = {
@@ -61,21 +62,29 @@ def problem(
         "title": status.phrase,
         "status": status.value,
         "detail": detail,
-        "errors": [{"field": p.field, "value": p.value, "rule": p.rule} for p in problems],
+        "errors": [_shown(each) for each in problems],
     }
+    if total is not None:
+        content["total"] = total
     # Escaped: what is refused may hold what UTF-8 cannot.
     body = json.dumps(content, ensure_ascii=True)
     return Response(body, status, headers=headers, media_type=MEDIA_TYPE)
 
 
+def _shown(problem: Problem) -> dict[str, str | int]:
+    shown: dict[str, str | int] = {} if problem.line is None else {"line": problem.line}
+    return shown | {"field": problem.field, "value": problem.value, "rule": problem.rule}
+
+
 def add_handlers(app: FastAPI) -> None:
-    app.add_exception_handler(ApiError, _api_error)
+    app.add_exception_handler(ApiError, answer_to)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unforeseen)
 
 
-def _api_error(request: Request, error: Exception) -> Response:
+def answer_to(request: Request, error: Exception) -> Response:
+    """What an ApiError comes to."""
     assert isinstance(error, ApiError)
     headers = {}
     if isinstance(error, UnauthorizedError):
@@ -95,7 +104,7 @@ def _api_error(request: Request, error: Exception) -> Response:
         if not error.kind:
             # Where the database is, and who the registry is there, is not for strangers.
             detail = "the database does not answer: try again; the registry's log says more"
-    return problem(status, detail, error.kind, error.problems, headers)
+    return problem(status, detail, error.kind, error.problems, headers, error.total)
 
 
 def _invalid(_request: Request, error: Exception) -> Response:

@@ -36,6 +36,8 @@ class Settings:
     tls_key: Path | None = None
     trusted_proxies: tuple[Network, ...] = ()
     max_body: int = 8 * 1024 * 1024
+    max_import: int = 1024 * 1024 * 1024
+    max_import_peers: int = 2_000_000
     kept_revisions: int = 10_000
     ended_kept: timedelta = timedelta(days=30)
     replay_kept: timedelta = timedelta(hours=24)

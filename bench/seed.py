@@ -66,7 +66,8 @@ def seed(database: Path, people: Population) -> str:
                     batch = []
             head = replace(heads.head(connection), revision=1)
             touched: dict[log.Subject, log.Before] = {(log.GATEWAY, GATEWAY): None}
-            log.add(connection, 1, touched, now=now, author="admin", cause="seed")
+            log.begin(connection, 1, now=now, author="admin", cause="seed")
+            log.add(connection, 1, touched, urgent=False)
             heads.save(connection, head)
     finally:
         store.close()

@@ -1,9 +1,10 @@
 """The registry's HTTP API as the commands use it: one request, one reply or one readable error."""
 
+import json
 import os
 import ssl
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from cli.errors import RegistryError, UsageError
 DEFAULT_URL = "http://127.0.0.1:8470"
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 _PAGE = 500
+NDJSON = "application/x-ndjson"
 
 # A JSON object as the registry gave it: the commands print it, and look into it by name.
 Json = dict[str, Any]
@@ -83,6 +85,34 @@ class Registry:
                 yield from whole
             if rest:
                 yield rest
+
+    def upload(
+        self, path: str, lines: Iterable[bytes], etag: str | None, **query: object
+    ) -> Iterator[Json]:
+        """POST lines of any number; what the registry tells of its work, the result at last.
+
+        The registry may think of it for long, but tells every second that it does.
+        """
+        headers = {"Accept": NDJSON, "Content-Type": NDJSON, "Idempotency-Key": _key()}
+        if etag is not None:
+            headers["If-Match"] = etag
+        try:
+            with self._http.stream(
+                "POST", path, content=lines, headers=headers, params=_params(query)
+            ) as got:
+                if not got.is_success:
+                    got.read()
+                    raise _refused(self.url, "POST", got)
+                if got.headers.get("Content-Type") != NDJSON:  # it was done before
+                    yield {"result": json.loads(got.read())}
+                    return
+                for line in got.iter_lines():
+                    told = json.loads(line)
+                    if "problem" in told:
+                        raise _told(told["problem"])
+                    yield told
+        except httpx.HTTPError as error:
+            raise _unreached(self.url, error) from error
 
     def pages(self, path: str, **query: object) -> Iterator[Json]:
         """All items of a list, page by page."""
@@ -251,6 +281,12 @@ def _refused(url: str, method: str, response: httpx.Response) -> RegistryError:
             f"{response.request.url.path}; is this a peergate registry?",
             status=status,
         )
+    return _told(problem)
+
+
+def _told(problem: Json) -> RegistryError:
+    """What the registry says it is, and what to do."""
+    status = problem.get("status")
     message = str(problem.get("detail") or problem["title"])
     if status == httpx.codes.UNAUTHORIZED:
         message += ": set PEERGATE_TOKEN, or give --token-file"
@@ -261,6 +297,8 @@ def _refused(url: str, method: str, response: httpx.Response) -> RegistryError:
 
 
 def _line(problem: Mapping[str, Any]) -> str:
-    """One of problem+json's errors: field, value, rule."""
-    parts = (problem.get("field"), problem.get("value"), problem.get("rule"))
+    """One of problem+json's errors: line, field, value, rule."""
+    line = problem.get("line")
+    where = None if line is None else f"line {line}"
+    parts = (where, problem.get("field"), problem.get("value"), problem.get("rule"))
     return ": ".join(str(part) for part in parts if part not in (None, ""))

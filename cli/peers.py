@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cli import export, proposals
+from cli import export, imports, proposals
 from cli.client import Json, connect
 from cli.errors import CliError
 from cli.options import AsJson, CaFile, TokenFile, Urgent, Url
@@ -23,6 +23,7 @@ def group() -> typer.Typer:
     made.command("revoke")(revoke)
     made.command("renew")(renew)
     made.command("export")(export.peers)
+    made.command("import")(imports.peers)
     proposals.add_to(made)
     return made
 

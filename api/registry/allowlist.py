@@ -11,6 +11,9 @@ from api.registry.assigned import View
 from api.registry.core import Read
 from api.store import gateways, log, peers, routers
 
+# Changes that are told one by one, at most.
+MOST = 50_000
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -70,6 +73,11 @@ def changes(read: Read, then: View, now: View) -> Changes:
     """What makes of one view another, later one."""
     if then == now:
         return _changes(read, then, now, {}, {})
+    if log.touches_more(read.connection, then.point.surely, MOST):
+        raise GoneError(
+            f"more than {MOST} changes since then: a snapshot is shorter, fetch one",
+            "snapshot-required",
+        )
     names, numbers = log.differing(read.connection, then.point, now.point)
     state = _State(read, now)
     come, gone = now.gateways - then.gateways, then.gateways - now.gateways

@@ -14,6 +14,9 @@ from api.store.engine import Connection, Store
 
 Clock = Callable[[], datetime]
 
+# What a change touches is held in memory up to so many.
+_HELD = 10_000
+
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
@@ -63,9 +66,11 @@ class Write:
     head: Head
     ended_kept: timedelta
     trail: Trail
+    cause: str
     touched: dict[log.Subject, log.Before] = field(default_factory=dict)
     policy_changed: bool = False
     urgent: bool = False
+    begun: bool = False
 
     @property
     def author(self) -> str:
@@ -92,6 +97,28 @@ class Write:
     def _touch(self, kind: str, subject: str, before: log.Before) -> None:
         # In one revision, what it was before the first of its changes.
         self.touched.setdefault((kind, subject), before)
+        if len(self.touched) >= _HELD:
+            self.write_touched()
+
+    def write_touched(self) -> None:
+        """Into the log, under the coming revision. Once more than some are held, what is written
+        then must not be touched again."""
+        cause = f"{self.cause} (urgent)" if self.urgent else self.cause
+        revision = self.head.revision + 1
+        if not self.begun:
+            log.begin(self.connection, revision, now=self.now, author=self.author, cause=cause)
+            self.begun = True
+        log.add(self.connection, revision, self.touched, urgent=self.urgent)
+        self.touched.clear()
+
+    @property
+    def coming(self) -> Head:
+        """The head as it will be, if nothing more is touched."""
+        return replace(
+            self.head,
+            revision=self.head.revision + (bool(self.touched) or self.begun),
+            policy_version=self.head.policy_version + self.policy_changed,
+        )
 
     def set_rollout(self, rollout: Rollout | None) -> None:
         self._touch(log.ROLLOUT, log.ROLLOUT, self.head.rollout)
@@ -107,7 +134,7 @@ class Write:
         """The head goes to `revision`, and every router is sent to a snapshot."""
         then = {"revision": self.head.revision}
         self.record("registry.rise", "registry", then, {"revision": revision, "cause": cause})
-        log.add(self.connection, revision, {}, now=self.now, author=self.author, cause=cause)
+        log.begin(self.connection, revision, now=self.now, author=self.author, cause=cause)
         log.forget(self.connection, revision)
         rollout = self.head.rollout
         if rollout is not None:  # what was released before can no longer be had
@@ -162,31 +189,23 @@ class Registry:
         """The same, as a part of a transaction that locks the head or made it."""
         now = self.clock()
         trail = Trail(connection, now, actor)
-        write = Write(connection, now, actor, head, self._ended_kept, trail)
+        write = Write(connection, now, actor, head, self._ended_kept, trail, cause)
         yield write
-        self._close(write, cause)
+        self._close(write)
         trail.close()
 
-    def _close(self, write: Write, cause: str) -> None:
-        if write.touched:
-            self._append(write, cause)
+    def _close(self, write: Write) -> None:
+        if write.touched or write.begun:
+            self._append(write)
         if write.policy_changed:
             write.head = replace(write.head, policy_version=write.head.policy_version + 1)
         heads.save(write.connection, write.head)
 
-    def _append(self, write: Write, cause: str) -> None:
+    def _append(self, write: Write) -> None:
         """The next revision. Changes older than those to be kept go."""
         head = write.head
         revision = head.revision + 1
-        log.add(
-            write.connection,
-            revision,
-            write.touched,
-            now=write.now,
-            author=write.author,
-            cause=f"{cause} (urgent)" if write.urgent else cause,
-            urgent=write.urgent,
-        )
+        write.write_touched()
         # The routers that wait for a release hold an earlier state.
         released = revision if head.rollout is None else head.rollout.released
         floor = max(head.floor, min(revision - self._kept_revisions, released))

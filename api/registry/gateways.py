@@ -1,12 +1,12 @@
 """Gateways: added, changed, removed; two never claim the same (address, service)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from pydantic import ValidationError
 
 from api.errors import ConflictError, NotFoundError, RefusedError
-from api.records import Gateway
+from api.records import Gateway, Peer
 from api.registry.core import Expected, Read, Write
 from api.store import gateways, peers
 from policy.document import GatewaySpec, problems_of
@@ -99,6 +99,16 @@ def remove(write: Write, name: str, expected: Expected) -> None:
     gateways.remove(write.connection, gateway, write.now)
     write.touch_gateway(name, gateway)
     write.record("gateway.remove", f"gateway/{name}", gateway, None)
+
+
+def waited_at(waiting: Iterable[Peer]) -> ConflictError:
+    """What a policy is told that removes a gateway at which these are pending."""
+    named = sorted(f"{peer.id} ({peer.name} at {peer.gateway})" for peer in waiting)
+    return ConflictError(
+        f"the policy removes gateways at which peers are pending: {', '.join(named[:10])}. "
+        "Reject them first, or keep the gateway",
+        "gateway-in-use",
+    )
 
 
 def _check_against_others(write: Write, spec: GatewaySpec) -> None:

@@ -99,10 +99,22 @@ def add(
     """Whatever the rules say: the caller sees to them."""
     gateway = _gateway(write, wanted.gateway)
     _check_name_free(write, wanted.gateway, wanted.name)
+    listed = state is State.APPROVED and write.lists(wanted.valid_until)
+    fresh = replace(filled(blank(write, gateway.name, state, caller, terms), wanted), listed=listed)
+    number = peers.add(write.connection, fresh, gateway)
+    peer = get(write, number)
+    note(write, None, peer)
+    return peer
+
+
+def blank(
+    write: Write, gateway: str, state: State, caller: Caller, terms: str | None = None
+) -> Peer:
+    """A new one with nothing in it yet."""
     decided = state is not State.PENDING
-    blank = Peer(
+    return Peer(
         id=0,
-        gateway=gateway.name,
+        gateway=gateway,
         name="",
         owner="",
         contact="",
@@ -111,7 +123,7 @@ def add(
         valid_from=None,
         valid_until=None,
         state=state,
-        listed=state is State.APPROVED and write.lists(wanted.valid_until),
+        listed=False,
         version=1,
         created=write.now,
         created_by=write.author,
@@ -121,10 +133,6 @@ def add(
         authors=(caller.identity,),
         terms=terms,
     )
-    number = peers.add(write.connection, filled(blank, wanted), gateway)
-    peer = get(write, number)
-    _note(write, None, peer)
-    return peer
 
 
 def edit(
@@ -205,18 +213,25 @@ def save(write: Write, before: Peer, after: Peer, action: str = "") -> Peer:
 
     `action` is the audit trail's word, where the states do not tell it.
     """
+    after = following(write, before, after)
+    if after is before:
+        return before
+    peers.save(write.connection, after)
+    note(write, before, after, action)
+    return after
+
+
+def following(write: Write, before: Peer, after: Peer) -> Peer:
+    """`after` as it is to be written; `before` itself where nothing changed."""
     listed = after.state is State.APPROVED and write.lists(after.valid_until)
     after = replace(after, listed=listed)
     if after == before:
         return before
     proposal = after.proposal if after.state is State.APPROVED else None
-    after = replace(after, version=before.version + 1, proposal=proposal)
-    peers.save(write.connection, after)
-    _note(write, before, after, action)
-    return after
+    return replace(after, version=before.version + 1, proposal=proposal)
 
 
-def _note(write: Write, before: Peer | None, after: Peer, action: str = "") -> None:
+def note(write: Write, before: Peer | None, after: Peer, action: str = "") -> None:
     """What neither routers nor policies show makes no new revision or version of them."""
     write.record(action or _action(before, after), f"peer/{after.id}", before, after)
     if before is not None and (before.state, before.listed, content(before)) == (

@@ -2,16 +2,14 @@
 
 from dataclasses import dataclass
 
-from api.errors import ConflictError, ForbiddenError, RefusedError
+from api.errors import ForbiddenError, RefusedError
 from api.records import Gateway, Json, Peer, State
-from api.registry import gateways, peers, rules
+from api.registry import gateways, many, peers, rules
 from api.registry.core import Expected, Read, Write
 from api.registry.permissions import Caller
 from api.store import gateways as gateway_rows
 from api.store import peers as peer_rows
 from policy.document import GatewaySpec, PeerSpec, Policy, policy_problems
-
-_NOT_NAMED = "not named in the policy that was applied"
 
 Fields = dict[str, tuple[Json, Json]]
 
@@ -117,15 +115,12 @@ def apply(
         gateways.add(write, spec)
     for gateway, spec in found.change_gateways:
         gateways.save(write, gateway, spec)
-    for before in found.revoke_peers:
-        peers.save(write, before, peers.decided(write, before, State.REVOKED, _NOT_NAMED))
-    for before, content in found.match_peers:
-        after = peers.filled(before, content)
-        if before.state is State.PENDING:
-            after = peers.decided(write, after, State.APPROVED, None)
-        peers.save(write, before, after)
-    for content in found.add_peers:
-        peers.add(write, content, State.APPROVED, caller)
+    many.save(write, many.revocations(write, found.revoke_peers))
+    many.save(
+        write,
+        ((before, many.matched(write, before, _json(spec))) for before, spec in found.match_peers),
+    )
+    many.add(write, ((_json(spec), State.APPROVED) for spec in found.add_peers), caller)
     for gateway in found.remove_gateways:
         gateways.remove(write, gateway.name, Expected(any_version=True))
     return found.differences
@@ -163,17 +158,13 @@ def _check_removable(
 ) -> None:
     """A pending peer keeps its gateway: somebody waits for an answer."""
     going = held.keys() - {spec.name for spec in wanted.gateways}
-    waiting = sorted(
-        f"{peer.id} ({peer.name} at {peer.gateway})"
+    waiting = [
+        peer
         for peer in held_peers.values()
         if peer.gateway in going and peer.state is State.PENDING
-    )
+    ]
     if waiting:
-        raise ConflictError(
-            f"the policy removes gateways at which peers are pending: {', '.join(waiting[:10])}. "
-            "Reject them first, or keep the gateway",
-            "gateway-in-use",
-        )
+        raise gateways.waited_at(waiting)
 
 
 def _json(spec: GatewaySpec | PeerSpec) -> dict[str, Json]:

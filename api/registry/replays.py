@@ -2,15 +2,15 @@
 
 from api.errors import ConflictError, RefusedError
 from api.records import Replay
-from api.registry.core import Write
+from api.registry.core import Read, Write
 from api.registry.permissions import Caller
 from api.store import replays
 from policy.errors import Problem
 
 
-def find(write: Write, caller: Caller, key: str, digest: str) -> Replay | None:
+def find(state: Read | Write, caller: Caller, key: str, digest: str) -> Replay | None:
     """What was answered the first time. `digest` tells whether it is the same request."""
-    replay = replays.find(write.connection, caller.token, key)
+    replay = replays.find(state.connection, caller.token, key)
     if replay is None:
         return None
     if replay.digest != digest:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from api.auth import CallerOf, RegistryOf
 from api.records import Replay
 from api.registry import replays
-from api.registry.core import Expected, Registry, Write
+from api.registry.core import Expected, Read, Registry, Write
 from api.registry.permissions import Caller
 from policy.document import Name
 
@@ -72,22 +72,37 @@ class Once:
     ) -> Response:
         text = body.model_dump_json() if body is not None else ""
         text += "urgent" if urgent else ""
-        digest = hashlib.sha256(f"{self.path}\n{text}".encode()).hexdigest()
         with self.registry.write(self.caller.actor, cause) as write:
             if urgent:
                 write.hurry()
-            if self.key is None:
-                return work(write)
-            if seen := replays.find(write, self.caller, self.key, digest):
-                return Response(seen.body, seen.status, seen.headers)
-            response = work(write)
-            kept = None if secret else bytes(response.body).decode()
-            headers = {
-                name: value for name, value in response.headers.items() if name != "content-length"
-            }
-            replay = Replay(digest, response.status_code, kept, headers)
-            replays.keep(write, self.caller, self.key, replay)
-            return response
+            return self.within(write, text, work, secret=secret)
+
+    def within(
+        self, write: Write, text: str, work: Callable[[Write], Response], *, secret: bool = False
+    ) -> Response:
+        """`text` stands for the request's body."""
+        if self.key is None:
+            return work(write)
+        if seen := self.seen(write, text):
+            return seen
+        response = work(write)
+        kept = None if secret else bytes(response.body).decode()
+        headers = {
+            name: value for name, value in response.headers.items() if name != "content-length"
+        }
+        replay = Replay(self._digest(text), response.status_code, kept, headers)
+        replays.keep(write, self.caller, self.key, replay)
+        return response
+
+    def seen(self, state: Read | Write, text: str) -> Response | None:
+        """The answer that it was given before."""
+        if self.key is None:
+            return None
+        seen = replays.find(state, self.caller, self.key, self._digest(text))
+        return None if seen is None else Response(seen.body, seen.status, seen.headers)
+
+    def _digest(self, text: str) -> str:
+        return hashlib.sha256(f"{self.path}\n{text}".encode()).hexdigest()
 
 
 def once_of(

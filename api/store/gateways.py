@@ -36,6 +36,12 @@ def every(connection: Connection) -> tuple[Gateway, ...]:
     return tuple(_gateway(row) for row in connection.execute(_live()))
 
 
+def ids(connection: Connection) -> dict[str, int]:
+    """By name, of those that are there now."""
+    query = select(gateways.c.name, gateways.c.id).where(gateways.c.removed.is_(None))
+    return {row.name: row.id for row in connection.execute(query)}
+
+
 def page(connection: Connection, after: str, limit: int) -> tuple[Gateway, ...]:
     query = _live().where(gateways.c.name > after).limit(limit)
     return tuple(_gateway(row) for row in connection.execute(query))

@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Row, Select, delete, exists, insert, select, true
+from sqlalchemy import Connection, Row, Select, delete, exists, func, insert, select, true
 
 from api.records import Gateway, Json, Peer, Point, Revision, Rollout
 from api.store.schema import changes, revisions
@@ -40,20 +40,17 @@ def _written(before: Before) -> Json:
     return None if before is None else dict(before)
 
 
-def add(
-    connection: Connection,
-    revision: int,
-    touched: Mapping[Subject, Before],
-    *,
-    now: datetime,
-    author: str,
-    cause: str,
-    urgent: bool = False,
-) -> None:
-    """One revision, with what was touched and what that was before."""
+def begin(connection: Connection, revision: int, *, now: datetime, author: str, cause: str) -> None:
+    """A revision; what it touched is added after that."""
     connection.execute(
         insert(revisions).values(revision=revision, time=now, author=author, cause=cause)
     )
+
+
+def add(
+    connection: Connection, revision: int, touched: Mapping[Subject, Before], *, urgent: bool
+) -> None:
+    """What a revision touched, and what that was before."""
     rows = [
         {
             "revision": revision,
@@ -66,6 +63,12 @@ def add(
     ]
     if rows:
         connection.execute(insert(changes), rows)
+
+
+def touches_more(connection: Connection, after: int, than: int) -> bool:
+    """Whether more changed after that revision."""
+    some = select(changes.c.subject).where(changes.c.revision > after).limit(than + 1).subquery()
+    return connection.execute(select(func.count()).select_from(some)).scalar_one() > than
 
 
 def forget(connection: Connection, floor: int) -> None:

@@ -1,6 +1,6 @@
 """Rows of peers."""
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ from sqlalchemy import (
     Row,
     Select,
     and_,
+    bindparam,
     func,
     insert,
     or_,
@@ -18,7 +19,9 @@ from sqlalchemy import (
     true,
     update,
 )
+from sqlalchemy.exc import IntegrityError
 
+from api.errors import ConflictError
 from api.records import Gateway, Json, Peer, Proposal, State
 from api.store.schema import gateways, peers
 
@@ -67,6 +70,11 @@ def _all() -> Select[Any]:
     )
 
 
+def _lives() -> ColumnElement[bool]:
+    """As the index of live names has it: with parameters, SQLite would not use that."""
+    return peers.c.state.in_(bindparam("live", _LIVE, expanding=True, literal_execute=True))
+
+
 def _in_state(state: State, now: datetime) -> ColumnElement[bool]:
     """`approved` is everyone approved; `active` and `expired` are parts of them."""
     ended = and_(peers.c.valid_until.is_not(None), peers.c.valid_until <= now)
@@ -86,7 +94,7 @@ def find(connection: Connection, number: int) -> Peer | None:
 
 def find_live(connection: Connection, gateway: str, name: str) -> Peer | None:
     """The one peer of this name that is pending or approved."""
-    query = _all().where(gateways.c.name == gateway, peers.c.name == name, peers.c.state.in_(_LIVE))
+    query = _all().where(gateways.c.name == gateway, peers.c.name == name, _lives())
     row = connection.execute(query).one_or_none()
     return None if row is None else _peer(row)
 
@@ -110,7 +118,7 @@ def page(
 
 def live(connection: Connection) -> tuple[Peer, ...]:
     """Everyone pending or approved."""
-    return tuple(_peer(row) for row in connection.execute(_all().where(peers.c.state.in_(_LIVE))))
+    return tuple(_peer(row) for row in connection.execute(_all().where(_lives())))
 
 
 def batches(connection: Connection, state: State | None = None) -> Iterator[tuple[Peer, ...]]:
@@ -176,9 +184,7 @@ def expiring(
 
 def count_live_at(connection: Connection, gateway: Gateway) -> int:
     query = (
-        select(func.count())
-        .select_from(peers)
-        .where(peers.c.gateway_id == gateway.id, peers.c.state.in_(_LIVE))
+        select(func.count()).select_from(peers).where(peers.c.gateway_id == gateway.id, _lives())
     )
     return connection.execute(query).scalar_one()
 
@@ -202,6 +208,64 @@ def add(connection: Connection, peer: Peer, gateway: Gateway) -> int:
     )
     number: int = result.scalar_one()
     return number
+
+
+def newest(connection: Connection) -> int:
+    """The highest id that was given; 0 where there is none. Ids are never given twice."""
+    return connection.execute(select(func.max(peers.c.id))).scalar_one() or 0
+
+
+def add_many(
+    connection: Connection, fresh: Sequence[Peer], gateway_ids: Mapping[str, int]
+) -> tuple[int, ...]:
+    """The new peers' ids, in their order. Raises ConflictError where a name is not free."""
+    rows = [
+        {
+            "gateway_id": gateway_ids[peer.gateway],
+            "created": peer.created,
+            "created_by": peer.created_by,
+            **_columns(peer),
+        }
+        for peer in fresh
+    ]
+    before = newest(connection)
+    try:
+        connection.execute(insert(peers), rows)
+    except IntegrityError as error:
+        raise ConflictError(
+            "somebody took one of the names in the meantime: try again, to see which", "name-taken"
+        ) from error
+    # In their order: writers come one after the other, and each row takes the next id.
+    made = select(peers.c.id).where(peers.c.id > before).order_by(peers.c.id)
+    return tuple(connection.execute(made).scalars())
+
+
+def save_many(connection: Connection, changed: Sequence[Peer]) -> None:
+    rows = [{"number": peer.id, **_columns(peer)} for peer in changed]
+    connection.execute(update(peers).where(peers.c.id == bindparam("number")), rows)
+
+
+def live_among(
+    connection: Connection, names: Mapping[int, Sequence[str]]
+) -> dict[tuple[str, str], Peer]:
+    """By gateway's name and own name: those of these names, by gateway's id, that live."""
+    found: dict[tuple[str, str], Peer] = {}
+    for gateway_id, wanted in names.items():
+        for start in range(0, len(wanted), _BATCH):
+            query = _all().where(
+                peers.c.gateway_id == gateway_id,
+                peers.c.name.in_(wanted[start : start + _BATCH]),
+                _lives(),
+            )
+            for row in connection.execute(query):
+                found[row.gateway, row.name] = _peer(row)
+    return found
+
+
+def pending_at(connection: Connection, gateway_ids: Sequence[int]) -> tuple[Peer, ...]:
+    """Some of those who wait at these gateways."""
+    query = _all().where(peers.c.gateway_id.in_(gateway_ids), peers.c.state == State.PENDING.value)
+    return tuple(_peer(row) for row in connection.execute(query.limit(10)))
 
 
 def save(connection: Connection, peer: Peer) -> None:

@@ -1,0 +1,138 @@
+"""The registry made to match lines: approved peers, or a whole policy of any length."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from api.records import Peer, State
+from api.registry import gateways, many, peers
+from api.registry.admission import Admission
+from api.registry.core import Expected, Read, Write
+from api.registry.imports import Counts, Tell, held_among, key_of
+from api.registry.lines import Line, Lines
+from api.registry.permissions import Caller
+from api.store import gateways as gateway_rows
+from api.store import peers as peer_rows
+from policy.offers import offer_problems
+
+
+@dataclass(slots=True)
+class GatewayCounts:
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What some lines come to: new peers, old ones that change, and such as no line names."""
+
+    fresh: tuple[Line, ...] = ()
+    changed: tuple[tuple[Peer, Line], ...] = ()
+    going: tuple[Peer, ...] = ()
+    same: int = 0
+
+
+def check_policy(lines: Lines) -> None:
+    """Raises RefusedError where gateways do not go together, or a peer names none of them."""
+    for problem in offer_problems(spec.offer for spec in lines.gateways):
+        lines.complaints.add(None, problem)
+    lines.check_gateways({spec.name for spec in lines.gateways})
+    lines.refuse()
+
+
+def check_gateways(read: Read, lines: Lines) -> None:
+    """Raises RefusedError where a peer names none that is there."""
+    lines.check_gateways(gateway_rows.ids(read.connection))
+    lines.refuse()
+
+
+def match_policy(
+    state: Read | Write, lines: Lines, tell: Tell, *, caller: Caller
+) -> tuple[Counts, GatewayCounts]:
+    """Gateways and approved peers are then those of the lines. A Read only counts."""
+    held = {gateway.name: gateway for gateway in gateway_rows.every(state.connection)}
+    wanted = {spec.name: spec for spec in lines.gateways}
+    new = [spec for spec in lines.gateways if spec.name not in held]
+    differing = [
+        (gateway, wanted[name])
+        for name, gateway in held.items()
+        if name in wanted and wanted[name] != gateway.spec
+    ]
+    going = [gateway for name, gateway in held.items() if name not in wanted]
+    waiting = peer_rows.pending_at(state.connection, [gateway.id for gateway in going])
+    if waiting:
+        raise gateways.waited_at(waiting)
+    if isinstance(state, Write):
+        for spec in new:
+            gateways.add(state, spec)
+        for gateway, spec in differing:
+            gateways.save(state, gateway, spec)
+    counts = match_peers(state, lines, tell, caller=caller)
+    if isinstance(state, Write):
+        for gateway in going:
+            gateways.remove(state, gateway.name, Expected(any_version=True))
+    return counts, GatewayCounts(len(new), len(differing), len(going))
+
+
+def match_peers(state: Read | Write, lines: Lines, tell: Tell, *, caller: Caller) -> Counts:
+    """Approved peers are then those of the lines; pending ones that no line names stay. A Read
+    only counts. Raises RefusedError with what breaks the rules, and ForbiddenError."""
+    admission = Admission.at(state, caller)
+    counts = Counts(ended=lines.ended)
+    for step in _steps(state, lines, tell):
+        _check_rules(admission, step, lines)
+        if isinstance(state, Write) and not lines.complaints.total:
+            _carry_out(state, step, caller)
+        waited = sum(before.state is State.PENDING for before, _ in step.changed)
+        counts.added += len(step.fresh)
+        counts.approved += waited
+        counts.changed += len(step.changed) - waited
+        counts.revoked += len(step.going)
+        counts.unchanged += step.same
+    lines.refuse()
+    return counts
+
+
+def _steps(state: Read | Write, lines: Lines, tell: Tell) -> Iterator[_Step]:
+    newest = peer_rows.newest(state.connection)
+    # A bit for each id: a set of a million numbers would take 70 MB.
+    named = bytearray(newest // 8 + 1)
+    done = 0
+    for batch in lines.batches():
+        held = held_among(state, batch)
+        fresh: list[Line] = []
+        changed: list[tuple[Peer, Line]] = []
+        for line in batch:
+            peer = held.get(key_of(line))
+            if peer is None:
+                fresh.append(line)
+                continue
+            named[peer.id // 8] |= 1 << peer.id % 8
+            if peer.state is State.PENDING or peers.content(peer) != line.content:
+                changed.append((peer, line))
+        same = len(batch) - len(fresh) - len(changed)
+        yield _Step(tuple(fresh), tuple(changed), same=same)
+        done += len(batch)
+        tell(done)
+    for some in peer_rows.batches(state.connection, State.APPROVED):
+        going = (p for p in some if p.id <= newest and not named[p.id // 8] >> p.id % 8 & 1)
+        yield _Step(going=tuple(going))
+        tell(done)
+
+
+def _check_rules(admission: Admission, step: _Step, lines: Lines) -> None:
+    for line in step.fresh:
+        with lines.complaints.at(line.number):
+            admission.new(line.content, State.APPROVED)
+    for before, line in step.changed:
+        with lines.complaints.at(line.number):
+            admission.change(before, replace(before, **many.fields_of(line.content)))
+
+
+def _carry_out(write: Write, step: _Step, caller: Caller) -> None:
+    many.save(write, many.revocations(write, step.going))
+    many.save(
+        write,
+        ((before, many.matched(write, before, line.content)) for before, line in step.changed),
+    )
+    many.add(write, ((line.content, State.APPROVED) for line in step.fresh), caller)

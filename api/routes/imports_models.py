@@ -1,0 +1,28 @@
+"""What an import is answered."""
+
+from pydantic import BaseModel, Field
+
+
+class PeersImported(BaseModel):
+    added: int
+    changed: int
+    approved: int = Field(description="they were pending")
+    revoked: int
+    unchanged: int
+    ended: int = Field(description="lines of rejected and revoked peers, which are left out")
+
+
+class GatewaysImported(BaseModel):
+    added: int
+    changed: int
+    removed: int
+
+
+class Imported(BaseModel):
+    dry_run: bool
+    revision: int
+    etag: str = Field(description="of the policy, as it is now")
+    lines: int
+    peers: PeersImported
+    gateways: GatewaysImported
+    warnings: list[str]
