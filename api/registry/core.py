@@ -90,7 +90,7 @@ class Write:
         listed = before is not None and before.listed
         self._touch(log.PEER, str(number), before if listed else None)
 
-    def touch_router(self, name: str, before: Mapping[str, str] | None) -> None:
+    def touch_router(self, name: str, before: Mapping[str, str]) -> None:
         """`before` is its labels."""
         self._touch(log.ROUTER, name, before)
 

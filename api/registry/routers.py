@@ -6,7 +6,7 @@ from api.errors import ConflictError, ForbiddenError, NotFoundError, RefusedErro
 from api.records import Head, Json, Report, Router
 from api.registry.core import Expected, Read, Registry, Write
 from api.registry.permissions import Caller
-from api.store import log, routers, tokens
+from api.store import routers, tokens
 from policy.errors import Problem
 
 # A report lifts no registry above this, far below what reports may say: a router that lies cannot
@@ -32,11 +32,9 @@ def create(write: Write, name: str, labels: dict[str, str]) -> Router:
     # Above that of any router of this name before, whose removal was a revision.
     version = write.head.revision + 1
     router = Router(name, labels, version, write.now, write.author)
+    # No revision: nobody waits for it yet.
     routers.add(write.connection, router)
     write.record("router.add", f"router/{name}", None, router)
-    # A new name is no news for anybody. One that was there may be in what somebody waits for.
-    if log.knows(write.connection, log.ROUTER, name):
-        write.touch_router(name, None)
     return router
 
 

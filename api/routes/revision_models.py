@@ -11,7 +11,7 @@ from api.routes.models import DifferenceView
 from policy.document import Document
 from policy.labels import Labels
 
-Number = Annotated[int, Field(ge=0, le=2**53)]
+Number = Annotated[int, Field(ge=0, le=2**53, strict=True)]
 
 
 class RevisionView(BaseModel):
@@ -49,7 +49,7 @@ class Rule(Document):
     a revision goes on to the rest by itself; null waits for a confirmation."""
 
     canaries: Labels
-    hold: Annotated[int, Field(ge=1, le=30 * 86400)] | None = None
+    hold: Annotated[int, Field(ge=1, le=30 * 86400, strict=True)] | None = None
 
 
 class Confirmation(Document):

@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Row, Select, delete, exists, func, insert, select, true
+from sqlalchemy import Connection, Row, Select, delete, func, insert, select, true
 
 from api.records import Gateway, Json, Peer, Point, Revision, Rollout
 from api.store.schema import changes, revisions
@@ -121,12 +121,6 @@ def time_after(connection: Connection, revision: int) -> datetime | None:
         .limit(1)
     )
     return connection.execute(query).scalar_one_or_none()
-
-
-def knows(connection: Connection, kind: str, subject: str) -> bool:
-    """Whether a kept revision touched it."""
-    query = select(exists().where(changes.c.kind == kind, changes.c.subject == subject))
-    return bool(connection.execute(query).scalar_one())
 
 
 def differing(connection: Connection, then: Point, now: Point) -> tuple[set[str], set[int]]:

@@ -224,6 +224,25 @@ def test_what_waits_outlives_the_kept_revisions_and_a_restart(
     staged.rest.check()
 
 
+def test_a_router_that_held_what_is_forgotten_fetches_a_snapshot(
+    start: Callable[[Settings], Service], settings: Settings
+) -> None:
+    """Its revision is kept, but what it held there was released long before."""
+    staged = stage(start(replace(settings, kept_revisions=3)))
+    for number in range(6):
+        staged.service.add_peer(name=f"later-{number}")
+    staged.rest.follow()
+    assert staged.confirm(staged.service.revision) == 200
+    asked = {"after": staged.rest.revision}
+    refused = staged.rest.client.get("/v1/allowlist/changes", params=asked)
+    assert (refused.status_code, refused.json()["type"]) == (410, "/problems/snapshot-required")
+    staged.rest.start()
+    assert len(staged.rest.peers) == 7
+    # The canary held all that it was asked about.
+    staged.canary.revision = asked["after"]
+    assert staged.canary.client.get("/v1/allowlist/changes", params=asked).status_code == 200
+
+
 def test_a_rule_needs_a_label_and_the_version_that_was_seen(service: Service) -> None:
     rule: dict[str, Any] = {"canaries": {}, "hold": None}
     assert service.admin.put("/v1/rollout", json=rule, headers=ANY).status_code == 422
