@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -321,3 +322,15 @@ def test_it_has_the_client_that_a_trusted_proxy_names(
     service.admin.post("/v1/gateways", json=gateway(), headers=told)
     record = latest(settings)
     assert (record["from"], record["request"]) == ("2001:db8:7::1", "from-the-proxy")
+
+
+def test_nothing_writes_but_what_records() -> None:
+    """The registry's transactions do, and a router's report changes nothing of the registry."""
+    root = Path(__file__).parents[2]
+    found = {
+        str(path.relative_to(root))
+        for path in (root / "api").rglob("*.py")
+        if "store.write(" in path.read_text()
+    }
+    assert found <= {"api/registry/core.py", "api/registry/routers.py"}
+    assert "api/registry/core.py" in found
