@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 
 from fastapi import Depends, FastAPI
 from starlette.concurrency import run_in_threadpool
@@ -15,13 +16,17 @@ from api.ongoing import EndsWithToken, Ongoing
 from api.openapi import describe, refuse_unknown_queries
 from api.origin import Origins
 from api.problems import add_handlers
+from api.records import KeptEvent
 from api.registry import tokens as token_rules
+from api.registry.attention import Attention
 from api.registry.core import Clock, Registry, utc_now
+from api.registry.events import after
 from api.registry.rollout import release_due
 from api.registry.upkeep import upkeep
 from api.routes import (
     allowlist,
     audit,
+    events,
     expiring,
     export,
     gateways,
@@ -38,7 +43,9 @@ from api.routes import (
     streams,
     tokens,
 )
+from api.routes.feed import BATCH, Feed
 from api.settings import Settings
+from api.store.notices import Channel
 from api.throttle import Throttle
 from api.watch import Watch
 
@@ -47,11 +54,13 @@ _log = logging.getLogger("peergate.api")
 _LISTEN_AGAIN = 1.0
 # Seconds between two looks at whether those who wait still may.
 _REVOKED_AGAIN = 0.5
+# Seconds between looks for what happens because nothing is done.
+_ATTENTION = 15.0
 
 
 def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
-    """`app.state.watch.close()` lets go of waiting requests, so that a server can stop."""
-    watch = Watch()
+    """`app.state.let_go()` lets go of waiting requests, so that a server can stop."""
+    watch, happened = Watch(), Watch()
     ongoing = Ongoing()
     store = open_store(settings)
     registry = Registry(
@@ -60,6 +69,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
         ended_kept=settings.ended_kept,
         kept_revisions=settings.kept_revisions,
         announce=watch.announce,
+        tell=happened.announce,
     )
     app = FastAPI(
         title="peergate registry",
@@ -69,7 +79,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=_lifespan(settings, registry, watch, ongoing),
+        lifespan=_lifespan(settings, registry, watch, happened, ongoing),
         dependencies=[Depends(refuse_unknown_queries)],
     )
     app.state.settings = settings
@@ -81,6 +91,9 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     large = dict.fromkeys(imports.PATHS, settings.max_import)
     app.add_middleware(BodyLimit, limit=settings.max_body, large=large)
     app.add_middleware(EndsWithToken, ongoing=ongoing)
+    app.state.happened = happened
+    app.state.feed = Feed(happened, partial(_events, registry))
+    app.state.let_go = partial(_close, watch, happened)
     app.add_middleware(Origins, trusted=settings.trusted_proxies)
     add_handlers(app)
     parts = (
@@ -99,6 +112,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
         audit,
         revisions,
         rollout,
+        events,
     )
     for part in parts:
         app.include_router(part.router)
@@ -106,9 +120,21 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     return app
 
 
+def _close(*watches: Watch) -> None:
+    for watch in watches:
+        watch.close()
+
+
+def _events(registry: Registry, number: int) -> tuple[KeptEvent, ...]:
+    with registry.read() as read:
+        return after(read.connection, number, BATCH)
+
+
 def _lifespan(
-    settings: Settings, registry: Registry, watch: Watch, ongoing: Ongoing
+    settings: Settings, registry: Registry, watch: Watch, happened: Watch, ongoing: Ongoing
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    attention = Attention(registry)
+
     def keep_up() -> None:
         upkeep(registry, settings.replay_kept)
 
@@ -116,7 +142,9 @@ def _lifespan(
         release_due(registry)
 
     def look() -> None:
-        watch.announce(registry.revision())
+        revision, event = registry.newest()
+        watch.announce(revision)
+        happened.announce(event)
 
     def end_revoked() -> None:
         if asking := ongoing.tokens():
@@ -124,22 +152,25 @@ def _lifespan(
                 ongoing.end(token_rules.lapsed(read, asking))
 
     async def listen() -> None:
-        await registry.store.listen(watch.announce)
+        told = {Channel.REVISION: watch.announce, Channel.EVENT: happened.announce}
+        await registry.store.listen(told)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         watch.open()
+        happened.open()
         running = [
             asyncio.create_task(_again_and_again(_threaded(keep_up), settings.upkeep_seconds)),
             asyncio.create_task(_again_and_again(_threaded(release), settings.poll_seconds)),
             # Another process may write to the same database.
             asyncio.create_task(_again_and_again(_threaded(look), settings.poll_seconds)),
             asyncio.create_task(_again_and_again(_threaded(end_revoked), _REVOKED_AGAIN)),
+            asyncio.create_task(_again_and_again(_threaded(attention.look), _ATTENTION)),
         ]
         if registry.store.tells:
             running.append(asyncio.create_task(_again_and_again(listen, _LISTEN_AGAIN)))
         yield
-        watch.close()
+        _close(watch, happened)
         for task in running:
             task.cancel()
         await asyncio.wait(running)

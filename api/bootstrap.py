@@ -101,6 +101,7 @@ def _registry(store: Store, settings: Settings) -> Registry:
         ended_kept=settings.ended_kept,
         kept_revisions=settings.kept_revisions,
         announce=lambda _: None,
+        tell=lambda _: None,
     )
 
 

@@ -134,4 +134,7 @@ def _errors(path: str, method: str, operation: dict[str, Any]) -> dict[str, str]
         found["410"] = "Changes from so far back are not kept: fetch a snapshot"
     if path == "/v1/rollback":
         found["410"] = "That revision is not kept"
+    if path == "/v1/events":
+        found["409"] = "The registry was restored from a backup, and is not there yet"
+        found["410"] = "Events from so far back are not kept"
     return found

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from api.event_types import EventType
 from policy.document import GatewaySpec
 from policy.prefixes import Address
 
@@ -191,6 +192,42 @@ class Rollout:
     hold: int | None
     released: int
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened; no secrets in it.
+
+    `subject` names what it happened to: a peer's or token's id, a gateway's or router's name. Where
+    one change did the same to many, one event tells of all `count`, and names none.
+    """
+
+    type: EventType
+    subject: str | None
+    count: int
+    content: dict[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptEvent:
+    """An event that is committed. Numbers go up by one, in the order of the commits.
+
+    `revision` is the one that the change made, if it made one.
+    """
+
+    number: int
+    time: datetime
+    author: str
+    revision: int | None
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Events are kept above `floor`; `last` is the newest."""
+
+    floor: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True)

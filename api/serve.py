@@ -19,6 +19,8 @@ from api.settings import Settings
 _log = logging.getLogger("peergate.api")
 # What still runs after this many seconds is cut off.
 _GRACE = 10
+# One who takes nothing for so long is cut off, whatever is on its way to him.
+_STALLED_MS = 30_000
 
 # "alive" comes ten times a second from the event loop, between its other work.
 Tell = Callable[[Literal["ready", "alive", "stopping"]], None]
@@ -79,7 +81,7 @@ def serve(settings: Settings, tell: Tell = lambda _: None) -> None:
         scheme = "http" if settings.tls_cert is None else "https"
         shown = f"[{host}]" if ":" in host else host
         _log.info("registry %s at %s://%s:%d", settings.database, scheme, shown, port)
-        server = _Server(config, app.state.watch.close, tell)
+        server = _Server(config, app.state.let_go, tell)
         with _quiet_end():
             server.run(sockets=[listener])
 
@@ -111,4 +113,5 @@ def _listen(settings: Settings) -> socket.socket:
     # asyncio does not see that this is TCP. Connections inherit it: else an answer's body waits
     # for the acknowledgement of its headers, which a client puts off by 40 ms.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _STALLED_MS)
     return listener

@@ -1,10 +1,10 @@
-"""Who waits for the next revision, and what wakes them."""
+"""Who waits for the next revision or event, and what wakes them."""
 
 import asyncio
 
 
 class Watch:
-    """Lives on one event loop; `announce` alone may be called from any thread.
+    """Numbers that only grow. Lives on one event loop; `announce` alone is for any thread.
 
     `waiting` is how many do.
     """
@@ -12,9 +12,18 @@ class Watch:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news = asyncio.Event()
-        self._revision = 0
+        self._number = 0
         self._closed = False
         self.waiting = 0
+
+    @property
+    def newest(self) -> int:
+        """The highest number that was announced."""
+        return self._number
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
 
     def open(self) -> None:
         """From now on the running loop is the one whose tasks wait."""
@@ -22,10 +31,10 @@ class Watch:
         self._news = asyncio.Event()
         self._closed = False
 
-    def announce(self, revision: int) -> None:
-        """A revision is safe on disk."""
+    def announce(self, number: int) -> None:
+        """What has this number is safe on disk."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._wake, revision)
+            self._loop.call_soon_threadsafe(self._wake, number)
 
     def close(self) -> None:
         """Nobody waits any more: the service ends."""
@@ -33,19 +42,19 @@ class Watch:
         self._news.set()
 
     async def wait(self, after: int, seconds: float) -> None:
-        """Until there is a revision above `after`, time is up, or the service ends."""
+        """Until there is a number above `after`, time is up, or the service ends."""
         self.waiting += 1
         try:
             async with asyncio.timeout(seconds):
-                while self._revision <= after and not self._closed:
+                while self._number <= after and not self._closed:
                     await self._news.wait()
         except TimeoutError:
             pass
         finally:
             self.waiting -= 1
 
-    def _wake(self, revision: int) -> None:
-        if revision > self._revision:
-            self._revision = revision
+    def _wake(self, number: int) -> None:
+        if number > self._number:
+            self._number = number
             news, self._news = self._news, asyncio.Event()
             news.set()

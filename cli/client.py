@@ -209,8 +209,12 @@ def segment(name: object) -> str:
     return text if text.strip(".") else text.replace(".", "%2E")
 
 
-def _params(query: Mapping[str, object]) -> dict[str, str]:
-    return {name: str(value) for name, value in query.items() if value is not None}
+def _params(query: Mapping[str, object]) -> dict[str, str | list[str]]:
+    return {
+        name: [*map(str, value)] if isinstance(value, list) else str(value)
+        for name, value in query.items()
+        if value is not None
+    }
 
 
 def _key() -> str:

@@ -13,6 +13,7 @@ from cli import (
     apply,
     audit,
     doctor,
+    events,
     explain,
     export,
     gateways,
@@ -55,6 +56,7 @@ def application() -> typer.Typer:
     app.command("apply")(apply.apply)
     app.command("export")(export.policy)
     app.command("status")(status.status)
+    app.command("events")(events.events)
     app.command("explain")(explain.explain)
     app.command("replay")(replay.replay)
     app.command("agent")(router.agent)

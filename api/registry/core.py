@@ -6,11 +6,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from api.errors import StaleError, VersionMissingError
-from api.records import Actor, Gateway, Head, Peer, Rollout
+from api.event_types import EventType
+from api.records import Actor, Gateway, Head, Json, Peer, Rollout
 from api.registry.assigned import Assignments
+from api.registry.events import News
 from api.registry.trail import Trail
-from api.store import heads, log, notices
+from api.store import events, heads, log, notices
 from api.store.engine import Connection, Store
+from api.store.notices import Channel
 
 Clock = Callable[[], datetime]
 
@@ -71,6 +74,9 @@ class Write:
     policy_changed: bool = False
     urgent: bool = False
     begun: bool = False
+    news: News = field(default_factory=News)
+    # The number of the newest event, once they are written.
+    told: int | None = None
 
     @property
     def author(self) -> str:
@@ -130,6 +136,12 @@ class Write:
             self.urgent = True
             self.record("rollout.skip", "rollout", None, {"revision": self.head.revision + 1})
 
+    def tell(
+        self, type_: EventType, subject: object, content: Mapping[str, Json] | None = None
+    ) -> None:
+        """An event, which is heard when this is committed."""
+        self.news.add(type_, subject, content)
+
     def rise_to(self, revision: int, cause: str) -> None:
         """The head goes to `revision`, and every router is sent to a snapshot."""
         then = {"revision": self.head.revision}
@@ -140,14 +152,29 @@ class Write:
         if rollout is not None:  # what was released before can no longer be had
             rollout = replace(rollout, released=revision)
         self.head = replace(self.head, revision=revision, floor=revision, rollout=rollout)
+        self.tell(EventType.REVISION_LIFTED, revision, {"cause": cause})
 
     def lists(self, valid_until: datetime | None) -> bool:
         """Whether an approved peer of this validity is in the allowlist."""
         return valid_until is None or valid_until > self.now - self.ended_kept
 
 
+@dataclass(slots=True)
+class Aside:
+    """What is written beside the changes: nobody waits for it, it has no revision and no record."""
+
+    connection: Connection
+    now: datetime
+    news: News = field(default_factory=News)
+
+    def tell(
+        self, type_: EventType, subject: object, content: Mapping[str, Json] | None = None
+    ) -> None:
+        self.news.add(type_, subject, content)
+
+
 class Registry:
-    """`announce` is told of each new revision, after it is safe on disk."""
+    """`announce` is told of each new revision, and `tell` of each event, once safe on disk."""
 
     def __init__(
         self,
@@ -157,6 +184,7 @@ class Registry:
         ended_kept: timedelta,
         kept_revisions: int,
         announce: Callable[[int], None],
+        tell: Callable[[int], None],
     ) -> None:
         self.store = store
         self.clock = clock
@@ -164,6 +192,7 @@ class Registry:
         self._kept_revisions = kept_revisions
         self._announce = announce
         self._assignments = Assignments()
+        self._tell = tell
 
     @contextmanager
     def read(self) -> Iterator[Read]:
@@ -178,9 +207,21 @@ class Registry:
             with self.writing(connection, before, actor, cause) as write:
                 yield write
             if write.head.revision > before.revision:
-                notices.send(connection, write.head.revision)
+                notices.send(connection, Channel.REVISION, write.head.revision)
         if write.head.revision > before.revision:
             self._announce(write.head.revision)
+        if write.told is not None:
+            self._tell(write.told)
+
+    @contextmanager
+    def aside(self, author: str) -> Iterator[Aside]:
+        """A transaction that waits for no other one. It may tell of events."""
+        with self.store.write() as connection:
+            aside = Aside(connection, self.clock())
+            yield aside
+            told = aside.news.save(connection, now=aside.now, author=author, revision=None)
+        if told is not None:
+            self._tell(told)
 
     @contextmanager
     def writing(
@@ -193,6 +234,8 @@ class Registry:
         yield write
         self._close(write)
         trail.close()
+        risen = write.head.revision if write.head.revision > head.revision else None
+        write.told = write.news.save(connection, now=now, author=write.author, revision=risen)
 
     def _close(self, write: Write) -> None:
         if write.touched or write.begun:
@@ -213,6 +256,7 @@ class Registry:
             log.forget(write.connection, floor)
         write.head = replace(head, revision=revision, floor=floor)
 
-    def revision(self) -> int:
+    def newest(self) -> tuple[int, int]:
+        """The numbers of the revision in force, and of the newest event."""
         with self.store.read() as connection:
-            return heads.head(connection).revision
+            return heads.head(connection).revision, events.reach(connection).last

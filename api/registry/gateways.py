@@ -6,6 +6,7 @@ from dataclasses import replace
 from pydantic import ValidationError
 
 from api.errors import ConflictError, NotFoundError, RefusedError
+from api.event_types import EventType
 from api.records import Gateway, Peer
 from api.registry.core import Expected, Read, Write
 from api.store import gateways, peers
@@ -65,6 +66,7 @@ def add(write: Write, spec: GatewaySpec) -> Gateway:
     write.touch_gateway(spec.name, None)
     after = get(write, spec.name)
     write.record("gateway.add", f"gateway/{spec.name}", None, after)
+    write.tell(EventType.GATEWAY_ADDED, spec.name, spec.model_dump(mode="json"))
     return after
 
 
@@ -74,6 +76,9 @@ def save(write: Write, before: Gateway, spec: GatewaySpec) -> Gateway:
     write.touch_gateway(spec.name, before)
     after = get(write, spec.name)
     write.record("gateway.change", f"gateway/{spec.name}", before, after)
+    was, is_ = before.spec.model_dump(mode="json"), spec.model_dump(mode="json")
+    fields = [name for name, value in is_.items() if value != was[name]]
+    write.tell(EventType.GATEWAY_CHANGED, spec.name, {"fields": fields, "mode": spec.mode})
     return after
 
 
@@ -99,6 +104,7 @@ def remove(write: Write, name: str, expected: Expected) -> None:
     gateways.remove(write.connection, gateway, write.now)
     write.touch_gateway(name, gateway)
     write.record("gateway.remove", f"gateway/{name}", gateway, None)
+    write.tell(EventType.GATEWAY_REMOVED, name)
 
 
 def waited_at(waiting: Iterable[Peer]) -> ConflictError:

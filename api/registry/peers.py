@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from api.errors import ConflictError, NotFoundError, RefusedError
 from api.records import Gateway, Peer, State
-from api.registry import rules
+from api.registry import peer_events, rules
 from api.registry.core import Expected, Read, Write
 from api.registry.permissions import Caller, Permission
 from api.store import gateways, peers
@@ -234,6 +234,7 @@ def following(write: Write, before: Peer, after: Peer) -> Peer:
 def note(write: Write, before: Peer | None, after: Peer, action: str = "") -> None:
     """What neither routers nor policies show makes no new revision or version of them."""
     write.record(action or _action(before, after), f"peer/{after.id}", before, after)
+    peer_events.tell(write, before, after)
     if before is not None and (before.state, before.listed, content(before)) == (
         after.state,
         after.listed,

@@ -1,6 +1,7 @@
 """Who may do what: the one place that says it."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from api.errors import ForbiddenError
@@ -43,6 +44,7 @@ class Caller:
     role: Role
     origin: Origin
     router: str | None = None
+    expires: datetime | None = None
 
     @property
     def actor(self) -> Actor:

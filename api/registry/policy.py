@@ -1,8 +1,10 @@
 """The whole registry as one document: exported, and made to match one."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from api.errors import ForbiddenError, RefusedError
+from api.event_types import EventType
 from api.records import Gateway, Json, Peer, State
 from api.registry import gateways, many, peers, rules
 from api.registry.core import Expected, Read, Write
@@ -123,7 +125,11 @@ def apply(
     many.add(write, ((_json(spec), State.APPROVED) for spec in found.add_peers), caller)
     for gateway in found.remove_gateways:
         gateways.remove(write, gateway.name, Expected(any_version=True))
-    return found.differences
+    done = found.differences
+    if done:
+        counts = Counter(f"{each.action} {each.kind}" for each in done)
+        write.tell(EventType.POLICY_APPLIED, None, {"changes": dict(counts)})
+    return done
 
 
 def _check_rules(state: Read | Write, found: Comparison, caller: Caller) -> None:

@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 from api.errors import ConflictError, ForbiddenError, NotFoundError, RefusedError
+from api.event_types import EventType
 from api.records import Head, Json, Report, Router
-from api.registry.core import Expected, Read, Registry, Write
+from api.registry import router_events
+from api.registry.core import Aside, Expected, Read, Registry, Write
 from api.registry.permissions import Caller
 from api.store import routers, tokens
 from policy.errors import Problem
@@ -35,6 +37,7 @@ def create(write: Write, name: str, labels: dict[str, str]) -> Router:
     # No revision: nobody waits for it yet.
     routers.add(write.connection, router)
     write.record("router.add", f"router/{name}", None, router)
+    write.tell(EventType.ROUTER_ADDED, name, {"labels": labels})
     return router
 
 
@@ -54,6 +57,7 @@ def relabel(write: Write, name: str, expected: Expected, labels: dict[str, str])
     routers.change(write.connection, after)
     write.touch_router(name, before.labels)
     write.record("router.label", f"router/{name}", before, after)
+    write.tell(EventType.ROUTER_LABELLED, name, {"labels": labels})
     return after
 
 
@@ -64,9 +68,12 @@ def remove(write: Write, name: str, expected: Expected) -> None:
     for token in tokens.of_router(write.connection, name):
         tokens.revoke(write.connection, token.id, write.now)
         write.record("token.revoke", f"token/{token.id}", token, None)
+        shown = {"name": token.name, "role": token.role.value}
+        write.tell(EventType.TOKEN_REVOKED, token.id, shown)
     routers.remove(write.connection, name)
     write.touch_router(name, router.labels)
     write.record("router.remove", f"router/{name}", router, None)
+    write.tell(EventType.ROUTER_REMOVED, name)
 
 
 def seen_by(caller: Caller, wanted: str | None) -> str | None:
@@ -91,14 +98,20 @@ def report(
         get(read, name)
         ahead = _is_ahead(read.head, of, revision)
     if not ahead:
-        with registry.store.write() as connection:
-            routers.put_report(connection, Report(name, revision, registry.clock(), content))
+        with registry.aside(caller.name) as aside:
+            _put(aside, Report(name, revision, aside.now, content))
         return
     cause = f"router {name} reported revision {revision}"
     with registry.write(caller.actor, cause) as write:
         if _is_ahead(write.head, of, revision):
             write.rise_to(revision + 1, cause)
-        routers.put_report(write.connection, Report(name, revision, write.now, content))
+        _put(write, Report(name, revision, write.now, content))
+
+
+def _put(write: Write | Aside, report: Report) -> None:
+    before = routers.report_of(write.connection, report.router, lock=True)
+    routers.put_report(write.connection, report)
+    router_events.tell(write, before, report)
 
 
 def _another(caller: Caller, name: str) -> str:

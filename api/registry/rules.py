@@ -7,6 +7,7 @@ from ipaddress import ip_network
 from typing import TypedDict
 
 from api.errors import ForbiddenError, RefusedError
+from api.event_types import EventType
 from api.records import Peer, Rules, Terms
 from api.registry.core import Expected, Read, Write
 from api.registry.permissions import Caller
@@ -38,6 +39,7 @@ def change(write: Write, expected: Expected, fields: Changed) -> Rules:
     after = replace(after, version=before.version + 1)
     rules.save(write.connection, after)
     write.record("rules.change", "rules", before, after)
+    write.tell(EventType.RULES_CHANGED, None, {"fields": sorted(fields)})
     return after
 
 

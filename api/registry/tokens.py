@@ -8,12 +8,14 @@ from collections.abc import Collection
 from datetime import datetime
 
 from api.errors import ConflictError, NotFoundError, RefusedError
+from api.event_types import EventType
 from api.records import Origin, Role, Token
 from api.registry import routers
 from api.registry.core import Read, Write
 from api.registry.permissions import Caller
 from api.store import tokens
 from policy.errors import Problem
+from policy.window import rfc3339
 
 _TOKEN = re.compile(r"pg_([1-9][0-9]{0,15})_([A-Za-z0-9_-]{43})")
 
@@ -40,6 +42,8 @@ def issue(
     number = tokens.add(write.connection, wanted, _digest(secret))
     token = get(write, number)
     write.record("token.make", f"token/{number}", None, token)
+    shown = {"name": name, "role": role.value, "expires": rfc3339(expires)}
+    write.tell(EventType.TOKEN_MADE, number, shown)
     return token, f"pg_{number}_{secret}"
 
 
@@ -78,6 +82,7 @@ def revoke(write: Write, number: int) -> None:
         )
     tokens.revoke(write.connection, number, write.now)
     write.record("token.revoke", f"token/{number}", token, None)
+    write.tell(EventType.TOKEN_REVOKED, number, {"name": token.name, "role": token.role.value})
 
 
 def authenticate(read: Read, text: str, origin: Origin) -> Caller | None:
@@ -93,4 +98,10 @@ def authenticate(read: Read, text: str, origin: Origin) -> Caller | None:
         return None
     if token.expires is not None and token.expires <= read.now:
         return None
-    return Caller(token.id, token.name, token.role, origin, token.router)
+    return Caller(token.id, token.name, token.role, origin, token.router, token.expires)
+
+
+def lasts(read: Read, caller: Caller) -> bool:
+    """Whether the caller's token works still."""
+    in_time = caller.expires is None or caller.expires > read.now
+    return in_time and tokens.find(read.connection, caller.token) is not None

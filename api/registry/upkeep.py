@@ -4,12 +4,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 from api.records import Actor
+from api.registry import events
 from api.registry.core import Registry
+from api.store import events as event_rows
 from api.store import peers, replays
 
 
 def upkeep(registry: Registry, replay_kept: timedelta) -> None:
-    """Takes long-ended peers out of the allowlist, and forgets old answers."""
+    """Takes long-ended peers out of the allowlist, and forgets old answers and events."""
     with registry.write(Actor("peergate"), "long-ended peers leave the allowlist") as write:
         for peer in peers.ended(write.connection, write.now - write.ended_kept):
             after = replace(peer, listed=False)
@@ -17,3 +19,4 @@ def upkeep(registry: Registry, replay_kept: timedelta) -> None:
             write.touch_peer(peer.id, peer)
             write.record("peer.unlist", f"peer/{peer.id}", peer, after)
         replays.forget(write.connection, write.now - replay_kept)
+        event_rows.forget(write.connection, write.now - events.KEPT_FOR, events.KEPT)

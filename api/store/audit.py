@@ -12,7 +12,10 @@ from api.records import AuditFilter, AuditRecord
 from api.store.schema import audit, registry
 
 # Tables whose rows follow from a recorded change, or are no change that anybody makes.
-_UNRECORDED = {"audit", "changes", "registry", "replays", "reports", "revisions"}
+_UNRECORDED = {
+    *("audit", "changes", "event_log", "events", "registry", "replays", "reports", "revisions"),
+    "silent_routers",
+}
 _CHANGED = "peergate_changed"
 
 

@@ -1,6 +1,6 @@
 """Connections and transactions: readers see one state, writers come one after the other."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine
@@ -52,8 +52,8 @@ class Store:
                 postgresql.prepare_set_up(connection)
             yield connection
 
-    async def listen(self, told: Callable[[int], None]) -> None:
-        """Tells of the revision in force and of each further one, until the database is lost."""
+    async def listen(self, told: notices.Told) -> None:
+        """Tells of the newest of each kind and of each further one, until the database is lost."""
         await notices.listen(self._engine, told)
 
     @contextmanager

@@ -1,34 +1,49 @@
-"""News of a revision from the process that wrote it to all others, through PostgreSQL."""
+"""News from the process that wrote them to all others, through PostgreSQL."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from enum import StrEnum
 
 import psycopg
 from sqlalchemy import Connection, Engine, func, select
 
 from api.errors import UnavailableError
 
-_CHANNEL = "peergate_revision"
+
+class Channel(StrEnum):
+    """What is told of: a revision's number, or that of an event."""
+
+    REVISION = "peergate_revision"
+    EVENT = "peergate_event"
 
 
-def send(connection: Connection, revision: int) -> None:
+Told = Mapping[Channel, Callable[[int], None]]
+_NEWEST = {
+    Channel.REVISION: "SELECT revision FROM registry",
+    Channel.EVENT: "SELECT last FROM event_log",
+}
+
+
+def send(connection: Connection, channel: Channel, number: int) -> None:
     """Heard when the transaction is committed, never before; on SQLite by nobody."""
     if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_notify(_CHANNEL, str(revision))))
+        connection.execute(select(func.pg_notify(channel.value, str(number))))
 
 
-async def listen(engine: Engine, told: Callable[[int], None]) -> None:
+async def listen(engine: Engine, told: Told) -> None:
     """Returns never; raises UnavailableError when the connection is lost."""
     _, parameters = engine.dialect.create_connect_args(engine.url)
     try:
         async with await psycopg.AsyncConnection.connect(**parameters, autocommit=True) as own:
-            await own.execute(f"LISTEN {_CHANNEL}")
+            for channel in told:
+                await own.execute(f"LISTEN {channel}")
             # What was told while nobody listened.
-            found = await own.execute("SELECT revision FROM registry")
-            for (revision,) in await found.fetchall():
-                told(revision)
+            for channel, tell in told.items():
+                found = await own.execute(_NEWEST[channel])
+                for (number,) in await found.fetchall():
+                    tell(number)
             async for notice in own.notifies():
                 if notice.payload.isdecimal():
-                    told(int(notice.payload))
+                    told[Channel(notice.channel)](int(notice.payload))
     except psycopg.Error as error:
         cause = " ".join(str(error).split())
-        raise UnavailableError(f"the database tells of no revisions: {cause}") from error
+        raise UnavailableError(f"the database tells of no news: {cause}") from error

@@ -84,6 +84,13 @@ def put_report(connection: Connection, report: Report) -> None:
     connection.execute(row.on_conflict_do_update(index_elements=[reports.c.router], set_=said))
 
 
+def report_of(connection: Connection, name: str, *, lock: bool = False) -> Report | None:
+    """`lock` makes reports of one router queue where the database does not do so by itself."""
+    query = select(reports).where(reports.c.router == name)
+    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    return None if row is None else _report(row)
+
+
 def reports_of(connection: Connection, names: Iterable[str]) -> dict[str, Report]:
     """The latest of each that has reported."""
     query = select(reports).where(reports.c.router.in_(list(names)))

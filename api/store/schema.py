@@ -181,6 +181,39 @@ reports = Table(
     Column("content", JSON, nullable=False),
 )
 
+# Routers from which nothing was heard for too long, and that this was told of.
+silent_routers = Table(
+    "silent_routers",
+    metadata,
+    Column("name", SortedName, primary_key=True),
+    Column("since", Utc, nullable=False),
+)
+
+# One row: taking the next number is the last that a transaction does, so numbers are committed in
+# their order, and none is left out.
+event_log = Table(
+    "event_log",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("floor", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    CheckConstraint("id = 1", name="one"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("time", Utc, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("revision", BigInteger),
+    Column("type", String(32), nullable=False),
+    Column("subject", Text),
+    Column("things", BigInteger, nullable=False),
+    Column("content", JSON, nullable=False),
+)
+Index("ix_events_time", events.c.time)
+
 tokens = Table(
     "tokens",
     metadata,

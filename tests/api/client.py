@@ -1,12 +1,14 @@
 """httpx on an application in this process, for tests that are not asynchronous themselves."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi import FastAPI
+
+T = TypeVar("T")
 
 
 class Client:
@@ -25,6 +27,10 @@ class Client:
     def request(self, method: str, url: str, **kwargs: Any) -> httpx.Response:  # noqa: ANN401
         response: httpx.Response = self._portal.call(self._request, method, url, kwargs)
         return response
+
+    def call(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Carried out on the application's event loop."""
+        return self._portal.call(work)
 
     def get(self, url: str, **kwargs: Any) -> httpx.Response:  # noqa: ANN401
         return self.request("GET", url, **kwargs)

@@ -27,14 +27,20 @@ DEADLINE = 20.0
 class Process:
     """`serve` in a process of its own."""
 
-    def __init__(self, settings: Settings, tokens: Mapping[Role, str]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        tokens: Mapping[Role, str],
+        program: str = _PROGRAM,
+        **environment: str,
+    ) -> None:
         port = free_port()
         # Not a pipe: one that nobody reads holds the process up when it is full.
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # `end` closes it
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, f"127.0.0.1:{port}", str(settings.poll_seconds)],
+            [sys.executable, "-c", program, f"127.0.0.1:{port}", str(settings.poll_seconds)],
             cwd=Path(__file__).parents[2],
-            env={**os.environ, "PEERGATE_DATABASE_URL": settings.database_url},
+            env={**os.environ, "PEERGATE_DATABASE_URL": settings.database_url, **environment},
             stderr=self._log,
         )
         self.url = f"http://127.0.0.1:{port}"

@@ -59,6 +59,7 @@ ROUTES: list[tuple[str, str, set[Role], Any]] = [
     ("DELETE", "/v1/rollout", {ADMIN}, None),
     ("POST", "/v1/rollout/confirm", {ADMIN}, {"revision": 4}),
     ("POST", "/v1/rollout/abort", {ADMIN}, None),
+    ("GET", "/v1/events?follow=false", READERS, None),
     ("GET", "/v1/tokens", {ADMIN}, None),
     ("POST", "/v1/tokens", {ADMIN}, {"name": "new", "role": "viewer"}),
     ("DELETE", "/v1/tokens/2", {ADMIN}, None),

@@ -5,6 +5,7 @@ import json
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -58,17 +59,24 @@ def registry(initialised: tuple[bytes, str], tmp_path: Path) -> Iterator[Running
     content, token = initialised
     file = tmp_path / "registry.db"
     file.write_bytes(content)
-    app = create_app(Settings(database_url=f"sqlite:///{file}"))
+    with serving(file, 0) as url:
+        yield Running(url, token)
+
+
+@contextmanager
+def serving(database: Path, port: int) -> Iterator[str]:
+    """The URL of a registry on a port of the loopback interface; 0 is a free one."""
+    app = create_app(Settings(database_url=f"sqlite:///{database}"))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", port)) as listener:
         thread = Thread(target=server.run, args=([listener],))
         thread.start()
         try:
             assert wait_until(lambda: server.started, 10)
-            yield Running(f"http://127.0.0.1:{listener.getsockname()[1]}", token)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
-            app.state.watch.close()
+            app.state.let_go()
             thread.join(10)
     assert not thread.is_alive()
 

@@ -1,0 +1,25 @@
+"""What happens because nothing is done: found again and again, told of once."""
+
+from datetime import datetime
+
+from api.registry import router_events
+from api.registry.core import Registry
+
+
+class Attention:
+    """Of one process. Several may look at once: each thing is told of by one of them."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._since: datetime | None = None
+
+    def look(self) -> None:
+        """No router is called silent over a time in which the registry itself was away."""
+        since, self._since = self._since, None
+        now = self._registry.clock()
+        if since is None:
+            since = now
+        if now - since >= router_events.SILENT_AFTER:
+            router_events.find_silent(self._registry)
+        self._registry.newest()
+        self._since = since

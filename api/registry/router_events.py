@@ -1,0 +1,53 @@
+"""What a router's report tells that the one before it did not, and what its silence tells."""
+
+from datetime import datetime, timedelta
+
+from api.event_types import EventType
+from api.records import Json, Report
+from api.registry.core import Aside, Registry, Write
+from api.store import silences
+from policy.window import rfc3339
+
+# Four reports of an agent that sends them as often as it does unless told otherwise.
+SILENT_AFTER = timedelta(minutes=2)
+
+
+def tell(write: Write | Aside, before: Report | None, after: Report) -> None:
+    since = silences.end(write.connection, after.router)
+    if before is None:
+        write.tell(EventType.ROUTER_NEW, after.router, {"revision": after.revision})
+        return
+    if since is not None:
+        write.tell(EventType.ROUTER_BACK, after.router, {"silent_since": rfc3339(since)})
+    if after.revision > before.revision:
+        write.tell(EventType.ROUTER_APPLIED, after.router, {"revision": after.revision})
+    was, is_ = _attached(before.content), _attached(after.content)
+    if gone := sorted(was - is_):
+        write.tell(EventType.ROUTER_DETACHED, after.router, {"interfaces": gone})
+    if come := sorted(is_ - was):
+        write.tell(EventType.ROUTER_ATTACHED, after.router, {"interfaces": come})
+    held = after.content["held"]
+    if held != before.content["held"]:
+        type_ = EventType.ROUTER_RELEASED if held is None else EventType.ROUTER_HELD
+        write.tell(type_, after.router, {"held": held})
+    # An agent that was started anew counts from nothing.
+    repairs = after.content["repairs"] - before.content["repairs"]
+    if repairs > 0:
+        write.tell(EventType.ROUTER_REPAIRED, after.router, {"repairs": repairs})
+
+
+def find_silent(registry: Registry) -> None:
+    """Whichever process comes first tells of it."""
+    with registry.read() as read:
+        found = silences.due(read.connection, read.now - SILENT_AFTER)
+    if not found:
+        return
+    last_heard: dict[str, datetime] = dict(found)
+    with registry.aside("peergate") as write:
+        for name in sorted(silences.add(write.connection, found)):
+            told = {"last_heard": rfc3339(last_heard[name])}
+            write.tell(EventType.ROUTER_SILENT, name, told)
+
+
+def _attached(content: Json) -> set[str]:
+    return {each["name"] for each in content["interfaces"] if each["attached"]}

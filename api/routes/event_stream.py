@@ -1,0 +1,47 @@
+"""An answer that goes on for as long as both sides want it to (text/event-stream)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+
+class EventStream(Response):
+    """Sends each piece as it comes. One who does not read holds up only itself: the next piece is
+    asked for when the last one is on its way."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, pieces: AsyncIterator[str]) -> None:
+        super().__init__()
+        del self.headers["content-length"]
+        self.headers["Cache-Control"] = "no-store"
+        # nginx would collect the pieces.
+        self.headers["X-Accel-Buffering"] = "no"
+        self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sending = asyncio.create_task(self._send(send))
+        gone = asyncio.create_task(_disconnected(receive))
+        try:
+            await asyncio.wait((sending, gone), return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                await sending
+        finally:
+            sending.cancel()
+            gone.cancel()
+            await asyncio.wait((sending, gone))
+
+    async def _send(self, send: Send) -> None:
+        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        await send(start)
+        async for piece in self._pieces:
+            body = {"type": "http.response.body", "body": piece.encode(), "more_body": True}
+            await send(body)
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
