@@ -5,21 +5,25 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from uuid import uuid4
 
 from fastapi import Depends, FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from api.database import open_store
+from api.deliver import deliver
 from api.errors import ApiError
 from api.limits import BodyLimit
 from api.ongoing import EndsWithToken, Ongoing
 from api.openapi import describe, refuse_unknown_queries
 from api.origin import Origins
+from api.outbound import Sender
 from api.problems import add_handlers
 from api.records import KeptEvent
 from api.registry import tokens as token_rules
 from api.registry.attention import Attention
 from api.registry.core import Clock, Registry, utc_now
+from api.registry.deliveries import Deliverer
 from api.registry.events import after
 from api.registry.rollout import release_due
 from api.registry.upkeep import upkeep
@@ -42,6 +46,7 @@ from api.routes import (
     rules,
     streams,
     tokens,
+    webhooks,
 )
 from api.routes.feed import BATCH, Feed
 from api.settings import Settings
@@ -62,6 +67,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     """`app.state.let_go()` lets go of waiting requests, so that a server can stop."""
     watch, happened = Watch(), Watch()
     ongoing = Ongoing()
+    sender = Sender(private=settings.private_webhooks)
     store = open_store(settings)
     registry = Registry(
         store,
@@ -79,7 +85,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=_lifespan(settings, registry, watch, happened, ongoing),
+        lifespan=_lifespan(settings, registry, watch, happened, ongoing, sender),
         dependencies=[Depends(refuse_unknown_queries)],
     )
     app.state.settings = settings
@@ -92,6 +98,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     app.add_middleware(BodyLimit, limit=settings.max_body, large=large)
     app.add_middleware(EndsWithToken, ongoing=ongoing)
     app.state.happened = happened
+    app.state.sender = sender
     app.state.feed = Feed(happened, partial(_events, registry))
     app.state.let_go = partial(_close, watch, happened)
     app.add_middleware(Origins, trusted=settings.trusted_proxies)
@@ -113,6 +120,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
         revisions,
         rollout,
         events,
+        webhooks,
     )
     for part in parts:
         app.include_router(part.router)
@@ -131,7 +139,12 @@ def _events(registry: Registry, number: int) -> tuple[KeptEvent, ...]:
 
 
 def _lifespan(
-    settings: Settings, registry: Registry, watch: Watch, happened: Watch, ongoing: Ongoing
+    settings: Settings,
+    registry: Registry,
+    watch: Watch,
+    happened: Watch,
+    ongoing: Ongoing,
+    sender: Sender,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     attention = Attention(registry)
 
@@ -167,6 +180,8 @@ def _lifespan(
             asyncio.create_task(_again_and_again(_threaded(end_revoked), _REVOKED_AGAIN)),
             asyncio.create_task(_again_and_again(_threaded(attention.look), _ATTENTION)),
         ]
+        deliverer = Deliverer(registry, str(uuid4()))
+        running.append(asyncio.create_task(deliver(deliverer, sender, happened)))
         if registry.store.tells:
             running.append(asyncio.create_task(_again_and_again(listen, _LISTEN_AGAIN)))
         yield
@@ -174,6 +189,7 @@ def _lifespan(
         for task in running:
             task.cancel()
         await asyncio.wait(running)
+        await sender.close()
         registry.store.close()
 
     return lifespan

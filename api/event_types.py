@@ -32,3 +32,7 @@ class EventType(StrEnum):
     ROUTER_BACK = "router.back"
     TOKEN_MADE = "token.made"
     TOKEN_REVOKED = "token.revoked"
+    WEBHOOK_ADDED = "webhook.added"
+    WEBHOOK_CHANGED = "webhook.changed"
+    WEBHOOK_REMOVED = "webhook.removed"
+    WEBHOOK_FAILED = "webhook.failed"

@@ -231,6 +231,33 @@ class Reach:
 
 
 @dataclass(frozen=True, slots=True)
+class Webhook:
+    """Where events are sent. `types`: only these; none are all.
+
+    Events up to the number `place` are done. `failing_since` is when the next one was first tried
+    in vain, `failures` how often it was, `next_try` when it is tried again. One that has `failed`
+    is not tried any more.
+    """
+
+    id: int
+    name: str
+    url: str
+    types: frozenset[EventType]
+    secret: str
+    enabled: bool
+    version: int
+    created: datetime
+    created_by: str
+    place: int
+    failures: int = 0
+    failing_since: datetime | None = None
+    next_try: datetime | None = None
+    failed: datetime | None = None
+    error: str | None = None
+    delivered: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """Where the registry stands. Changes are kept for revisions above `floor`."""
 

@@ -35,6 +35,8 @@ class Settings:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     trusted_proxies: tuple[Network, ...] = ()
+    # Whether webhooks may go to loopback, link-local and private addresses, and without TLS.
+    private_webhooks: bool = False
     max_body: int = 8 * 1024 * 1024
     max_import: int = 1024 * 1024 * 1024
     max_import_peers: int = 2_000_000
@@ -51,7 +53,7 @@ class Settings:
     @classmethod
     def from_environment(cls, **overrides: Unpack[Overrides]) -> Self:
         """PEERGATE_DATABASE_URL, PEERGATE_LISTEN, PEERGATE_TLS_CERT, PEERGATE_TLS_KEY,
-        PEERGATE_TRUSTED_PROXIES.
+        PEERGATE_TRUSTED_PROXIES, PEERGATE_PRIVATE_WEBHOOKS.
 
         An override wins. `database` may be a URL or a SQLite file's path.
         """
@@ -64,6 +66,7 @@ class Settings:
             tls_cert=Path(cert) if cert else None,
             tls_key=Path(key) if key else None,
             trusted_proxies=_proxies(os.environ.get("PEERGATE_TRUSTED_PROXIES", "")),
+            private_webhooks=_switch("PEERGATE_PRIVATE_WEBHOOKS"),
         )
         if listen:
             host, port = _listen(listen)
@@ -129,6 +132,13 @@ def _proxies(text: str) -> tuple[Network, ...]:
         except ValueError as error:
             raise SettingsError(f"PEERGATE_TRUSTED_PROXIES: {each}: {error}") from None
     return tuple(found)
+
+
+def _switch(name: str) -> bool:
+    text = os.environ.get(name, "no").lower()
+    if text not in ("yes", "no"):
+        raise SettingsError(f"{name}: {text}: must be yes or no")
+    return text == "yes"
 
 
 def _listen(text: str) -> tuple[str, int]:

@@ -27,6 +27,7 @@ from cli import (
     rules,
     status,
     tokens,
+    webhooks,
 )
 from cli.errors import CliError
 from cli.output import complain
@@ -53,6 +54,7 @@ def application() -> typer.Typer:
     app.command("rollback")(revisions.rollback)
     app.add_typer(rollout.group(), name="rollout")
     app.add_typer(registry.group(), name="api")
+    app.add_typer(webhooks.group(), name="webhook")
     app.command("apply")(apply.apply)
     app.command("export")(export.policy)
     app.command("status")(status.status)

@@ -9,10 +9,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("api", "bench", "cli", "control", "lab", "policy")
 # Below the routes nothing knows HTTP.
-HTTP = {"fastapi", "httpx", "starlette", "uvicorn"}
+HTTP = {"fastapi", "httpcore", "httpx", "starlette", "uvicorn"}
 HTTP_PARTS = {
     f"api/{name}.py"
-    for name in ("app", "auth", "limits", "ongoing", "openapi", "origin", "problems", "serve")
+    for name in (
+        *("app", "auth", "limits", "ongoing", "openapi", "origin", "outbound", "problems"),
+        "serve",
+    )
 }
 
 

@@ -21,6 +21,7 @@ class Permission(StrEnum):
     TOKENS = "make, list and revoke tokens"
     ROUTERS = "add, label and remove routers"
     ROLLOUT = "roll back; set, confirm and abort a staged roll-out"
+    WEBHOOKS = "add, change and remove webhooks"
 
 
 _READER = frozenset({Permission.READ, Permission.FOLLOW})

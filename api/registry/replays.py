@@ -21,7 +21,7 @@ def find(state: Read | Write, caller: Caller, key: str, digest: str) -> Replay |
     if replay.body is None:
         raise ConflictError(
             "this was done already, and its answer held a secret that is not kept: "
-            "if the answer was lost, revoke that token and make another",
+            "if the answer was lost, take away what was made and make another",
             "answer-not-kept",
         )
     return replay

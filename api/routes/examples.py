@@ -71,4 +71,12 @@ EXAMPLES: dict[tuple[str, str], dict[str, Json]] = {
     ("put", "/v1/rollout"): {"an hour": {"canaries": {"stage": "canary"}, "hold": 3600}},
     ("post", "/v1/rollout/confirm"): {"seen": {"revision": 12}},
     ("put", "/v1/routers/{name}/report"): {"router": _ROUTER},
+    ("post", "/v1/webhooks"): {
+        "reminders": {
+            "name": "pager",
+            "url": "https://192.0.2.80/peergate",
+            "types": ["peer.requested", "router.silent"],
+        }
+    },
+    ("patch", "/v1/webhooks/{name}"): {"off": {"enabled": False}},
 }

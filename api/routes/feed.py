@@ -3,10 +3,10 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-
-from starlette.concurrency import run_in_threadpool
+from functools import partial
 
 from api.records import KeptEvent
+from api.routes.streams import to_its_end
 from api.watch import Watch
 
 # How far back a stream may be and still be served from memory.
@@ -42,7 +42,7 @@ class Feed:
         if self._watch.newest <= number:
             return ()
         if number < self._floor:
-            return await run_in_threadpool(own, number)
+            return await to_its_end(partial(own, number))
         async with self._reading:
             if self._last < self._watch.newest:
                 await self._read_on(number)
@@ -56,7 +56,7 @@ class Feed:
             # Nobody was here for a while.
             self._held.clear()
             self._floor = self._last = number
-        for event in await run_in_threadpool(self._read, self._last):
+        for event in await to_its_end(partial(self._read, self._last)):
             if len(self._held) == _HELD:
                 self._floor = self._held[0].number
             self._held.append(event)

@@ -214,6 +214,40 @@ events = Table(
 )
 Index("ix_events_time", events.c.time)
 
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("name", SortedName, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("types", JSON, nullable=False),
+    # Receivers check signatures with it, so it is kept as it is.
+    Column("secret", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("created", Utc, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("place", BigInteger, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("failing_since", Utc),
+    Column("next_try", Utc),
+    Column("failed", Utc),
+    Column("error", Text),
+    Column("delivered", Utc),
+    sqlite_autoincrement=True,
+)
+
+Index("ix_webhooks_name", webhooks.c.name, unique=True)
+
+# What one process of several does, until the time that it has said.
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("holder", String(36), nullable=False),
+    Column("until", Utc, nullable=False),
+)
+
 tokens = Table(
     "tokens",
     metadata,

@@ -9,6 +9,7 @@ import pytest
 from api.database import open_store
 from api.errors import ConflictError
 from api.event_types import EventType
+from api.records import Actor
 from api.registry import events as happenings
 from api.registry import gateways, upkeep
 from api.registry.attention import Attention
@@ -105,7 +106,7 @@ def test_what_does_not_change_anything_is_not_told(
     service.admin.put("/v1/policy", json=service.admin.get("/v1/policy").json(), headers=ANY)
     registry = service.app.state.registry
     spec = GatewaySpec.model_validate(gateway(name="b", addresses=["198.51.100.2"]))
-    with pytest.raises(ConflictError), registry.write("a test", "undone") as write:  # noqa: PT012
+    with pytest.raises(ConflictError), registry.write(Actor("a test"), "undone") as write:  # noqa: PT012
         gateways.create(write, spec)
         raise ConflictError("after all not")
     assert since() == []
@@ -167,7 +168,7 @@ def test_what_a_router_reports(service: Service, since: Callable[[], list[Event]
         assert done.status_code == 204, done.text
         found = since()
         assert {each["subject"] for each in found} <= {"edge-1"}
-        assert {each["author"] for each in found} <= {"a-agent"}
+        assert {each["author"] for each in found} <= {"edge-1"}
         return [(each["type"], each["content"]) for each in found]
 
     since()

@@ -70,6 +70,8 @@ def test_every_example_is_accepted(service: Service) -> None:
         ("put", "/v1/rollout", "/v1/rollout"),
         ("post", "/v1/rollback", "/v1/rollback"),
         ("put", "/v1/routers/{name}/report", "/v1/routers/edge-1/report"),
+        ("post", "/v1/webhooks", "/v1/webhooks"),
+        ("patch", "/v1/webhooks/{name}", "/v1/webhooks/pager"),
     ):
         content = paths[path][method]["requestBody"]["content"]["application/json"]
         for example in content["examples"].values():

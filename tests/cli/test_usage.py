@@ -37,7 +37,8 @@ def commands() -> list[tuple[str, ...]]:
 def test_all_commands_are_there() -> None:
     assert {" ".join(words) for words in commands()} == {
         *("api init", "api serve", "api token", "agent", "status", "apply", "detach"),
-        *("doctor", "events"),
+        *("doctor", "events", "webhook add", "webhook list", "webhook show", "webhook set"),
+        *("webhook test", "webhook remove"),
         *("gateway add", "gateway list", "gateway show", "gateway set", "gateway remove"),
         *("peer add", "peer list", "peer show", "peer approve", "peer reject", "peer revoke"),
         *("audit list", "audit export", "audit verify"),
