@@ -146,7 +146,7 @@ def _lifespan(
     ongoing: Ongoing,
     sender: Sender,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    attention = Attention(registry)
+    attention = Attention(registry, settings.remind_days)
 
     def keep_up() -> None:
         upkeep(registry, settings.replay_kept)

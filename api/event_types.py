@@ -12,6 +12,8 @@ class EventType(StrEnum):
     PEER_EDITED = "peer.edited"
     PEER_PROPOSED = "peer.proposed"
     PEER_DECLINED = "peer.declined"
+    PEER_EXPIRING = "peer.expiring"
+    PEER_EXPIRED = "peer.expired"
     GATEWAY_ADDED = "gateway.added"
     GATEWAY_CHANGED = "gateway.changed"
     GATEWAY_REMOVED = "gateway.removed"

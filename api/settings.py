@@ -13,6 +13,7 @@ from policy.prefixes import Network, parse_trusted
 _SQLITE = "sqlite:///"
 _POSTGRESQL = "postgresql"
 DEFAULT_DATABASE = "sqlite:////var/lib/peergate-api/registry.db"
+_REMIND_DAYS = (14, 3, 1)
 _ELSEWHERE = "postgresql://peergate@db.example.net/peergate"
 
 
@@ -37,6 +38,8 @@ class Settings:
     trusted_proxies: tuple[Network, ...] = ()
     # Whether webhooks may go to loopback, link-local and private addresses, and without TLS.
     private_webhooks: bool = False
+    # An event tells of a peer so many days before it ends.
+    remind_days: tuple[int, ...] = _REMIND_DAYS
     max_body: int = 8 * 1024 * 1024
     max_import: int = 1024 * 1024 * 1024
     max_import_peers: int = 2_000_000
@@ -53,7 +56,7 @@ class Settings:
     @classmethod
     def from_environment(cls, **overrides: Unpack[Overrides]) -> Self:
         """PEERGATE_DATABASE_URL, PEERGATE_LISTEN, PEERGATE_TLS_CERT, PEERGATE_TLS_KEY,
-        PEERGATE_TRUSTED_PROXIES, PEERGATE_PRIVATE_WEBHOOKS.
+        PEERGATE_TRUSTED_PROXIES, PEERGATE_PRIVATE_WEBHOOKS, PEERGATE_REMIND_DAYS.
 
         An override wins. `database` may be a URL or a SQLite file's path.
         """
@@ -67,6 +70,7 @@ class Settings:
             tls_key=Path(key) if key else None,
             trusted_proxies=_proxies(os.environ.get("PEERGATE_TRUSTED_PROXIES", "")),
             private_webhooks=_switch("PEERGATE_PRIVATE_WEBHOOKS"),
+            remind_days=_days(os.environ.get("PEERGATE_REMIND_DAYS")),
         )
         if listen:
             host, port = _listen(listen)
@@ -132,6 +136,15 @@ def _proxies(text: str) -> tuple[Network, ...]:
         except ValueError as error:
             raise SettingsError(f"PEERGATE_TRUSTED_PROXIES: {each}: {error}") from None
     return tuple(found)
+
+
+def _days(text: str | None) -> tuple[int, ...]:
+    if text is None:
+        return _REMIND_DAYS
+    found = text.replace(",", " ").split()
+    if not all(each.isdecimal() and 1 <= int(each) <= 365 for each in found):
+        raise SettingsError(f"PEERGATE_REMIND_DAYS: {text}: must be days, as in 14,3,1")
+    return tuple(map(int, found))
 
 
 def _switch(name: str) -> bool:

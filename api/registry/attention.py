@@ -1,16 +1,18 @@
 """What happens because nothing is done: found again and again, told of once."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from api.registry import router_events
+from api.registry import reminders, router_events
 from api.registry.core import Registry
 
 
 class Attention:
     """Of one process. Several may look at once: each thing is told of by one of them."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, remind_days: Sequence[int]) -> None:
         self._registry = registry
+        self._remind_days = remind_days
         self._since: datetime | None = None
 
     def look(self) -> None:
@@ -21,5 +23,5 @@ class Attention:
             since = now
         if now - since >= router_events.SILENT_AFTER:
             router_events.find_silent(self._registry)
-        self._registry.newest()
+        reminders.remind(self._registry, self._remind_days)
         self._since = since

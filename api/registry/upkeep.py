@@ -7,7 +7,7 @@ from api.records import Actor
 from api.registry import events
 from api.registry.core import Registry
 from api.store import events as event_rows
-from api.store import peers, replays
+from api.store import peers, reminders, replays
 
 
 def upkeep(registry: Registry, replay_kept: timedelta) -> None:
@@ -19,4 +19,5 @@ def upkeep(registry: Registry, replay_kept: timedelta) -> None:
             write.touch_peer(peer.id, peer)
             write.record("peer.unlist", f"peer/{peer.id}", peer, after)
         replays.forget(write.connection, write.now - replay_kept)
+        reminders.forget(write.connection, write.now - write.ended_kept)
         event_rows.forget(write.connection, write.now - events.KEPT_FOR, events.KEPT)

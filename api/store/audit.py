@@ -14,7 +14,7 @@ from api.store.schema import audit, registry
 # Tables whose rows follow from a recorded change, or are no change that anybody makes.
 _UNRECORDED = {
     *("audit", "changes", "event_log", "events", "registry", "replays", "reports", "revisions"),
-    *("leases", "silent_routers"),
+    *("leases", "reminders", "silent_routers"),
 }
 _CHANGED = "peergate_changed"
 

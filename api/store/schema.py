@@ -214,6 +214,16 @@ events = Table(
 )
 Index("ix_events_time", events.c.time)
 
+# Of which ends of peers was told, and how many days before; 0 is at the end.
+reminders = Table(
+    "reminders",
+    metadata,
+    Column("peer_id", Number, ForeignKey("peers.id"), primary_key=True),
+    Column("valid_until", Utc, primary_key=True),
+    Column("days", Integer, primary_key=True, autoincrement=False),
+)
+Index("ix_reminders_valid_until", reminders.c.valid_until)
+
 webhooks = Table(
     "webhooks",
     metadata,

@@ -195,7 +195,7 @@ def test_a_silent_router_is_told_of_once_whoever_looks(
     body = report(service.admin.get("/v1/status").json()["registry"], 1)
     service.agent.put("/v1/routers/edge-1/report", json=body)
     since()
-    looks = [Attention(service.app.state.registry) for _ in range(2)]
+    looks = [Attention(service.app.state.registry, ()) for _ in range(2)]
 
     def look() -> list[Event]:
         for each in looks:
