@@ -14,6 +14,7 @@ from api.database import open_store
 from api.deliver import deliver
 from api.errors import ApiError
 from api.limits import BodyLimit
+from api.oidc import Oidc
 from api.ongoing import EndsWithToken, Ongoing
 from api.openapi import describe, refuse_unknown_queries
 from api.origin import Origins
@@ -92,6 +93,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     app.state.registry = registry
     app.state.watch = watch
     app.state.throttle = Throttle()
+    app.state.oidc = None if settings.oidc is None else Oidc(settings.oidc)
     app.state.imports = streams.Places(intake.AT_ONCE, "imports")
     app.state.streams = streams.Places(streams.AT_ONCE, "exports")
     large = dict.fromkeys(imports.PATHS, settings.max_import)

@@ -6,9 +6,12 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.concurrency import run_in_threadpool
 
+from api.oidc import Oidc
 from api.origin import OriginOf
 from api.problems import UnauthorizedError
+from api.records import Origin
 from api.registry import tokens
 from api.registry.core import Registry
 from api.registry.permissions import Caller, Permission
@@ -32,7 +35,7 @@ def registry_of(request: Request) -> Registry:
 RegistryOf = Annotated[Registry, Depends(registry_of)]
 
 
-def caller_of(
+async def caller_of(
     request: Request,
     registry: RegistryOf,
     origin: OriginOf,
@@ -43,8 +46,11 @@ def caller_of(
     throttle: Throttle = request.app.state.throttle
     text = credentials.credentials
     if throttle.admits(origin, text):
-        with registry.read() as read:
-            caller = tokens.authenticate(read, text, origin)
+        oidc: Oidc | None = request.app.state.oidc
+        if oidc is not None and not text.startswith(tokens.PREFIX):
+            caller = await oidc.caller(text, origin)
+        else:
+            caller = await run_in_threadpool(_ours, registry, text, origin)
         if caller is not None:
             throttle.worked(text)
             request.state.ongoing.token = caller.token
@@ -53,6 +59,11 @@ def caller_of(
             told = (origin.address, origin.request)
             _log.warning("%s: too many tokens that do not work (request %s)", *told)
     raise UnauthorizedError("this token is unknown, revoked or expired", "invalid-token")
+
+
+def _ours(registry: Registry, text: str, origin: Origin) -> Caller | None:
+    with registry.read() as read:
+        return tokens.authenticate(read, text, origin)
 
 
 CallerOf = Annotated[Caller, Depends(caller_of)]

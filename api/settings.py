@@ -8,6 +8,7 @@ from typing import Self, TypedDict, Unpack
 from urllib.parse import urlsplit
 
 from api.errors import SettingsError
+from api.oidc_settings import OidcSettings
 from policy.prefixes import Network, parse_trusted
 
 _SQLITE = "sqlite:///"
@@ -40,6 +41,7 @@ class Settings:
     private_webhooks: bool = False
     # An event tells of a peer so many days before it ends.
     remind_days: tuple[int, ...] = _REMIND_DAYS
+    oidc: OidcSettings | None = None
     max_body: int = 8 * 1024 * 1024
     max_import: int = 1024 * 1024 * 1024
     max_import_peers: int = 2_000_000
@@ -70,6 +72,7 @@ class Settings:
             tls_key=Path(key) if key else None,
             trusted_proxies=_proxies(os.environ.get("PEERGATE_TRUSTED_PROXIES", "")),
             private_webhooks=_switch("PEERGATE_PRIVATE_WEBHOOKS"),
+            oidc=OidcSettings.from_environment(),
             remind_days=_days(os.environ.get("PEERGATE_REMIND_DAYS")),
         )
         if listen:

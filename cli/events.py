@@ -96,7 +96,9 @@ def _field(line: str) -> tuple[str, str]:
 def _line(event: Json) -> str:
     subject = event["subject"] if event["count"] == 1 else f"{event['count']:,} of them"
     content = event["content"]
-    shown = [f"{name}={_value(content[name])}" for name in content if content[name] is not None]
+    shown = [
+        f"{name}={_value(content[name])}" for name in content if content[name] not in (None, {}, [])
+    ]
     parts = (event["time"], event["type"], subject, f"by {event['author']}", *shown)
     return "  ".join(harmless(part) for part in parts if part)
 

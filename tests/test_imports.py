@@ -13,8 +13,8 @@ HTTP = {"fastapi", "httpcore", "httpx", "starlette", "uvicorn"}
 HTTP_PARTS = {
     f"api/{name}.py"
     for name in (
-        *("app", "auth", "limits", "ongoing", "openapi", "origin", "outbound", "problems"),
-        "serve",
+        *("app", "auth", "limits", "oidc", "ongoing", "openapi", "origin", "outbound"),
+        *("problems", "serve"),
     )
 }
 

@@ -39,6 +39,10 @@ class News:
             shown = None if subject is None else str(subject)
             self._each.append(Event(type_, shown, count, dict(content or {})))
 
+    def many(self, type_: EventType) -> bool:
+        """Whether what one more of these would say is left out."""
+        return self._counts[type_] >= _EACH
+
     def save(
         self, connection: Connection, *, now: datetime, author: str, revision: int | None
     ) -> int | None:

@@ -15,10 +15,12 @@ _EDITABLE = ("name", "owner", "contact", "purpose", "sources", "valid_from", "va
 
 
 def tell(write: Write, before: Peer | None, after: Peer) -> None:
-    told = shown(after)
     if before is None or before.state is not after.state:
-        write.tell(_STATES[after.state], after.id, told)
+        type_ = _STATES[after.state]
+        # A million of them at once are one event.
+        write.tell(type_, after.id, {} if write.news.many(type_) else shown(after))
         return
+    told = shown(after)
     fields: list[Json] = [n for n in _EDITABLE if getattr(before, n) != getattr(after, n)]
     if fields == ["valid_until"]:
         write.tell(EventType.PEER_RENEWED, after.id, told)

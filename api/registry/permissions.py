@@ -40,12 +40,14 @@ MATRIX: dict[Role, frozenset[Permission]] = {
 class Caller:
     """Whoever holds the token that came with a request; an agent's is for one router."""
 
-    token: int
+    token: int | None
     name: str
     role: Role
     origin: Origin
     router: str | None = None
     expires: datetime | None = None
+    # Issuer and subject of one whom an identity provider vouches for.
+    subject: str = ""
 
     @property
     def actor(self) -> Actor:
@@ -55,7 +57,7 @@ class Caller:
     @property
     def identity(self) -> str:
         """What tells one caller from another: names may be given twice."""
-        return f"token {self.token}"
+        return self.subject or f"token {self.token}"
 
     def require(self, *permissions: Permission) -> None:
         """Any one of them is enough."""

@@ -1,5 +1,7 @@
 """A request sent twice with one idempotency key is carried out once."""
 
+import hashlib
+
 from api.errors import ConflictError, RefusedError
 from api.records import Replay
 from api.registry.core import Read, Write
@@ -10,7 +12,7 @@ from policy.errors import Problem
 
 def find(state: Read | Write, caller: Caller, key: str, digest: str) -> Replay | None:
     """What was answered the first time. `digest` tells whether it is the same request."""
-    replay = replays.find(state.connection, caller.token, key)
+    replay = replays.find(state.connection, _digest(caller), key)
     if replay is None:
         return None
     if replay.digest != digest:
@@ -28,4 +30,8 @@ def find(state: Read | Write, caller: Caller, key: str, digest: str) -> Replay |
 
 
 def keep(write: Write, caller: Caller, key: str, replay: Replay) -> None:
-    replays.keep(write.connection, caller.token, key, replay, write.now)
+    replays.keep(write.connection, _digest(caller), key, replay, write.now)
+
+
+def _digest(caller: Caller) -> str:
+    return hashlib.sha256(caller.identity.encode()).hexdigest()

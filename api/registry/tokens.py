@@ -17,6 +17,7 @@ from api.store import tokens
 from policy.errors import Problem
 from policy.window import rfc3339
 
+PREFIX = "pg_"
 _TOKEN = re.compile(r"pg_([1-9][0-9]{0,15})_([A-Za-z0-9_-]{43})")
 
 
@@ -103,5 +104,6 @@ def authenticate(read: Read, text: str, origin: Origin) -> Caller | None:
 
 def lasts(read: Read, caller: Caller) -> bool:
     """Whether the caller's token works still."""
-    in_time = caller.expires is None or caller.expires > read.now
-    return in_time and tokens.find(read.connection, caller.token) is not None
+    if caller.expires is not None and caller.expires <= read.now:
+        return False
+    return caller.token is None or tokens.find(read.connection, caller.token) is not None

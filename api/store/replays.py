@@ -8,18 +8,18 @@ from api.records import Replay
 from api.store.schema import replays
 
 
-def find(connection: Connection, token: int, key: str) -> Replay | None:
-    query = select(replays).where(replays.c.token_id == token, replays.c.key == key)
+def find(connection: Connection, caller: str, key: str) -> Replay | None:
+    query = select(replays).where(replays.c.caller == caller, replays.c.key == key)
     row = connection.execute(query).one_or_none()
     if row is None:
         return None
     return Replay(digest=row.digest, status=row.status, body=row.body, headers=row.headers)
 
 
-def keep(connection: Connection, token: int, key: str, replay: Replay, now: datetime) -> None:
+def keep(connection: Connection, caller: str, key: str, replay: Replay, now: datetime) -> None:
     connection.execute(
         insert(replays).values(
-            token_id=token,
+            caller=caller,
             key=key,
             digest=replay.digest,
             status=replay.status,

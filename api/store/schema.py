@@ -277,7 +277,8 @@ tokens = Table(
 replays = Table(
     "replays",
     metadata,
-    Column("token_id", Number, ForeignKey("tokens.id"), primary_key=True),
+    # The hash of an identity.
+    Column("caller", String(64), primary_key=True),
     Column("key", String(255), primary_key=True),
     Column("digest", String(64), nullable=False),
     Column("status", Integer, nullable=False),
