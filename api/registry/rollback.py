@@ -99,10 +99,15 @@ def roll_back(write: Write, revision: int, expected: Expected) -> Plan:
 
 def carry_out(write: Write, found: Plan, why: str) -> None:
     """Raises ConflictError where a pending peer stands in the way; nothing is changed then."""
+    if not found.differences:
+        return
     then = {"revision": write.head.revision}
     write.record("registry.rollback", "registry", then, {"done": why})
     for peer in found.revoke:
         peers.save(write, peer, peers.decided(write, peer, State.REVOKED, why))
+    if write.touched:
+        # One gateway may give way to another of its name: the log takes both as one change.
+        write.write_touched()
     for gateway in found.remove:
         gateways.remove(write, gateway.name, Expected(any_version=True))
     for now, wanted in found.change:

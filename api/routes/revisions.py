@@ -59,9 +59,10 @@ def roll_back(
     else:
         cause = f"rollback to revision {body.to_revision}"
         with registry.write(caller.actor, cause) as write:
-            found = rollback.roll_back(write, body.to_revision, expected)
             if urgent:
                 write.hurry()
+            found = rollback.roll_back(write, body.to_revision, expected)
+            if urgent:  # the whole of it: parts of two states need not fit together
                 rollout.release_all(write, "rollout.release")
         head = write.head
     done = RolledBack(
