@@ -47,8 +47,10 @@ class Check:
     """
 
     def __init__(self, noted: Iterable[Link] = ()) -> None:
-        self._noted = {link.number: link.hash for link in noted}
-        self._known = {START.number: START.hash, **self._noted}
+        # More than one hash of a number: two who contradict each other are both heard.
+        self._noted: dict[int, set[str]] = {}
+        for link in (START, *noted):
+            self._noted.setdefault(link.number, set()).add(link.hash)
         self.records = 0
         self.last: Link | None = None
 
@@ -61,14 +63,13 @@ class Check:
             return
         stated = Link(content["number"], content.pop("hash"))
         yield from self._place(stated.number)
-        before = self._known.get(stated.number - 1)
+        before = self._noted.get(stated.number - 1, set())
         if self.last is not None and self.last.number == stated.number - 1:
-            before = self.last.hash
-        if before is not None:
-            found = following(Link(stated.number - 1, before), content)
-            if found.hash != stated.hash:
-                yield f"record {stated.number}: was changed: its hash is not that of its content"
-        if self._noted.get(stated.number, stated.hash) != stated.hash:
+            before = {self.last.hash}
+        found = {following(Link(stated.number - 1, each), content).hash for each in before}
+        if found - {stated.hash}:
+            yield f"record {stated.number}: was changed: its hash is not that of its content"
+        if self._noted.get(stated.number, set()) - {stated.hash}:
             yield (
                 f"record {stated.number}: is not the one that was noted: it, or one before it, "
                 "was changed and the rest rewritten"
@@ -79,14 +80,14 @@ class Check:
         last = 0 if self.last is None else self.last.number
         if self.last is None:
             yield "there is no record at all"
-        highest = max(self._noted, default=0)
+        highest = max(self._noted)
         if highest > last > 0:
             yield f"record {last + 1}: is missing, and all up to {highest}: the end was cut off"
 
     def _place(self, number: int) -> Iterator[str]:
         """Whether this is the number that had to come."""
         if self.last is None:
-            if number - 1 not in self._known:
+            if number - 1 not in self._noted:
                 yield (
                     f"record {number}: is the first here, and the hash of {number - 1} was not "
                     "noted: what comes before cannot be checked"

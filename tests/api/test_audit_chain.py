@@ -179,12 +179,22 @@ def test_a_chain_that_was_rewritten_is_found_by_what_was_noted(
             of = update(table).where(table.c.number == record.number)
             connection.execute(of.values(hash=link.hash))
         audit.save_head(connection, link)
+    lines = exported(trail)
+    said = [
+        f"record {old.number}: is not the one that was noted: it, or one before it, was changed "
+        "and the rest rewritten"
+    ]
+    # As long as before: the database's own word on that record does not count for more.
+    assert head(trail).number == old.number
+    assert findings(lines, head(trail)) == []
+    assert findings(lines, head(trail), old) == findings(lines, old, head(trail)) == said
     trail.add_gateway("later", addresses=["198.51.100.5"])
     lines = exported(trail)
     assert findings(lines, head(trail)) == []
-    assert findings(lines, head(trail), old) == [
-        f"record {old.number}: is not the one that was noted: it, or one before it, was changed "
-        "and the rest rewritten"
+    assert findings(lines, head(trail), old) == said
+    # A part that begins right after it.
+    assert findings(lines[old.number :], head(trail), old) == [
+        f"record {old.number + 1}: was changed: its hash is not that of its content"
     ]
 
 
