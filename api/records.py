@@ -7,7 +7,7 @@ from typing import Any
 
 from api.event_types import EventType
 from policy.document import GatewaySpec
-from policy.prefixes import Address
+from policy.prefixes import Address, Network
 
 # A piece of JSON that the registry keeps and hands on without looking into it.
 Json = Any
@@ -134,6 +134,7 @@ class Peer:
     authors: tuple[str, ...] = ()
     terms: str | None = None
     proposal: Proposal | None = None
+    changed: datetime | None = None
 
     def shown(self, now: datetime) -> State:
         """The state as people see it: one approved for later is still `approved`."""
@@ -144,6 +145,41 @@ class Peer:
         if self.valid_from is not None and now < self.valid_from:
             return State.APPROVED
         return State.ACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class PeerFilter:
+    """Which peers are wanted; None is any. `source`: one of theirs holds it, or is a part of it.
+
+    Moments of `since` and `after` are in it, those of `before` are not.
+    """
+
+    gateway: str | None = None
+    state: State | None = None
+    owner: str | None = None
+    contact: str | None = None
+    name_prefix: str | None = None
+    source: Network | None = None
+    ends_before: datetime | None = None
+    ends_after: datetime | None = None
+    created_since: datetime | None = None
+    changed_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """By one field of a peer, then by its id."""
+
+    field: str = "id"
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page ended: the last peer's value of the field that it is sorted by, and its id."""
+
+    value: int | str | datetime | None
+    id: int
 
 
 @dataclass(frozen=True, slots=True)

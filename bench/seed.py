@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from socket import AF_INET, inet_ntop
+from typing import Any
 
 from sqlalchemy import insert
 
@@ -13,6 +14,7 @@ from api.records import State
 from api.registry.core import utc_now
 from api.settings import Settings
 from api.store import gateways, heads, log
+from api.store import sources as peer_sources
 from api.store.schema import peers
 from bench.population import Population
 from bench.site import gateway_address
@@ -54,15 +56,19 @@ def seed(database: Path, people: Population) -> str:
         "created_by": "admin",
         "decided": now,
         "decided_by": "admin",
+        "changed": now,
     }
     try:
         with store.write() as connection:
             gateways.add(connection, spec, now)
-            batch: list[dict[str, object]] = []
+            batch: list[dict[str, Any]] = []
             for number, source in enumerate(sources(people), 1):
                 batch.append({**fixed, "name": f"site-{number}", "sources": [source]})
                 if len(batch) == _AT_ONCE or number == len(people):
                     connection.execute(insert(peers), batch)
+                    first = number - len(batch) + 1
+                    kept = {first + at: row["sources"] for at, row in enumerate(batch)}
+                    peer_sources.add(connection, kept)
                     batch = []
             head = replace(heads.head(connection), revision=1)
             touched: dict[log.Subject, log.Before] = {(log.GATEWAY, GATEWAY): None}

@@ -1,5 +1,6 @@
 """peergate peer: who may reach a gateway, from where, until when."""
 
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 import typer
@@ -98,6 +99,40 @@ def list_all(
         Literal["pending", "approved", "rejected", "revoked", "active", "expired"] | None,
         typer.Option(help="Only those in this state."),
     ] = None,
+    owner: Annotated[str | None, typer.Option(help="Only theirs.", metavar="TEXT")] = None,
+    contact: Annotated[str | None, typer.Option(help="Only theirs.", metavar="MAIL")] = None,
+    name_prefix: Annotated[
+        str | None, typer.Option(help="Only names that begin so.", metavar="TEXT")
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            help="Only those with a source that holds this address or prefix, or is in it.",
+            metavar="PREFIX",
+        ),
+    ] = None,
+    valid_until_before: Annotated[
+        str | None, typer.Option(help="Only those that end before.", metavar="TIME")
+    ] = None,
+    valid_until_after: Annotated[
+        str | None, typer.Option(help="Only those that end then or later.", metavar="TIME")
+    ] = None,
+    created_since: Annotated[
+        str | None, typer.Option(help="Only those asked for since.", metavar="TIME")
+    ] = None,
+    changed_since: Annotated[
+        str | None, typer.Option(help="Only those changed since.", metavar="TIME")
+    ] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(
+            help="By id, name, valid_until, created or changed; -name the other way round.",
+            metavar="FIELD",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="At most so many; else all.", min=1, metavar="N")
+    ] = None,
     as_json: AsJson = False,
     url: Url = None,
     token_file: TokenFile = None,
@@ -108,10 +143,24 @@ def list_all(
     Examples:
       peergate peer list
       peergate peer list --gateway hub --state pending
-      peergate peer list --json
+      peergate peer list --source 203.0.113.7
+      peergate peer list --sort=-changed --limit 20 --json
     """
+    wanted = {
+        "gateway": gateway,
+        "state": state,
+        "owner": owner,
+        "contact": contact,
+        "name_prefix": name_prefix,
+        "source": source,
+        "valid_until_before": valid_until_before,
+        "valid_until_after": valid_until_after,
+        "created_since": created_since,
+        "changed_since": changed_since,
+        "sort": sort,
+    }
     with connect(url, token_file, ca_file) as registry:
-        peers = list(registry.pages(PATH, gateway=gateway, state=state))
+        peers = list(islice(registry.pages(PATH, **wanted), limit))
     if as_json:
         show_json(peers)
         return

@@ -50,7 +50,7 @@ def save(write: Write, pairs: Iterable[tuple[Peer, Peer]]) -> None:
         if (following := peers.following(write, before, after)) is not before
     ]
     if changed:
-        peer_rows.save_many(write.connection, [after for _, after in changed])
+        peer_rows.save_many(write.connection, [(after, before) for before, after in changed])
     for before, after in changed:
         peers.note(write, before, after)
 

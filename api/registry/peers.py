@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from pydantic import ValidationError
 
 from api.errors import ConflictError, NotFoundError, RefusedError
-from api.records import Gateway, Peer, State
+from api.records import Gateway, Peer, PeerFilter, Place, Sort, State
 from api.registry import peer_events, rules
 from api.registry.core import Expected, Read, Write
 from api.registry.permissions import Caller, Permission
-from api.store import gateways, peers
+from api.store import gateways, peers, search
 from policy.document import PeerSpec, problems_of
 from policy.errors import Problem
 from policy.window import rfc3339
@@ -32,11 +32,9 @@ def get(state: Read | Write, number: int) -> Peer:
 
 
 def page(
-    read: Read, gateway: str | None, state: State | None, after: int, limit: int
+    read: Read, wanted: PeerFilter, sort: Sort, after: Place | None, limit: int
 ) -> tuple[Peer, ...]:
-    return peers.page(
-        read.connection, gateway=gateway, state=state, now=read.now, after=after, limit=limit
-    )
+    return search.page(read.connection, wanted, sort, after, read.now, limit)
 
 
 def expiring(
@@ -132,6 +130,7 @@ def blank(
         reason=None,
         authors=(caller.identity,),
         terms=terms,
+        changed=write.now,
     )
 
 
@@ -228,7 +227,7 @@ def following(write: Write, before: Peer, after: Peer) -> Peer:
     if after == before:
         return before
     proposal = after.proposal if after.state is State.APPROVED else None
-    return replace(after, version=before.version + 1, proposal=proposal)
+    return replace(after, version=before.version + 1, proposal=proposal, changed=write.now)
 
 
 def note(write: Write, before: Peer | None, after: Peer, action: str = "") -> None:

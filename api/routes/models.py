@@ -118,6 +118,7 @@ class PeerView(BaseModel):
     decided_by: str | None
     reason: str | None
     terms: str | None = Field(description="the version of the terms of use acknowledged")
+    changed: datetime
     proposal: ProposalView | None = Field(description="a change that waits, or was declined")
 
     @classmethod
@@ -139,6 +140,7 @@ class PeerView(BaseModel):
             decided_by=peer.decided_by,
             reason=peer.reason,
             terms=peer.terms,
+            changed=peer.changed or peer.created,
             proposal=None if peer.proposal is None else ProposalView.of(peer.proposal),
         )
 

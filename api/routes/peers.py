@@ -2,18 +2,18 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Path
 from starlette.responses import Response
 
 from api.auth import CallerOf, RegistryOf, needs
-from api.records import Peer, State
+from api.records import Peer
 from api.registry import peers
 from api.registry.core import Write
 from api.registry.permissions import Permission
-from api.routes.conventions import ExpectedOf, Limit, NumberCursor, OnceOf, Urgent, answer
+from api.routes.conventions import ExpectedOf, Limit, OnceOf, Urgent, answer
 from api.routes.models import Decision, PeerPage, PeerPatch, PeerView, Renewal
 from api.routes.peer_models import PeerRequest
-from policy.document import Name
+from api.routes.peer_search import FilterOf, OrderOf, cursor_after
 
 router = APIRouter(prefix="/v1/peers", tags=["peers"])
 reads = Depends(needs(Permission.READ))
@@ -22,9 +22,6 @@ edits = Depends(needs(Permission.REQUEST, Permission.DECIDE))
 decides = Depends(needs(Permission.DECIDE))
 
 Number = Annotated[int, Path(alias="id", ge=1, le=4294967295)]
-StateFilter = Annotated[
-    State | None, Query(description="approved is everyone approved, active and expired among them")
-]
 
 
 def view(write: Write, peer: Peer, status: int = 200) -> Response:
@@ -33,17 +30,18 @@ def view(write: Write, peer: Peer, status: int = 200) -> Response:
 
 @router.get("", dependencies=[reads], response_model=PeerPage)
 def list_peers(
-    registry: RegistryOf,
-    gateway: Annotated[Name | None, Query()] = None,
-    state: StateFilter = None,
-    cursor: NumberCursor = None,
-    limit: Limit = 100,
+    registry: RegistryOf, wanted: FilterOf, order: OrderOf, limit: Limit = 100
 ) -> Response:
-    """Peers by id, of every state unless one is asked for."""
+    """Peers by id, or in another order; of every state unless one is asked for.
+
+    Pages hold together whatever is registered meanwhile. No end is the latest end.
+    """
+    sort, after = order
     with registry.read() as read:
-        found = peers.page(read, gateway, state, int(cursor or 0), limit + 1)
+        found = peers.page(read, wanted, sort, after, limit + 1)
     items = [PeerView.of(peer, read.now) for peer in found[:limit]]
-    return answer(PeerPage(items=items, next=str(items[-1].id) if len(found) > limit else None))
+    more = cursor_after(found[limit - 1], sort) if len(found) > limit else None
+    return answer(PeerPage(items=items, next=more))
 
 
 @router.post("", dependencies=[requests], response_model=PeerView, status_code=201)

@@ -23,13 +23,14 @@ from sqlalchemy.exc import IntegrityError
 
 from api.errors import ConflictError
 from api.records import Gateway, Json, Peer, Proposal, State
+from api.store import sources
 from api.store.schema import gateways, peers
 
 _LIVE = (State.PENDING.value, State.APPROVED.value)
 _BATCH = 500
 
 
-def _peer(row: Row[Any]) -> Peer:
+def peer_of(row: Row[Any]) -> Peer:
     return Peer(
         id=row.id,
         gateway=row.gateway,
@@ -51,6 +52,7 @@ def _peer(row: Row[Any]) -> Peer:
         authors=tuple(row.authors or ()),
         terms=row.terms,
         proposal=None if row.proposal is None else _proposal(row.proposal),
+        changed=row.changed,
     )
 
 
@@ -62,7 +64,7 @@ def _kept(proposal: Proposal) -> Json:
     return asdict(proposal) | {"proposed": proposal.proposed.isoformat()}
 
 
-def _all() -> Select[Any]:
+def every() -> Select[Any]:
     return (
         select(peers, gateways.c.name.label("gateway"))
         .join(gateways, gateways.c.id == peers.c.gateway_id)
@@ -75,7 +77,7 @@ def _lives() -> ColumnElement[bool]:
     return peers.c.state.in_(bindparam("live", _LIVE, expanding=True, literal_execute=True))
 
 
-def _in_state(state: State, now: datetime) -> ColumnElement[bool]:
+def in_state(state: State, now: datetime) -> ColumnElement[bool]:
     """`approved` is everyone approved; `active` and `expired` are parts of them."""
     ended = and_(peers.c.valid_until.is_not(None), peers.c.valid_until <= now)
     approved = peers.c.state == State.APPROVED.value
@@ -88,46 +90,31 @@ def _in_state(state: State, now: datetime) -> ColumnElement[bool]:
 
 
 def find(connection: Connection, number: int) -> Peer | None:
-    row = connection.execute(_all().where(peers.c.id == number)).one_or_none()
-    return None if row is None else _peer(row)
+    row = connection.execute(every().where(peers.c.id == number)).one_or_none()
+    return None if row is None else peer_of(row)
 
 
 def find_live(connection: Connection, gateway: str, name: str) -> Peer | None:
     """The one peer of this name that is pending or approved."""
-    query = _all().where(gateways.c.name == gateway, peers.c.name == name, _lives())
+    query = every().where(gateways.c.name == gateway, peers.c.name == name, _lives())
     row = connection.execute(query).one_or_none()
-    return None if row is None else _peer(row)
-
-
-def page(
-    connection: Connection,
-    *,
-    gateway: str | None,
-    state: State | None,
-    now: datetime,
-    after: int,
-    limit: int,
-) -> tuple[Peer, ...]:
-    query = _all().where(
-        peers.c.id > after,
-        true() if gateway is None else gateways.c.name == gateway,
-        true() if state is None else _in_state(state, now),
-    )
-    return tuple(_peer(row) for row in connection.execute(query.limit(limit)))
+    return None if row is None else peer_of(row)
 
 
 def live(connection: Connection) -> tuple[Peer, ...]:
     """Everyone pending or approved."""
-    return tuple(_peer(row) for row in connection.execute(_all().where(_lives())))
+    return tuple(peer_of(row) for row in connection.execute(every().where(_lives())))
 
 
 def batches(connection: Connection, state: State | None = None) -> Iterator[tuple[Peer, ...]]:
     """All peers by id, or those of a kept state, a few at a time."""
-    query = _all().limit(_BATCH)
+    query = every().limit(_BATCH)
     if state is not None:
         query = query.where(peers.c.state == state.value)
     after = 0
-    while batch := tuple(_peer(row) for row in connection.execute(query.where(peers.c.id > after))):
+    while batch := tuple(
+        peer_of(row) for row in connection.execute(query.where(peers.c.id > after))
+    ):
         yield batch
         after = batch[-1].id
 
@@ -138,8 +125,8 @@ def _at(names: Set[str] | None) -> ColumnElement[bool]:
 
 def listed(connection: Connection, at: Set[str] | None = None) -> Iterator[Peer]:
     """Everyone in the allowlist, or in its part at some gateways."""
-    query = _all().where(peers.c.listed, _at(at))
-    yield from (_peer(row) for row in connection.execute(query))
+    query = every().where(peers.c.listed, _at(at))
+    yield from (peer_of(row) for row in connection.execute(query))
 
 
 def numbers_at(connection: Connection, at: Set[str]) -> Iterator[int]:
@@ -157,14 +144,14 @@ def among(connection: Connection, numbers: Iterable[int]) -> Iterator[Peer]:
     wanted = sorted(numbers)
     for start in range(0, len(wanted), _BATCH):
         batch = wanted[start : start + _BATCH]
-        query = _all().where(peers.c.id.in_(batch))
-        yield from (_peer(row) for row in connection.execute(query))
+        query = every().where(peers.c.id.in_(batch))
+        yield from (peer_of(row) for row in connection.execute(query))
 
 
 def ended(connection: Connection, before: datetime) -> tuple[Peer, ...]:
     """Peers in the allowlist whose validity ended before a moment, or at it."""
-    query = _all().where(peers.c.listed, peers.c.valid_until <= before)
-    return tuple(_peer(row) for row in connection.execute(query))
+    query = every().where(peers.c.listed, peers.c.valid_until <= before)
+    return tuple(peer_of(row) for row in connection.execute(query))
 
 
 def expiring(
@@ -173,13 +160,13 @@ def expiring(
     """Approved peers by their end and id, of those behind `after` and up to `until`."""
     end, number = after
     query = (
-        _all()
+        every()
         .order_by(None)
         .order_by(peers.c.valid_until, peers.c.id)
         .where(peers.c.listed, peers.c.valid_until >= end, peers.c.valid_until <= until)
         .where(or_(peers.c.valid_until > end, peers.c.id > number))
     )
-    return tuple(_peer(row) for row in connection.execute(query.limit(limit)))
+    return tuple(peer_of(row) for row in connection.execute(query.limit(limit)))
 
 
 def count_live_at(connection: Connection, gateway: Gateway) -> int:
@@ -192,7 +179,7 @@ def count_live_at(connection: Connection, gateway: Gateway) -> int:
 def count(connection: Connection, states: Sequence[State], now: datetime) -> dict[State, int]:
     return {
         state: connection.execute(
-            select(func.count()).select_from(peers).where(_in_state(state, now))
+            select(func.count()).select_from(peers).where(in_state(state, now))
         ).scalar_one()
         for state in states
     }
@@ -207,6 +194,7 @@ def add(connection: Connection, peer: Peer, gateway: Gateway) -> int:
         .returning(peers.c.id)
     )
     number: int = result.scalar_one()
+    sources.add(connection, {number: peer.sources})
     return number
 
 
@@ -237,12 +225,17 @@ def add_many(
         ) from error
     # In their order: writers come one after the other, and each row takes the next id.
     made = select(peers.c.id).where(peers.c.id > before).order_by(peers.c.id)
-    return tuple(connection.execute(made).scalars())
+    numbers = tuple(connection.execute(made).scalars())
+    each = zip(numbers, fresh, strict=True)
+    sources.add(connection, {number: peer.sources for number, peer in each})
+    return numbers
 
 
-def save_many(connection: Connection, changed: Sequence[Peer]) -> None:
-    rows = [{"number": peer.id, **_columns(peer)} for peer in changed]
+def save_many(connection: Connection, changed: Sequence[tuple[Peer, Peer]]) -> None:
+    """Each as it is now, and as it was."""
+    rows = [{"number": peer.id, **_columns(peer)} for peer, _ in changed]
     connection.execute(update(peers).where(peers.c.id == bindparam("number")), rows)
+    sources.put(connection, (peer for peer, before in changed if peer.sources != before.sources))
 
 
 def live_among(
@@ -252,24 +245,25 @@ def live_among(
     found: dict[tuple[str, str], Peer] = {}
     for gateway_id, wanted in names.items():
         for start in range(0, len(wanted), _BATCH):
-            query = _all().where(
+            query = every().where(
                 peers.c.gateway_id == gateway_id,
                 peers.c.name.in_(wanted[start : start + _BATCH]),
                 _lives(),
             )
             for row in connection.execute(query):
-                found[row.gateway, row.name] = _peer(row)
+                found[row.gateway, row.name] = peer_of(row)
     return found
 
 
 def pending_at(connection: Connection, gateway_ids: Sequence[int]) -> tuple[Peer, ...]:
     """Some of those who wait at these gateways."""
-    query = _all().where(peers.c.gateway_id.in_(gateway_ids), peers.c.state == State.PENDING.value)
-    return tuple(_peer(row) for row in connection.execute(query.limit(10)))
+    query = every().where(peers.c.gateway_id.in_(gateway_ids), peers.c.state == State.PENDING.value)
+    return tuple(peer_of(row) for row in connection.execute(query.limit(10)))
 
 
 def save(connection: Connection, peer: Peer) -> None:
     connection.execute(update(peers).where(peers.c.id == peer.id).values(**_columns(peer)))
+    sources.put(connection, (peer,))
 
 
 def _columns(peer: Peer) -> dict[str, Any]:
@@ -291,4 +285,5 @@ def _columns(peer: Peer) -> dict[str, Any]:
         "authors": list(peer.authors),
         "terms": peer.terms,
         "proposal": None if peer.proposal is None else _kept(peer.proposal),
+        "changed": peer.changed,
     }

@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -96,7 +97,7 @@ peers = Table(
     metadata,
     Column("id", Number, primary_key=True, autoincrement=True),
     Column("gateway_id", Number, ForeignKey("gateways.id"), nullable=False),
-    Column("name", String(63), nullable=False),
+    Column("name", SortedName, nullable=False),
     Column("owner", Text, nullable=False),
     Column("contact", Text, nullable=False),
     Column("purpose", Text, nullable=False),
@@ -114,6 +115,7 @@ peers = Table(
     Column("authors", JSON),
     Column("terms", String(63)),
     Column("proposal", JSON(none_as_null=True)),
+    Column("changed", Utc),
     # The data plane holds ids in 32 bits.
     CheckConstraint("id BETWEEN 1 AND 4294967295", name="u32"),
     CheckConstraint("state IN ('pending', 'approved', 'rejected', 'revoked')", name="state"),
@@ -130,6 +132,18 @@ Index(
 )
 Index("ix_peers_listed_until", peers.c.listed, peers.c.valid_until)
 Index("ix_peers_state", peers.c.state)
+for _column in ("name", "owner", "contact", "valid_until", "created", "changed"):
+    Index(f"ix_peers_{_column}", peers.c[_column], peers.c.id)
+
+# What peers.sources holds, to be searched.
+peer_sources = Table(
+    "peer_sources",
+    metadata,
+    Column("key", LargeBinary(18), primary_key=True),
+    Column("peer_id", Number, ForeignKey("peers.id"), primary_key=True),
+    sqlite_with_rowid=False,
+)
+Index("ix_peer_sources_peer_id", peer_sources.c.peer_id)
 
 rules = Table(
     "rules",

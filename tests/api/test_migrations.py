@@ -33,6 +33,7 @@ _MADE = {
             "gateways.name C",
             "reports.router C",
             "routers.name C",
+            "peers.name C",
         ),
     ),
 }

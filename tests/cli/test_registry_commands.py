@@ -224,3 +224,21 @@ def test_names_that_are_commands_to_a_terminal_or_a_path_are_harmless(peergate: 
     shown = peergate("gateway", "show", "../../v1/peers")
     assert shown.code == 1
     assert "\x1b" not in peergate("gateway", "show", "\x1b]0;owned\x07").err
+
+
+def test_peers_are_searched_and_sorted(peergate: Peergate) -> None:
+    assert peergate(*HUB).code == 0
+    for number in range(3):
+        assert add_peer(peergate, f"branch-{number}").code == 0
+    moved = peergate("peer", "add", "lab", "--gateway", "hub", "--source", "192.0.2.0/28", *PEER)
+    assert moved.code == 0
+
+    def names(*options: str) -> list[str]:
+        return [peer["name"] for peer in peergate("peer", "list", *options, "--json").json]
+
+    assert names("--source", "192.0.2.7") == ["lab"]
+    assert names("--name-prefix", "branch", "--sort=-name") == ["branch-2", "branch-1", "branch-0"]
+    assert names("--sort=-id", "--limit", "2") == ["lab", "branch-2"]
+    assert names("--owner", "Nobody") == []
+    refused = peergate("peer", "list", "--source", "nowhere")
+    assert (refused.code, "source: nowhere: must be an IPv4" in refused.err) == (1, True)
