@@ -23,12 +23,10 @@ class BodyLimit:
         app: ASGIApp,
         limit: int,
         large: Mapping[str, int],
-        patience: float = PATIENCE,
     ) -> None:
         self._app = app
         self._limit = limit
         self._large = large
-        self._patience = patience
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -54,10 +52,10 @@ class BodyLimit:
             # Only waiting counts: while we work, the sender is held up by us.
             begun = asyncio.get_running_loop().time()
             try:
-                async with asyncio.timeout(self._patience + taken / SLOWEST - waited):
+                async with asyncio.timeout(PATIENCE + taken / SLOWEST - waited):
                     message = await receive()
             except TimeoutError:
-                seconds = self._patience + taken / SLOWEST
+                seconds = PATIENCE + taken / SLOWEST
                 slow = f"a request body may take {seconds:.0f} s for its first {taken} bytes"
                 raise _closing(HTTPStatus.REQUEST_TIMEOUT, slow) from None
             waited += asyncio.get_running_loop().time() - begun

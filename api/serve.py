@@ -14,6 +14,7 @@ import uvicorn
 from api.app import create_app
 from api.database import check, open_store
 from api.errors import SettingsError
+from api.protocol import HEADER_BYTES, Protocol
 from api.settings import Settings
 
 _log = logging.getLogger("peergate.api")
@@ -61,6 +62,8 @@ def serve(settings: Settings, tell: Tell = lambda _: None) -> None:
     app = create_app(settings)
     config = uvicorn.Config(
         app,
+        http=Protocol,
+        h11_max_incomplete_event_size=HEADER_BYTES,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -14,7 +14,7 @@ HTTP_PARTS = {
     f"api/{name}.py"
     for name in (
         *("app", "auth", "limits", "oidc", "ongoing", "openapi", "origin", "outbound"),
-        *("problems", "serve"),
+        *("problems", "protocol", "serve"),
     )
 }
 
