@@ -69,10 +69,10 @@ def test_a_good_token(service: Service, issuer: Issuer, algorithm: str) -> None:
         {"aud": None},
         {"iss": "https://id.example.net"},
         {"iss": None},
-        {"exp": int(time.time()) - 3600},
+        {"exp": -3600},
         {"exp": None},
-        {"nbf": int(time.time()) + 3600},
-        {"iat": int(time.time()) + 3600},
+        {"nbf": 3600},
+        {"iat": 3600},
         {"iat": None},
         {"sub": None},
         {"sub": ""},
@@ -82,6 +82,8 @@ def test_a_good_token(service: Service, issuer: Issuer, algorithm: str) -> None:
 )
 def test_wrong_claims(service: Service, issuer: Issuer, claims: dict[str, Any]) -> None:
     assert get(service, issuer.token("a")).status_code == 200
+    now = int(time.time())
+    claims = {n: now + v if isinstance(v, int) else v for n, v in claims.items()}
     refused = get(service, issuer.token("a", **claims))
     assert (refused.status_code, refused.json()["type"]) == (401, "/problems/invalid-token")
 
