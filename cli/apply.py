@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from cli.client import Json, connect
+from cli import policy_lines
+from cli.client import Json, Registry, connect
 from cli.errors import CliError
+from cli.imports import opened
 from cli.options import AsJson, CaFile, TokenFile, Url, Yes
 from cli.output import ask, harmless, interactive, show, show_json, warn
 
@@ -43,13 +45,17 @@ def apply(
     """Make the registry match a policy file, whole or not at all.
 
     Gateways that the file does not name are removed, peers revoked. On a terminal it asks
-    before that. Pending peers that the file does not name stay.
+    before that. Pending peers that the file does not name stay. Of a file above 4 MiB it tells
+    the differences in numbers alone.
 
     Examples:
       peergate apply -f policy.yaml --dry-run
       peergate apply -f policy.yaml --yes
       cat policy.yaml | peergate apply -f - --json
     """
+    if file != "-" and policy_lines.is_large(file):
+        _apply_large(file, dry_run, yes, as_json, connect(url, token_file, ca_file))
+        return
     wanted = read_policy(file).model_dump(mode="json")
     with connect(url, token_file, ca_file) as registry:
         plan = registry.replace(PATH, wanted, None, dry_run="true")
@@ -63,7 +69,7 @@ def apply(
             removing = [each for each in changes if each["action"] in _REMOVING]
             # On stdin stands the policy, or nobody.
             if removing and not yes and file != "-" and interactive():
-                _confirm(removing)
+                _confirm(len(removing))
             # On the state that the plan was made for: whoever changes it meanwhile wins.
             done = registry.replace(PATH, wanted, plan.etag).body
     for warning in done["warnings"]:
@@ -125,8 +131,19 @@ def _field(name: str, before: object, after: object) -> list[Text]:
     ]
 
 
-def _confirm(removing: list[Json]) -> None:
-    many = f"{len(removing)} gateways and peers" if len(removing) > 1 else "1 gateway or peer"
+def _apply_large(file: str, dry_run: bool, yes: bool, as_json: bool, connection: Registry) -> None:
+    def confirm(going: int) -> None:
+        if not yes and interactive():
+            _confirm(going)
+
+    with connection as registry, opened(file) as policy:
+        policy_lines.apply(
+            registry, policy, file, dry_run=dry_run, as_json=as_json, confirm=confirm
+        )
+
+
+def _confirm(removing: int) -> None:
+    many = f"{removing} gateways and peers" if removing > 1 else "1 gateway or peer"
     if not ask(f"This removes or revokes {many}. Apply?"):
         raise CliError("nothing was changed")
 

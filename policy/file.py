@@ -15,7 +15,7 @@ except AttributeError:  # a PyYAML without libyaml: the same, slower
     _Base = yaml.SafeLoader
 
 
-class _Loader(_Base):  # type: ignore[misc]  # which base it is, is known at run time only
+class Loader(_Base):  # type: ignore[misc]  # which base it is, is known at run time only
     """A key said twice is an error, and so is one that is no scalar."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -43,7 +43,7 @@ def parse_policy(text: str) -> Policy:
                 raise _refusal("aliases are not allowed in a policy", event.start_mark)
             if getattr(event, "tag", None) is not None:  # `!!int ""` breaks its constructor
                 raise _refusal("tags are not allowed in a policy", event.start_mark)
-        data = yaml.load(text, Loader=_Loader)
+        data = yaml.load(text, Loader=Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""

@@ -209,3 +209,32 @@ def test_a_policy_that_is_not_there(offline_peergate: Peergate) -> None:
     refused = offline_peergate("apply", "-f", "nowhere.yaml")
     assert refused.code == 1
     assert refused.err == "peergate: nowhere.yaml: No such file or directory\n"
+
+
+def test_a_large_policy_is_sent_as_lines(
+    peergate: Peergate, policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.policy_lines.LARGE", 0)
+    dry = peergate("apply", "-f", policy, "--dry-run")
+    assert dry.out == (
+        "gateways: 1 added; peers: 2 added: nothing was changed (dry run), revision 0\n"
+    )
+    done = peergate("apply", "-f", policy, "--yes")
+    assert done.out == "gateways: 1 added; peers: 2 added: applied, revision 1\n"
+    again = peergate("apply", "-f", policy, "--json")
+    assert again.json["peers"]["unchanged"] == 2
+    policy.write_text(POLICY.replace("branch-8", "branch-9"))
+    assert "1 added, 1 revoked, 1 unchanged: applied" in peergate("apply", "-f", policy).out
+
+
+def test_what_is_wrong_in_a_large_policy_is_named_by_its_place(
+    peergate: Peergate, policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.policy_lines.LARGE", 0)
+    policy.write_text(POLICY.replace("203.0.113.8", "203.0.113.8/24").replace("wireguard", "foo"))
+    refused = peergate("apply", "-f", policy)
+    assert refused.code == 1
+    assert "  gateways[0]: services[0]: foo: a service is one of" in refused.err
+    assert "  peers[1]: sources[0]: 203.0.113.8/24: host bits" in refused.err
+    policy.write_text("peers: some")
+    assert "a list is wanted here" in peergate("apply", "-f", policy).err
