@@ -56,7 +56,7 @@ class VersionMissingError(ApiError):
 
 
 class ThrottledError(ApiError):
-    """Too many failures of this origin; it may try again after so many seconds."""
+    """Too often, or too many failures of this origin: it may try again after so many seconds."""
 
     def __init__(self, message: str, seconds: int) -> None:
         super().__init__(message)

@@ -130,6 +130,8 @@ def _errors(path: str, method: str, operation: dict[str, Any]) -> dict[str, str]
         found |= _WITH_VERSION
     if method in ("post", "put", "patch", "delete") or path.endswith("/changes"):
         found["409"] = "It does not fit what is registered"
+    if path.endswith(("/here", "/sources")):
+        found["429"] = "Too often: `Retry-After` says when to come again"
     if path.endswith("/changes"):
         found["410"] = "Changes from so far back are not kept: fetch a snapshot"
     if path == "/v1/rollback":

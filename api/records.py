@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from api.event_types import EventType
 from policy.document import GatewaySpec
@@ -20,6 +20,7 @@ class Role(StrEnum):
     AGENT = "agent"
     ADMIN = "admin"
     AUDITOR = "auditor"
+    OWNER = "owner"
 
 
 class State(StrEnum):
@@ -107,11 +108,32 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """Within what an owner moves the sources of its own peer.
+
+    How many there are, how wide at most (the shortest lengths), the length that `here` gives an
+    IPv6 address, the least seconds between two moves, and where; nowhere is anywhere.
+    """
+
+    sources: int
+    ipv4_length: int
+    ipv6_length: int
+    here_ipv6_length: int
+    interval_seconds: int
+    within: tuple[str, ...]
+
+    @classmethod
+    def of(cls, kept: Json) -> Self:
+        return cls(**kept | {"within": tuple(kept["within"])})
+
+
+@dataclass(frozen=True, slots=True)
 class Peer:
     """One registration. `sources` are canonical text; `listed` says: in the allowlist.
 
     `authors` are the identities of whoever asked for it, or edited it while it was pending;
-    `terms` is the version of the terms of use that was acknowledged.
+    `terms` is the version of the terms of use that was acknowledged. `here` are the sources that
+    its owner's calls gave it, one of a family at most; `moved` is when the owner last moved any.
     """
 
     id: int
@@ -135,6 +157,9 @@ class Peer:
     terms: str | None = None
     proposal: Proposal | None = None
     changed: datetime | None = None
+    bounds: Bounds | None = None
+    here: tuple[str, ...] = ()
+    moved: datetime | None = None
 
     def shown(self, now: datetime) -> State:
         """The state as people see it: one approved for later is still `approved`."""
@@ -184,7 +209,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A bearer token without its secret; an agent's is for one router."""
+    """A bearer token without its secret; an agent's is for one router, an owner's for one peer."""
 
     id: int
     name: str
@@ -193,6 +218,7 @@ class Token:
     created_by: str
     expires: datetime | None
     router: str | None = None
+    peer: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

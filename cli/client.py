@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import quote
 
 import httpx
@@ -36,13 +36,24 @@ class Reply:
 class Registry:
     """A connection to one registry, with one token. Use it in a `with`."""
 
-    def __init__(self, url: str, token: str | None, ca_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str | None,
+        ca_file: Path | None = None,
+        family: Literal["4", "6"] | None = None,
+    ) -> None:
+        """`family`: IPv4 or IPv6 alone; a proxy that the environment names is passed by then."""
         headers = {"Accept": "application/json"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         self.url = url
         self._http = httpx.Client(
-            base_url=url, headers=headers, timeout=_TIMEOUT, verify=_trust(url, ca_file)
+            base_url=url,
+            headers=headers,
+            timeout=_TIMEOUT,
+            verify=_trust(url, ca_file),
+            transport=None if family is None else _over(family, _trust(url, ca_file)),
         )
 
     def __enter__(self) -> Self:
@@ -124,7 +135,7 @@ class Registry:
             if cursor is None:
                 return
 
-    def create(self, path: str, body: Json | None) -> Reply:
+    def create(self, path: str, body: Json | None = None) -> Reply:
         """POST something new. The key lets the registry tell a repetition from a second one."""
         return self._request("POST", path, body=body, headers={"Idempotency-Key": _key()})
 
@@ -191,7 +202,12 @@ class Registry:
             ) from None
 
 
-def connect(url: str | None, token_file: Path | None, ca_file: Path | None) -> Registry:
+def connect(
+    url: str | None,
+    token_file: Path | None,
+    ca_file: Path | None,
+    family: Literal["4", "6"] | None = None,
+) -> Registry:
     """The registry that options and environment name. Raises UsageError where they cannot be."""
     where = (url or DEFAULT_URL).rstrip("/")
     try:
@@ -200,7 +216,7 @@ def connect(url: str | None, token_file: Path | None, ca_file: Path | None) -> R
         parts = httpx.URL("")
     if parts.scheme not in ("http", "https") or not parts.host:
         raise UsageError(f"--url {where}: must be an http or https address")
-    return Registry(where, _token(token_file), ca_file)
+    return Registry(where, _token(token_file), ca_file, family)
 
 
 def segment(name: object) -> str:
@@ -247,6 +263,11 @@ def _trust(url: str, ca_file: Path | None) -> ssl.SSLContext | bool:
         return ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError):
         raise UsageError(f"--ca-file {ca_file}: holds no certificate that can be read") from None
+
+
+def _over(family: str, verify: ssl.SSLContext | bool) -> httpx.HTTPTransport:
+    own = "0.0.0.0" if family == "4" else "::"  # where from, not where to
+    return httpx.HTTPTransport(verify=verify, local_address=own)
 
 
 def _unreached(url: str, error: httpx.HTTPError) -> RegistryError:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cli import export, imports, proposals
+from cli import export, imports, owners, proposals
 from cli.client import Json, connect
 from cli.errors import CliError
 from cli.options import AsJson, CaFile, TokenFile, Urgent, Url
@@ -26,6 +26,7 @@ def group() -> typer.Typer:
     made.command("export")(export.peers)
     made.command("import")(imports.peers)
     proposals.add_to(made)
+    owners.add_to(made)
     return made
 
 
@@ -213,7 +214,9 @@ def show_one(
         show_json(found)
     else:
         proposal = proposals.lines(found["proposal"])
-        show(details({**found, "id": str(found["id"]), "proposal": proposal}))
+        bounds = owners.lines(found["bounds"])
+        said = {**found, "id": str(found["id"]), "proposal": proposal, "bounds": bounds}
+        show(details(said))
 
 
 def approve(

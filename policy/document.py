@@ -132,7 +132,7 @@ class Document(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=False)
 
 
-def _refusal(field: str, value: object, rule: str) -> PydanticCustomError:
+def refusal(field: str, value: object, rule: str) -> PydanticCustomError:
     """A rule between fields, tied to the one that breaks it."""
     context = {"field": field, "value": str(value), "rule": rule}
     return PydanticCustomError("rule", "{rule}", context)
@@ -140,7 +140,7 @@ def _refusal(field: str, value: object, rule: str) -> PydanticCustomError:
 
 def _check_order(start: datetime | None, end: datetime | None, field: str) -> None:
     if start is not None and end is not None and end <= start:
-        raise _refusal(field, end.isoformat(), "the window ends before it starts")
+        raise refusal(field, end.isoformat(), "the window ends before it starts")
 
 
 class GatewaySpec(Document):
@@ -160,11 +160,11 @@ class GatewaySpec(Document):
         _check_order(self.enforce_from, self.enforce_until, "enforce_until")
         if self.mode == "monitor" and (self.enforce_from or self.enforce_until):
             rule = "enforce_from and enforce_until need mode: enforce"
-            raise _refusal("mode", self.mode, rule)
+            raise refusal("mode", self.mode, rule)
         count = len(self.hosts)
         if count > ADDRESSES_PER_GATEWAY:
             rule = f"a gateway is at most {ADDRESSES_PER_GATEWAY} addresses"
-            raise _refusal("addresses", f"{count} addresses", rule)
+            raise refusal("addresses", f"{count} addresses", rule)
         return self
 
     @property

@@ -26,6 +26,17 @@ _NOT_UNICAST = (
     IPv6Network("ff00::/8"),
 )
 
+# Nobody on the internet has these.
+_NOT_ROUTED = (
+    IPv4Network("10.0.0.0/8"),
+    IPv4Network("100.64.0.0/10"),
+    IPv4Network("169.254.0.0/16"),
+    IPv4Network("172.16.0.0/12"),
+    IPv4Network("192.168.0.0/16"),
+    IPv6Network("fc00::/7"),
+    IPv6Network("fe80::/10"),
+)
+
 
 class Cover:
     """Prefixes, and whether one of them covers another; it costs a look for each length."""
@@ -102,3 +113,11 @@ def parse_source(text: str) -> Network:
             "whoever wants wider leaves the gateway in monitor"
         )
     return network
+
+
+def is_routed(network: Network) -> bool:
+    """Whether all of it may be somebody's on the internet: unicast, and not for private use."""
+    mapped = network.version == 6 and _overlaps(network, _MAPPED)
+    return not mapped and not any(
+        _overlaps(network, other) for other in (*_NOT_UNICAST, *_NOT_ROUTED)
+    )

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from pydantic import ValidationError
 
 from api.errors import ConflictError, NotFoundError, RefusedError
-from api.records import Gateway, Peer, PeerFilter, Place, Sort, State
-from api.registry import peer_events, rules
+from api.records import Bounds, Gateway, Peer, PeerFilter, Place, Sort, State
+from api.registry import peer_events, rules, tokens
 from api.registry.core import Expected, Read, Write
 from api.registry.permissions import Caller, Permission
 from api.store import gateways, peers, search
@@ -77,7 +77,13 @@ def filled(peer: Peer, spec: PeerSpec) -> Peer:
     )
 
 
-def request(write: Write, wanted: PeerSpec, caller: Caller, terms: str | None = None) -> Peer:
+def request(
+    write: Write,
+    wanted: PeerSpec,
+    caller: Caller,
+    terms: str | None = None,
+    bounds: Bounds | None = None,
+) -> Peer:
     """A new registration, pending. `terms`: the version of the terms of use acknowledged.
 
     Where there is a longest validity, one without an end gets that one.
@@ -88,17 +94,23 @@ def request(write: Write, wanted: PeerSpec, caller: Caller, terms: str | None = 
         end = rules.last_end(in_force, write.now, wanted.valid_from)
         wanted = wanted.model_copy(update={"valid_until": end})
     rules.check_validity(in_force, write.now, wanted.valid_from, wanted.valid_until)
-    return add(write, wanted, State.PENDING, caller, terms)
+    return add(write, wanted, State.PENDING, caller, terms, bounds)
 
 
 def add(
-    write: Write, wanted: PeerSpec, state: State, caller: Caller, terms: str | None = None
+    write: Write,
+    wanted: PeerSpec,
+    state: State,
+    caller: Caller,
+    terms: str | None = None,
+    bounds: Bounds | None = None,
 ) -> Peer:
     """Whatever the rules say: the caller sees to them."""
     gateway = _gateway(write, wanted.gateway)
     _check_name_free(write, wanted.gateway, wanted.name)
     listed = state is State.APPROVED and write.lists(wanted.valid_until)
-    fresh = replace(filled(blank(write, gateway.name, state, caller, terms), wanted), listed=listed)
+    empty = blank(write, gateway.name, state, caller, terms)
+    fresh = replace(filled(empty, wanted), listed=listed, bounds=bounds)
     number = peers.add(write.connection, fresh, gateway)
     peer = get(write, number)
     note(write, None, peer)
@@ -155,14 +167,19 @@ def edit(
 
 
 def edited(write: Write, before: Peer, fields: Mapping[str, object]) -> Peer:
-    """What becomes of it with these fields, in the policy's words; checked, and not written."""
+    """What becomes of it with these fields, in the policy's words, or `bounds`; checked, and not
+    written."""
+    fields, bounds = dict(fields), before.bounds
+    if "bounds" in fields:
+        given = fields.pop("bounds")
+        bounds = None if given is None else Bounds.of(given)
     try:
-        wanted = PeerSpec.model_validate(content(before) | dict(fields))
+        wanted = PeerSpec.model_validate(content(before) | fields)
     except ValidationError as error:
         raise RefusedError("the peer would be wrong", "", problems_of(error)) from None
     if wanted.name != before.name:
         _check_name_free(write, before.gateway, wanted.name)
-    after = filled(before, wanted)
+    after = replace(filled(before, wanted), bounds=bounds)
     if (after.valid_from, after.valid_until) != (before.valid_from, before.valid_until):
         in_force = rules.current(write)
         rules.check_validity(in_force, write.now, after.valid_from, after.valid_until)
@@ -234,6 +251,9 @@ def note(write: Write, before: Peer | None, after: Peer, action: str = "") -> No
     """What neither routers nor policies show makes no new revision or version of them."""
     write.record(action or _action(before, after), f"peer/{after.id}", before, after)
     peer_events.tell(write, before, after)
+    had_owner = before is not None and before.bounds is not None
+    if had_owner and (after.bounds is None or after.state is not State.APPROVED):
+        tokens.end_of_peer(write, after.id)
     if before is not None and (before.state, before.listed, content(before)) == (
         after.state,
         after.listed,

@@ -18,6 +18,7 @@ class Permission(StrEnum):
     RULES = "change the registry's rules"
     REPORT = "report as a router"
     AUDIT = "read the audit trail"
+    OWN = "read one's own peer, and move its sources"
     TOKENS = "make, list and revoke tokens"
     ROUTERS = "add, label and remove routers"
     ROLLOUT = "roll back; set, confirm and abort a staged roll-out"
@@ -32,13 +33,16 @@ MATRIX: dict[Role, frozenset[Permission]] = {
     Role.APPROVER: _READER | {Permission.DECIDE},
     Role.AGENT: frozenset({Permission.FOLLOW, Permission.REPORT}),
     Role.AUDITOR: _READER | {Permission.AUDIT},
-    Role.ADMIN: frozenset(Permission),
+    Role.OWNER: frozenset({Permission.OWN}),
+    # An admin changes sources like an approver, and has no peer.
+    Role.ADMIN: frozenset(Permission) - {Permission.OWN},
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever holds the token that came with a request; an agent's is for one router."""
+    """Whoever holds the token that came with a request: an agent's is for one router, an owner's
+    for one peer."""
 
     token: int | None
     name: str
@@ -48,6 +52,7 @@ class Caller:
     expires: datetime | None = None
     # Issuer and subject of one whom an identity provider vouches for.
     subject: str = ""
+    peer: int | None = None
 
     @property
     def actor(self) -> Actor:
@@ -67,3 +72,8 @@ class Caller:
                 f"this needs the role {' or '.join(may)}; "
                 f"the token {self.name!r} has the role {self.role}"
             )
+
+    def require_peer(self, number: int) -> None:
+        """Of owners, the token is good for no other peer."""
+        if self.role is Role.OWNER and self.peer != number:
+            raise ForbiddenError(f"the token {self.name!r} is for peer {self.peer} alone")

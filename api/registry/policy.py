@@ -1,7 +1,9 @@
 """The whole registry as one document: exported, and made to match one."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import ip_network
 
 from api.errors import ForbiddenError, RefusedError
 from api.event_types import EventType
@@ -93,9 +95,8 @@ def compare(state: Read | Write, wanted: Policy, caller: Caller) -> Comparison:
         add_peers=tuple(s for s in wanted.peers if (s.gateway, s.name) not in held_peers),
         match_peers=tuple(
             (peer, spec)
-            for spec in wanted.peers
-            if (peer := held_peers.get((spec.gateway, spec.name))) is not None
-            and (peer.state is State.PENDING or peers.content(peer) != _json(spec))
+            for peer, spec in _matching(held_peers, wanted)
+            if peer.state is State.PENDING or peers.content(peer) != _json(spec)
         ),
         revoke_peers=tuple(
             peer
@@ -157,6 +158,17 @@ def _check_rules(state: Read | Write, found: Comparison, caller: Caller) -> None
             "approver decide",
             "four-eyes",
         )
+
+
+def _matching(held: dict[tuple[str, str], Peer], wanted: Policy) -> Iterator[tuple[Peer, PeerSpec]]:
+    """Where an owner moves the sources, these stay as they are, and are not the document's."""
+    for spec in wanted.peers:
+        peer = held.get((spec.gateway, spec.name))
+        if peer is not None and peer.state is State.APPROVED and peer.bounds is not None:
+            sources = tuple(map(ip_network, peer.sources))
+            yield peer, spec.model_copy(update={"sources": sources})
+        elif peer is not None:
+            yield peer, spec
 
 
 def _check_removable(

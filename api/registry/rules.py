@@ -69,6 +69,7 @@ def lets_more_in(before: Peer, after: Peer) -> bool:
         not all(had.covers(ip_network(source)) for source in after.sources)
         or (after.valid_from or _ALWAYS) < (before.valid_from or _ALWAYS)
         or (after.valid_until or _NEVER) > (before.valid_until or _NEVER)
+        or after.bounds not in (None, before.bounds)
     )
 
 

@@ -27,19 +27,27 @@ def _digest(secret: str) -> str:
 
 
 def issue(
-    write: Write, name: str, role: Role, expires: datetime | None, router: str | None = None
+    write: Write,
+    name: str,
+    role: Role,
+    expires: datetime | None,
+    router: str | None = None,
+    peer: int | None = None,
 ) -> tuple[Token, str]:
     """A new token and its text, which is not kept and cannot be had again.
 
     An agent's is for one router: the one named, which must be there, or else the one of the
-    token's own name, which is made if need be.
+    token's own name, which is made if need be. An owner's is for one peer.
     """
+    if role is Role.OWNER and peer is None:
+        rule = "an owner's token is one peer's: make it there (POST /v1/peers/{id}/token)"
+        raise RefusedError("such a token is made elsewhere", "", (Problem("role", role, rule),))
     if expires is not None and expires <= write.now:
         problem = Problem("expires", expires.isoformat(), "this is in the past")
         raise RefusedError("such a token would never work", "", (problem,))
     router = _router(write, name, role, router)
     secret = secrets.token_urlsafe(32)
-    wanted = Token(0, name, role, write.now, write.author, expires, router)
+    wanted = Token(0, name, role, write.now, write.author, expires, router, peer)
     number = tokens.add(write.connection, wanted, _digest(secret))
     token = get(write, number)
     write.record("token.make", f"token/{number}", None, token)
@@ -86,6 +94,17 @@ def revoke(write: Write, number: int) -> None:
     write.tell(EventType.TOKEN_REVOKED, number, {"name": token.name, "role": token.role.value})
 
 
+def end_of_peer(write: Write, number: int) -> int:
+    """Ends what opens one peer; how many tokens that were."""
+    ending = tokens.of_peer(write.connection, number)
+    for token in ending:
+        tokens.revoke(write.connection, token.id, write.now)
+        write.record("token.revoke", f"token/{token.id}", token, None)
+        shown = {"name": token.name, "role": token.role.value}
+        write.tell(EventType.TOKEN_REVOKED, token.id, shown)
+    return len(ending)
+
+
 def authenticate(read: Read, text: str, origin: Origin) -> Caller | None:
     """Whoever holds this token; None where it is not, or no longer, one of ours."""
     match = _TOKEN.fullmatch(text)
@@ -99,7 +118,9 @@ def authenticate(read: Read, text: str, origin: Origin) -> Caller | None:
         return None
     if token.expires is not None and token.expires <= read.now:
         return None
-    return Caller(token.id, token.name, token.role, origin, token.router, token.expires)
+    return Caller(
+        token.id, token.name, token.role, origin, token.router, token.expires, peer=token.peer
+    )
 
 
 def lasts(read: Read, caller: Caller) -> bool:

@@ -34,6 +34,14 @@ _ROUTER = {
     "clock": {"offset": 0.012, "synchronised": True, "correction": 0.0},
     "counters": {"hub": {"registered_pass": {"packets": 1, "bytes": 60}}},
 }
+_BOUNDS = {
+    "sources": 3,
+    "ipv4_length": 32,
+    "ipv6_length": 56,
+    "here_ipv6_length": 64,
+    "interval_seconds": 0,
+    "within": ["203.0.113.0/24", "2001:db8::/32"],
+}
 _REASON: dict[str, Json] = {"with a reason": {"reason": "contract ended"}}
 
 # By operation: a name and the body. They are put into the document as they stand, for
@@ -44,13 +52,18 @@ EXAMPLES: dict[tuple[str, str], dict[str, Json]] = {
         "only count": {"mode": "monitor", "enforce_from": None, "enforce_until": None}
     },
     ("post", "/v1/peers"): {"branch": _BRANCH},
-    ("patch", "/v1/peers/{id}"): {"moved": {"sources": ["203.0.113.8"]}},
+    ("patch", "/v1/peers/{id}"): {
+        "moved": {"sources": ["203.0.113.8"]},
+        "self-service": {"bounds": _BOUNDS},
+    },
     ("post", "/v1/peers/{id}/reject"): _REASON,
     ("post", "/v1/peers/{id}/revoke"): _REASON,
     ("post", "/v1/peers/{id}/renew"): {
         "until": {"valid_until": "2040-01-31T00:00:00Z"},
         "without end": {"valid_until": None},
     },
+    ("post", "/v1/peers/{id}/token"): {"for a cron job": {"name": "branch-7-cron"}},
+    ("put", "/v1/peers/{id}/sources"): {"moved": {"sources": ["203.0.113.9"]}},
     ("post", "/v1/peers/{id}/propose"): {
         "renewal": {"valid_until": "2040-01-31T00:00:00Z", "reason": "the contract goes on"},
         "another source": {"sources": ["203.0.113.8"]},

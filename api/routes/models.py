@@ -1,5 +1,6 @@
 """Bodies and answers that are not part of the policy document."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -8,7 +9,7 @@ from pydantic import BaseModel, Field
 from api.records import Gateway, Json, Peer, Role, State, Token
 from api.registry import gateways
 from api.registry.policy import Difference
-from api.routes.peer_models import ProposalView
+from api.routes.peer_models import BoundsSpec, BoundsView, ProposalView
 from policy.document import (
     SOURCES_PER_PEER,
     Block,
@@ -56,6 +57,17 @@ class PeerPatch(Document):
     )
     valid_from: Moment | None = unset()
     valid_until: Moment | None = unset()
+    bounds: BoundsSpec | None = unset()
+
+    @property
+    def fields(self) -> dict[str, Json]:
+        """What was sent, as JSON; bounds are set as a whole."""
+        sent: dict[str, Json] = self.model_dump(
+            mode="json", include=set(PeerPatch.model_fields), exclude_unset=True
+        )
+        if "bounds" in sent and self.bounds is not None:
+            sent["bounds"] = self.bounds.model_dump(mode="json")
+        return sent
 
 
 class Decision(Document):
@@ -120,6 +132,9 @@ class PeerView(BaseModel):
     terms: str | None = Field(description="the version of the terms of use acknowledged")
     changed: datetime
     proposal: ProposalView | None = Field(description="a change that waits, or was declined")
+    bounds: BoundsView | None = Field(description="within these its owner moves its sources")
+    here: list[str] = Field(description="of the sources those that calls of its owner gave")
+    moved: datetime | None = Field(description="when its owner last moved any")
 
     @classmethod
     def of(cls, peer: Peer, now: datetime) -> Self:
@@ -142,6 +157,9 @@ class PeerView(BaseModel):
             terms=peer.terms,
             changed=peer.changed or peer.created,
             proposal=None if peer.proposal is None else ProposalView.of(peer.proposal),
+            bounds=None if peer.bounds is None else BoundsView(**asdict(peer.bounds)),
+            here=[source for source in peer.here if source in peer.sources],
+            moved=peer.moved,
         )
 
 
@@ -153,6 +171,7 @@ class TokenView(BaseModel):
     created_by: str
     expires: datetime | None
     router: str | None = Field(description="of an agent's token, the router that it is for")
+    peer: int | None = Field(description="an owner's token is for this one alone")
 
     @classmethod
     def of(cls, token: Token) -> Self:
@@ -164,6 +183,7 @@ class TokenView(BaseModel):
             created_by=token.created_by,
             expires=token.expires,
             router=token.router,
+            peer=token.peer,
         )
 
 

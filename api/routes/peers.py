@@ -17,6 +17,7 @@ from api.routes.peer_search import FilterOf, OrderOf, cursor_after
 
 router = APIRouter(prefix="/v1/peers", tags=["peers"])
 reads = Depends(needs(Permission.READ))
+shows = Depends(needs(Permission.READ, Permission.OWN))
 requests = Depends(needs(Permission.REQUEST))
 edits = Depends(needs(Permission.REQUEST, Permission.DECIDE))
 decides = Depends(needs(Permission.DECIDE))
@@ -48,8 +49,10 @@ def list_peers(
 def request_peer(once: OnceOf, caller: CallerOf, body: PeerRequest) -> Response:
     """Asks for a registration. It is pending, and lets nobody in, until it is approved."""
 
+    bounds = None if body.bounds is None else body.bounds.bounds
+
     def work(write: Write) -> Response:
-        peer = peers.request(write, body, caller, body.terms)
+        peer = peers.request(write, body, caller, body.terms, bounds)
         response = view(write, peer, 201)
         response.headers["Location"] = f"/v1/peers/{peer.id}"
         return response
@@ -57,9 +60,10 @@ def request_peer(once: OnceOf, caller: CallerOf, body: PeerRequest) -> Response:
     return once(f"peer {body.name} requested", body, work)
 
 
-@router.get("/{id:int}", dependencies=[reads], response_model=PeerView)
-def show_peer(registry: RegistryOf, number: Number) -> Response:
-    """One peer."""
+@router.get("/{id:int}", dependencies=[shows], response_model=PeerView)
+def show_peer(registry: RegistryOf, caller: CallerOf, number: Number) -> Response:
+    """One peer; for an owner, its own."""
+    caller.require_peer(number)
     with registry.read() as read:
         peer = peers.get(read, number)
     return answer(PeerView.of(peer, read.now), version=peer.version)
@@ -76,9 +80,8 @@ def edit_peer(
     """Changes the fields that are sent. A pending peer: by a registrar; an approved one: by an
     approver, and at once in force. Under the four-eyes rule that only takes away: what lets in
     more is proposed."""
-    fields = body.model_dump(mode="json", exclude_unset=True)
     with registry.write(caller.actor, f"peer {number} edited") as write:
-        peer = peers.edit(write, number, expected, fields, caller)
+        peer = peers.edit(write, number, expected, body.fields, caller)
     return answer(PeerView.of(peer, write.now), version=peer.version)
 
 

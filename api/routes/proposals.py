@@ -29,12 +29,11 @@ def propose_change(
 ) -> Response:
     """Asks for a change of an approved peer: a renewal, other sources. Nothing changes until it is
     granted. It takes the place of a proposal before it."""
-    fields = body.model_dump(mode="json", exclude_unset=True, exclude={"reason"})
     return once(
         f"change of peer {number} proposed",
         body,
         lambda write: view(
-            write, proposals.propose(write, number, expected, fields, body.reason, caller)
+            write, proposals.propose(write, number, expected, body.fields, body.reason, caller)
         ),
     )
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from api.errors import ConflictError
-from api.records import Gateway, Json, Peer, Proposal, State
+from api.records import Bounds, Gateway, Json, Peer, Proposal, State
 from api.store import sources
 from api.store.schema import gateways, peers
 
@@ -53,6 +53,9 @@ def peer_of(row: Row[Any]) -> Peer:
         terms=row.terms,
         proposal=None if row.proposal is None else _proposal(row.proposal),
         changed=row.changed,
+        bounds=None if row.bounds is None else Bounds.of(row.bounds),
+        here=tuple(row.here or ()),
+        moved=row.moved,
     )
 
 
@@ -286,4 +289,7 @@ def _columns(peer: Peer) -> dict[str, Any]:
         "terms": peer.terms,
         "proposal": None if peer.proposal is None else _kept(peer.proposal),
         "changed": peer.changed,
+        "bounds": None if peer.bounds is None else asdict(peer.bounds),
+        "here": list(peer.here),
+        "moved": peer.moved,
     }

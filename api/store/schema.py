@@ -116,6 +116,9 @@ peers = Table(
     Column("terms", String(63)),
     Column("proposal", JSON(none_as_null=True)),
     Column("changed", Utc),
+    Column("bounds", JSON(none_as_null=True)),
+    Column("here", JSON),
+    Column("moved", Utc),
     # The data plane holds ids in 32 bits.
     CheckConstraint("id BETWEEN 1 AND 4294967295", name="u32"),
     CheckConstraint("state IN ('pending', 'approved', 'rejected', 'revoked')", name="state"),
@@ -285,8 +288,11 @@ tokens = Table(
     Column("created_by", Text, nullable=False),
     Column("expires", Utc),
     Column("revoked", Utc),
+    # Of a peer, which is never deleted.
+    Column("peer_id", BigInteger),
     sqlite_autoincrement=True,
 )
+Index("ix_tokens_peer_id", tokens.c.peer_id)
 
 replays = Table(
     "replays",

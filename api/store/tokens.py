@@ -21,6 +21,7 @@ def _token(row: Row[Any]) -> Token:
         created_by=row.created_by,
         expires=row.expires,
         router=row.router,
+        peer=row.peer_id,
     )
 
 
@@ -36,6 +37,7 @@ def add(connection: Connection, token: Token, digest: str) -> int:
             created_by=token.created_by,
             expires=token.expires,
             router=token.router,
+            peer_id=token.peer,
         )
         .returning(tokens.c.id)
     )
@@ -92,3 +94,9 @@ def of_router(connection: Connection, router: str) -> tuple[Token, ...]:
     """Those that were not revoked."""
     query = select(tokens).where(tokens.c.router == router, tokens.c.revoked.is_(None))
     return tuple(_token(row) for row in connection.execute(query.order_by(tokens.c.id)))
+
+
+def of_peer(connection: Connection, number: int) -> tuple[Token, ...]:
+    """The tokens for one peer that were not revoked."""
+    query = select(tokens).where(tokens.c.peer_id == number, tokens.c.revoked.is_(None))
+    return tuple(_token(row) for row in connection.execute(query))

@@ -14,15 +14,24 @@ T = TypeVar("T")
 class Client:
     """Requests with one token; each is carried out on the application's own event loop."""
 
-    def __init__(self, portal: BlockingPortal, app: FastAPI, token: str | None) -> None:
+    def __init__(
+        self,
+        portal: BlockingPortal,
+        app: FastAPI,
+        token: str | None,
+        address: str = "127.0.0.1",
+    ) -> None:
         self._portal = portal
         self._app = app
         self.token = token or ""
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        self._transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        self._transport = httpx.ASGITransport(
+            app, raise_app_exceptions=False, client=(address, 4711)
+        )
 
-    def with_token(self, token: str) -> "Client":
-        return Client(self._portal, self._app, token)
+    def with_token(self, token: str, address: str = "127.0.0.1") -> "Client":
+        """The same with another token, at another address."""
+        return Client(self._portal, self._app, token, address)
 
     def request(self, method: str, url: str, **kwargs: Any) -> httpx.Response:  # noqa: ANN401
         response: httpx.Response = self._portal.call(self._request, method, url, kwargs)

@@ -104,14 +104,20 @@ class Service:
         self.act(number, "approve")
         return number
 
+    def owner(self, number: int, address: str = "203.0.113.99") -> Client:
+        """Whoever holds the token of this peer, made anew, and calls from there."""
+        made = self.admin.post(f"/v1/peers/{number}/token", json={})
+        assert made.status_code == 201, made.text
+        return self.nobody.with_token(made.json()["token"], address)
+
 
 def seeded(settings: Settings) -> dict[Role, str]:
-    """Makes a fresh registry with a token of each role."""
+    """Makes a fresh registry with a token of each role, but for owners: these have a peer."""
     tokens = {Role.ADMIN: init(settings).token or ""}
     app = create_app(settings)
     with running(app) as portal:
         admin = Client(portal, app, tokens[Role.ADMIN])
-        for role in set(Role) - {Role.ADMIN}:
+        for role in set(Role) - {Role.ADMIN, Role.OWNER}:
             name = "edge-1" if role is Role.AGENT else f"a-{role}"
             made = admin.post("/v1/tokens", json={"name": name, "role": role})
             tokens[role] = made.json()["token"]

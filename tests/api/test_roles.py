@@ -8,16 +8,17 @@ from api.records import Role
 from tests.api.bodies import gateway, peer, report
 from tests.api.conftest import Service
 
-VIEWER, REGISTRAR, APPROVER, AGENT, ADMIN, AUDITOR = Role
+VIEWER, REGISTRAR, APPROVER, AGENT, ADMIN, AUDITOR, OWNER = Role
 READERS = {VIEWER, REGISTRAR, APPROVER, ADMIN, AUDITOR}
 ALL = set(Role)
+FOLLOWERS = ALL - {OWNER}
 
-# Peer 1 is pending, peer 2 approved, and of peer 3 a change is proposed. Each row: method, path,
-# who may, body.
+# Peer 1 is pending, peer 2 approved, of peer 3 a change is proposed, peer 4 has an owner. Each row:
+# method, path, who may, body.
 ROUTES: list[tuple[str, str, set[Role], Any]] = [
-    ("GET", "/v1/status", ALL, None),
-    ("GET", "/v1/allowlist", ALL, None),
-    ("GET", "/v1/allowlist/changes?after=1", ALL, None),
+    ("GET", "/v1/status", FOLLOWERS, None),
+    ("GET", "/v1/allowlist", FOLLOWERS, None),
+    ("GET", "/v1/allowlist/changes?after=1", FOLLOWERS, None),
     ("GET", "/v1/gateways", READERS, None),
     ("GET", "/v1/gateways/hub", READERS, None),
     ("POST", "/v1/gateways", {ADMIN}, gateway(name="b", addresses=["198.51.100.2"])),
@@ -27,6 +28,11 @@ ROUTES: list[tuple[str, str, set[Role], Any]] = [
     ("GET", "/v1/peers/export", READERS, None),
     ("GET", "/v1/peers/expiring", READERS, None),
     ("GET", "/v1/peers/1", READERS, None),
+    ("GET", "/v1/peers/4", READERS | {OWNER}, None),
+    ("POST", "/v1/peers/4/token", {APPROVER, ADMIN}, {}),
+    ("DELETE", "/v1/peers/4/token", {APPROVER, ADMIN}, None),
+    ("PUT", "/v1/peers/4/sources", {OWNER}, {"sources": ["203.0.113.9"]}),
+    ("POST", "/v1/peers/4/here", {OWNER}, None),
     ("POST", "/v1/peers", {REGISTRAR, ADMIN}, peer(name="new")),
     ("POST", "/v1/peers/import", {REGISTRAR, ADMIN}, peer(name="new")),
     ("POST", "/v1/peers/import?state=approved", {ADMIN}, peer(name="new")),
@@ -86,6 +92,8 @@ def filled(service: Service) -> Service:
     service.request_peer(name="pending")
     service.add_peer(name="approved")
     service.act(service.add_peer(name="proposed"), "propose", {"purpose": "another"})
+    own = service.add_peer(name="own", bounds={})
+    service.clients = {**service.clients, OWNER: service.owner(own)}
     body = report(service.admin.get("/v1/status").json()["registry"], 1)
     service.agent.put("/v1/routers/edge-1/report", json=body)
     # An address that may not be asked: nothing leaves this machine.

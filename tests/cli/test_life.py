@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Outcome, Peergate
+from tests.cli.conftest import Outcome, Peergate, Running
 from tests.cli.test_registry_commands import HUB, add_peer
 
 
@@ -115,3 +115,41 @@ def test_peers_that_end_soon_are_listed(peergate: Peergate) -> None:
     assert [each["name"] for each in peergate("peer", "expiring", "--json").json] == ["branch-7"]
     assert "netops@example.net" in peergate("peer", "expiring", "--within", "4d").out
     assert peergate("peer", "expiring", "--within", "2d", "--json").json == []
+
+
+def test_an_owner_moves_its_sources(
+    peergate: Peergate, registry: Running, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert peergate(*HUB).code == 0
+    assert add_peer(peergate, "branch-7", "--approve").code == 0
+    # Nobody on the internet calls over the loopback: that source is an approver's.
+    assert add_peer(peergate, "loop", "--source", "127.0.0.1", "--approve").code == 0
+    within = ("--within", "203.0.113.0/24")
+    assert peergate("peer", "bounds", "branch-7", "--interval", "0", *within).code == 0
+    assert peergate("peer", "bounds", "branch-7", "--none", "--sources", "3").code == 2
+    assert "within 203.0.113.0/24" in peergate("peer", "show", "branch-7").out
+    assert peergate("peer", "bounds", "loop", "--propose").code == 0
+    assert peergate("peer", "grant", "loop").code == 0
+
+    files = []
+    for name in ("branch-7", "loop"):
+        file = tmp_path / name
+        file.write_text(peergate("peer", "token", name).out)
+        files.append(("--token-file", file))
+    branch, loop = files
+    monkeypatch.delenv("PEERGATE_TOKEN")
+    moved = peergate("peer", "move", "1", "--source", "203.0.113.8", *branch)
+    assert moved.out == "peer 1 (branch-7 at hub): 203.0.113.8\n"
+    refused = peergate("peer", "here", "1", *branch)
+    assert refused.code == 1
+    assert "127.0.0.1: nobody on the internet has this address" in refused.err
+    for family in ((), ("--family", "4")):
+        called = peergate("peer", "here", "2", *family, *loop)
+        assert (called.code, called.out) == (0, "peer 2 (loop at hub): 203.0.113.7, 127.0.0.1\n")
+    # There is nobody at ::1.
+    assert peergate("peer", "here", "2", "--family", "6", *loop).code == 1
+    assert peergate("peer", "list", *loop).code == 1
+
+    monkeypatch.setenv("PEERGATE_TOKEN", registry.token)
+    assert peergate("peer", "token", "loop", "--end").code == 0
+    assert peergate("peer", "here", "2", *loop).code == 1

@@ -52,6 +52,7 @@ def test_all_commands_are_there() -> None:
             "peer decline",
         ),
         *("rules show", "rules set", "peer expiring"),
+        *("peer bounds", "peer token", "peer here", "peer move"),
         *("token add", "token list", "token remove", "explain", "replay"),
         *("router add", "router list", "router show", "router label", "router token"),
         *("router remove", "revision list", "rollback", "rollout set", "rollout status"),
