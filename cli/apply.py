@@ -10,6 +10,7 @@ from rich.text import Text
 from cli import policy_lines
 from cli.client import Json, Registry, connect
 from cli.errors import CliError
+from cli.impact import show_impact
 from cli.imports import opened
 from cli.options import AsJson, CaFile, TokenFile, Url, Yes
 from cli.output import ask, harmless, interactive, show, show_json, warn
@@ -63,6 +64,8 @@ def apply(
         changes = planned["changes"]
         if not as_json:
             _show_changes(changes)
+            if dry_run and planned["impact"] is not None:
+                show_impact(planned["impact"])
         if dry_run or not changes:
             done = planned
         else:

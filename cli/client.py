@@ -152,6 +152,12 @@ class Registry:
         reply = self._request("POST", path, body=body, headers=headers, query=query)
         return reply.body, reply.etag
 
+    def preview(self, path: str, action: str, body: Json | None = None) -> Json:
+        """What that would do, which is not done."""
+        dry = {"dry_run": "true"}
+        found: Json = self._request("POST", f"{path}/{action}", body=body, query=dry).body
+        return found
+
     def change(self, path: str, body: Json) -> Reply:
         """PATCH the resource at `path`, on its state as it is now."""
         return self._request("PATCH", path, body=body, headers={"If-Match": self._etag(path)})

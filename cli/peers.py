@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cli import export, imports, owners, proposals
+from cli import export, impact, imports, owners, proposals
 from cli.client import Json, connect
 from cli.errors import CliError
 from cli.options import AsJson, CaFile, TokenFile, Urgent, Url
@@ -222,6 +222,7 @@ def show_one(
 def approve(
     peer: Which,
     urgent: Urgent = False,
+    dry_run: impact.DryRun = False,
     as_json: AsJson = False,
     url: Url = None,
     token_file: TokenFile = None,
@@ -232,8 +233,12 @@ def approve(
     Examples:
       peergate peer approve branch-7
       peergate peer approve branch-7 --urgent
+      peergate peer approve branch-7 --dry-run
     """
     with connect(url, token_file, ca_file) as registry:
+        if dry_run:
+            impact.foresee(registry, peer, "approve", None, as_json)
+            return
         done(act(registry, peer, "approve", urgent=urgent), "approved", as_json)
 
 
@@ -258,6 +263,7 @@ def revoke(
     peer: Which,
     reason: Reason,
     urgent: Urgent = False,
+    dry_run: impact.DryRun = False,
     as_json: AsJson = False,
     url: Url = None,
     token_file: TokenFile = None,
@@ -268,8 +274,12 @@ def revoke(
     Examples:
       peergate peer revoke branch-7 --reason "Branch closed"
       peergate peer revoke branch-7 --reason "Keys stolen" --urgent
+      peergate peer revoke branch-7 --reason "Branch closed" --dry-run
     """
     with connect(url, token_file, ca_file) as registry:
+        if dry_run:
+            impact.foresee(registry, peer, "revoke", {"reason": reason}, as_json)
+            return
         revoked = act(registry, peer, "revoke", {"reason": reason}, urgent=urgent)
     done(revoked, "revoked", as_json)
 

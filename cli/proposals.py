@@ -6,6 +6,7 @@ import typer
 
 from cli.client import Json, connect
 from cli.errors import UsageError
+from cli.impact import DryRun, foresee
 from cli.options import AsJson, CaFile, TokenFile, Url
 from cli.peer import Reason, Which, act, done
 
@@ -53,6 +54,7 @@ def propose(
 
 def grant(
     peer: Which,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
     url: Url = None,
     token_file: TokenFile = None,
@@ -62,8 +64,12 @@ def grant(
 
     Examples:
       peergate peer grant branch-7
+      peergate peer grant branch-7 --dry-run
     """
     with connect(url, token_file, ca_file) as registry:
+        if dry_run:
+            foresee(registry, peer, "grant", None, as_json)
+            return
         done(act(registry, peer, "grant"), "changed as proposed", as_json)
 
 

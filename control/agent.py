@@ -28,6 +28,7 @@ from control.registry import RegistryClient
 from control.report import Reporter, report
 from control.settings import Settings
 from control.snapshot import save_snapshot
+from control.witness import Witness
 from policy.errors import PolicyError
 from policy.window import from_ns
 
@@ -131,6 +132,11 @@ class Agent:
             lambda: self._do(lambda: report(self._gate, self._uplinks.states)),
             lambda told: self._gate.clock.hear(told.said, told.sent, told.came),
         )
+        self._witness = (
+            None
+            if client is None
+            else Witness(client, settings, lambda: self._do(lambda: self._gate.plane.seen()))
+        )
         self._follower = (
             None
             if client is None
@@ -146,6 +152,8 @@ class Agent:
             self._check_links(),
             links.follow(frozenset(self._settings.interfaces), self._to_check_links.set),
         ]
+        if self._witness is not None:
+            coroutines.append(self._witness.run())
         if self._follower is not None:
             return [*coroutines, self._follower.run(), self._reporter.run()]
         return [*coroutines, self._follow_file()]

@@ -65,6 +65,8 @@ class Buckets:
         self._slots = Mirror.of(buckets["slot"])
         self._overflowed = Mirror.of(buckets["overflowed"])
         self._seen = buckets["seen"]
+        # As it was when it was last asked for; in maps that are made there is nothing yet.
+        self._seen_before = np.zeros(self._seen.shape, np.uint8)
         self._filter = Mirror.of(arrays["filter"].rows["word"].reshape(-1)[first:last])
         self._entries = Mirror.of(entries)
         self._secret = secret
@@ -103,6 +105,16 @@ class Buckets:
             return rows
         over = self._overflow.find(keys[~known & self._has_overflowed(bucket)])
         return np.concatenate([rows, over])
+
+    def seen(self) -> tuple[Rows, Rows]:
+        """Peers whose packets came since this was last asked, and their ticks as the maps have
+        them. A byte says nothing of how often the ticks went round: only its change does."""
+        seen = self._seen.copy()
+        at = np.nonzero((seen != self._seen_before) & (seen != 0))
+        self._seen_before = seen
+        slots = self._slots.ours[at]
+        used = (slots & USED) != 0
+        return self._entries.ours["peer"][self._places(slots[used])], seen[at][used]
 
     def _has_overflowed(self, bucket: Rows) -> Bools:
         marked: Bools = self._overflowed.ours[bucket] != 0
@@ -238,6 +250,7 @@ class Buckets:
         self._slots.ours[bucket, number] = words[right]
         wrong = int((slots != self._slots.ours).sum())
         slots[:] = self._slots.ours
+        self._seen_before = self._seen.copy()
         self._used[places] = True
         self.count = len(places)
         self._free = np.flatnonzero(~self._used)[::-1].astype(np.int32)

@@ -25,6 +25,7 @@ from control.maps import BpfMap
 from control.model import Count, Difference, Explanation, GatewayRow, Tables
 from control.program import EXPLAIN, EXPLANATION, LIVE, MapShape, program
 from control.rows import number_key, read_entry
+from control.sightings import TICK_SHIFT, Seen
 from control.sizes import Counts, Sizes
 from control.sources import Sources
 
@@ -36,7 +37,6 @@ LONGEST_FRAME = 2048  # and some kernels more than a page; what decides stands f
 NO_GATEWAY = 0
 # Fields of `root` that never change once it is set up, besides the secret.
 CONSTANT = ("zero", "addresses_bits", "cells4_bits", "cells6_bits", "gateways", "rooms")
-TICK_SHIFT = 40
 _FIRST = number_key(0)
 
 
@@ -270,6 +270,12 @@ class DataPlane:
     def keep_tick(self) -> None:
         """Write the tick of last seen: units of 2^40 ns (18 minutes), from 1 to 255 and again."""
         self._root["tick"][0] = max(self._now(), 0) // 2**TICK_SHIFT % 255 + 1
+
+    def seen(self) -> Seen:
+        """Whose packets came since this was last asked; in maps adopted, since they were."""
+        peers, ticks = self._sources.seen()
+        tick = max(self._now(), 0) >> TICK_SHIFT
+        return Seen(peers, tick - (tick + 1 - ticks.astype(np.int64)) % 255)
 
     def clock(self) -> int:
         """The offset that the program adds to the monotonic clock."""

@@ -13,6 +13,7 @@ class Overflow:
     def __init__(self, table: BpfMap) -> None:
         self._table = table
         self._ours: dict[bytes, bytes] = {}
+        self._seen_before: dict[bytes, int] = {}
         # By class.
         self.counts = [0] * len(CLASSES)
 
@@ -22,6 +23,15 @@ class Overflow:
 
     def held(self) -> Rows:
         return np.frombuffer(b"".join(self._ours.values()), ENTRY)
+
+    def seen(self) -> tuple[Rows, Rows]:
+        """Peers whose packets came since this was last asked, and their ticks."""
+        if not self._ours:
+            return np.zeros(0, np.uint32), np.zeros(0, np.uint8)
+        rows = self.live()
+        before, self._seen_before = self._seen_before, _ticks(rows)
+        came = [tick != 0 and tick != before.get(key, 0) for key, tick in self._seen_before.items()]
+        return rows["peer"][came], rows["seen"][came]
 
     def has(self, keys: Rows) -> Rows:
         """Which of these keys are here."""
@@ -58,6 +68,7 @@ class Overflow:
         right &= under["gateway"] <= (1 << GATEWAY_BITS) - 1
         self._table.delete([key.tobytes() for key in under[~right]])
         rows = rows[right]
+        self._seen_before = _ticks(rows)
         rows["seen"] = 0
         self._ours = {row["key"].tobytes(): row.tobytes() for row in rows}
         self.counts = np.bincount(rows["key"]["class"], minlength=len(CLASSES)).tolist()
@@ -79,3 +90,9 @@ class Overflow:
 
 def _class_of(key: bytes) -> int:
     return int(np.frombuffer(key, KEY)["class"][0])
+
+
+def _ticks(rows: Rows) -> dict[bytes, int]:
+    """Of each row, in their order, when it was seen."""
+    keys = (key.tobytes() for key in rows["key"])
+    return dict(zip(keys, rows["seen"].tolist(), strict=True))

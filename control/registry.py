@@ -139,6 +139,9 @@ class RegistryClient:
         said = _time(response.headers.get("Peergate-Time"))
         return None if said is None else Told(to_ns(said), sent, came)
 
+    async def seen(self, router: str, body: Mapping[str, object]) -> None:
+        await self._request("PUT", f"/v1/routers/{quote(router, safe='')}/seen", json=body)
+
     async def standing(self) -> Standing:
         """Where the registry stands, and what our token is good for; nothing is changed."""
         response = await self._request("GET", "/v1/status")

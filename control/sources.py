@@ -64,6 +64,12 @@ class Sources:
                 found.append(table.find(mine))
         return np.concatenate(found)
 
+    def seen(self) -> tuple[Rows, Rows]:
+        """Peers whose packets came since this was last asked, and their ticks; some twice."""
+        found = [self._overflow.seen(), *(table.seen() for table in self._classes)]
+        peers, ticks = zip(*found, strict=True)
+        return np.concatenate(peers), np.concatenate(ticks)
+
     def counts(self) -> Counts:
         """How many entries of each class are held."""
         over = self._overflow.counts

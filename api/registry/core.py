@@ -1,7 +1,7 @@
 """The registry as a whole: its database, its clock, and how a change becomes a revision."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -173,6 +173,10 @@ class Aside:
         self.news.add(type_, subject, content)
 
 
+class _Undone(Exception):  # noqa: N818  # nothing went wrong
+    """Ends a trial."""
+
+
 class Registry:
     """`announce` is told of each new revision, and `tell` of each event, once safe on disk."""
 
@@ -222,6 +226,16 @@ class Registry:
             told = aside.news.save(connection, now=aside.now, author=author, revision=None)
         if told is not None:
             self._tell(told)
+
+    @contextmanager
+    def trial(self, actor: Actor) -> Iterator[Write]:
+        """A change that is undone at the end of the block: what would become of it."""
+        with suppress(_Undone), self.store.write() as connection:
+            now = self.clock()
+            trail = Trail(connection, now, actor)
+            head = heads.head(connection, lock=True)
+            yield Write(connection, now, actor, head, self._ended_kept, trail, "dry run")
+            raise _Undone
 
     @contextmanager
     def writing(

@@ -121,6 +121,8 @@ def _moved(
         return before
     _check_bounds(before, bounds, sources)
     _check_interval(write, before, bounds)
+    # A site that waited for a staged roll-out would be cut off meanwhile.
+    write.hurry()
     here = tuple(source for source in before.here if source in sources)
     after = replace(before, sources=sources, here=here if given is None else given, moved=write.now)
     return peers.save(write, before, after, "peer.move")

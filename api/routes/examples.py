@@ -92,4 +92,10 @@ EXAMPLES: dict[tuple[str, str], dict[str, Json]] = {
         }
     },
     ("patch", "/v1/webhooks/{name}"): {"off": {"enabled": False}},
+    ("put", "/v1/routers/{name}/seen"): {
+        "two": {
+            "registry": _ROUTER["registry"],
+            "seen": [{"at": "2026-11-23T12:00:00Z", "peers": [1, 2]}],
+        }
+    },
 }

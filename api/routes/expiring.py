@@ -11,7 +11,8 @@ from api.records import Peer
 from api.registry import peers
 from api.registry.permissions import Permission
 from api.routes.conventions import Limit, answer
-from api.routes.models import PeerPage, PeerView
+from api.routes.models import PeerPage
+from api.routes.peer_views import views
 
 router = APIRouter(prefix="/v1/peers", tags=["peers"])
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
@@ -41,7 +42,7 @@ def list_expiring(
     with registry.read() as read:
         after = None if cursor is None else _place(cursor)
         found = peers.expiring(read, span, after, limit + 1)
-    items = [PeerView.of(peer, read.now) for peer in found[:limit]]
+        items = views(read, found[:limit])
     return answer(
         PeerPage(items=items, next=_cursor(found[limit - 1]) if len(found) > limit else None)
     )

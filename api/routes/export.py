@@ -12,6 +12,7 @@ from api.registry import bulk, peers
 from api.registry.core import Read
 from api.registry.permissions import Permission
 from api.routes.models import PeerView
+from api.routes.peer_views import views
 from api.routes.streams import NDJSON, StreamedOf
 from policy import writing
 
@@ -36,7 +37,7 @@ def export_peers(streamed: StreamedOf) -> Response:
 
 def _lines(read: Read) -> Generator[bytes]:
     for batch in bulk.every(read):
-        yield b"".join(_line(PeerView.of(peer, read.now)) for peer in batch)
+        yield b"".join(map(_line, views(read, batch)))
 
 
 def _line(view: PeerView) -> bytes:

@@ -135,9 +135,12 @@ class PeerView(BaseModel):
     bounds: BoundsView | None = Field(description="within these its owner moves its sources")
     here: list[str] = Field(description="of the sources those that calls of its owner gave")
     moved: datetime | None = Field(description="when its owner last moved any")
+    last_seen: datetime | None = Field(
+        description="about when a router last saw a packet of it, to an hour; null: none said so"
+    )
 
     @classmethod
-    def of(cls, peer: Peer, now: datetime) -> Self:
+    def of(cls, peer: Peer, now: datetime, seen: datetime | None = None) -> Self:
         return cls(
             id=peer.id,
             name=peer.name,
@@ -160,6 +163,7 @@ class PeerView(BaseModel):
             bounds=None if peer.bounds is None else BoundsView(**asdict(peer.bounds)),
             here=[source for source in peer.here if source in peer.sources],
             moved=peer.moved,
+            last_seen=seen,
         )
 
 

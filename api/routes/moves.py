@@ -13,6 +13,7 @@ from api.registry.core import Write
 from api.registry.permissions import Caller, Permission
 from api.routes.conventions import ExpectedOf, OnceOf, answer
 from api.routes.models import IssuedToken, PeerView, TokenView
+from api.routes.peer_views import shown
 from api.routes.peers import Number, view
 from policy.document import SOURCES_PER_PEER, Document, Moment, Name, Source
 
@@ -71,7 +72,7 @@ def move_sources(
     wanted = body.model_dump(mode="json")["sources"]
     with registry.write(caller.actor, f"sources of peer {number} moved") as write:
         peer = moves.move(write, number, expected, wanted)
-    return answer(PeerView.of(peer, write.now), version=peer.version)
+        return view(write, peer)
 
 
 @router.post("/{id}/here", dependencies=[owns], response_model=PeerView)
@@ -80,9 +81,8 @@ def move_here(registry: RegistryOf, once: OnceOf, origin: OriginOf, number: Numb
     that the call before came from. For IPv6 it is the prefix around it, of the length that the
     bounds say. Nothing changes where that is so already: call as often as you like."""
     with registry.read() as read:
-        peer = moves.is_here(read, number, origin)
-    if peer is not None:
-        return answer(PeerView.of(peer, read.now), version=peer.version)
+        if (peer := moves.is_here(read, number, origin)) is not None:
+            return answer(shown(read, peer), version=peer.version)
     return once(
         f"peer {number} moved to where it calls from",
         _Call(address=str(origin.address)),

@@ -14,6 +14,8 @@ from api.routes.conventions import ExpectedOf, Limit, OnceOf, Urgent, answer
 from api.routes.models import Decision, PeerPage, PeerPatch, PeerView, Renewal
 from api.routes.peer_models import PeerRequest
 from api.routes.peer_search import FilterOf, OrderOf, cursor_after
+from api.routes.peer_views import shown, views
+from api.routes.previews import DryRun, Preview, preview
 
 router = APIRouter(prefix="/v1/peers", tags=["peers"])
 reads = Depends(needs(Permission.READ))
@@ -26,7 +28,7 @@ Number = Annotated[int, Path(alias="id", ge=1, le=4294967295)]
 
 
 def view(write: Write, peer: Peer, status: int = 200) -> Response:
-    return answer(PeerView.of(peer, write.now), status, peer.version)
+    return answer(shown(write, peer), status, peer.version)
 
 
 @router.get("", dependencies=[reads], response_model=PeerPage)
@@ -40,7 +42,7 @@ def list_peers(
     sort, after = order
     with registry.read() as read:
         found = peers.page(read, wanted, sort, after, limit + 1)
-    items = [PeerView.of(peer, read.now) for peer in found[:limit]]
+        items = views(read, found[:limit])
     more = cursor_after(found[limit - 1], sort) if len(found) > limit else None
     return answer(PeerPage(items=items, next=more))
 
@@ -66,35 +68,52 @@ def show_peer(registry: RegistryOf, caller: CallerOf, number: Number) -> Respons
     caller.require_peer(number)
     with registry.read() as read:
         peer = peers.get(read, number)
-    return answer(PeerView.of(peer, read.now), version=peer.version)
+        return answer(shown(read, peer), version=peer.version)
 
 
-@router.patch("/{id:int}", dependencies=[edits], response_model=PeerView)
+@router.patch("/{id:int}", dependencies=[edits], response_model=PeerView | Preview)
 def edit_peer(
     registry: RegistryOf,
     caller: CallerOf,
     number: Number,
     expected: ExpectedOf,
     body: PeerPatch,
+    dry_run: DryRun = False,
 ) -> Response:
     """Changes the fields that are sent. A pending peer: by a registrar; an approved one: by an
     approver, and at once in force. Under the four-eyes rule that only takes away: what lets in
     more is proposed."""
+    if dry_run:
+        return preview(
+            registry,
+            caller,
+            number,
+            expected,
+            lambda write, expected: peers.edit(write, number, expected, body.fields, caller),
+        )
     with registry.write(caller.actor, f"peer {number} edited") as write:
-        peer = peers.edit(write, number, expected, body.fields, caller)
-    return answer(PeerView.of(peer, write.now), version=peer.version)
+        return view(write, peers.edit(write, number, expected, body.fields, caller))
 
 
-@router.post("/{id}/approve", dependencies=[decides], response_model=PeerView)
+@router.post("/{id}/approve", dependencies=[decides], response_model=PeerView | Preview)
 def approve_peer(
     once: OnceOf,
     caller: CallerOf,
     number: Number,
     expected: ExpectedOf,
     urgent: Urgent = False,
+    dry_run: DryRun = False,
 ) -> Response:
     """Lets a pending peer in, inside its validity. Under the four-eyes rule not by a token that
     asked for it or edited it."""
+    if dry_run:
+        return preview(
+            once.registry,
+            caller,
+            number,
+            expected,
+            lambda write, expected: peers.approve(write, number, expected, caller),
+        )
     return once(
         f"peer {number} approved",
         None,
@@ -118,15 +137,24 @@ def reject_peer(
     )
 
 
-@router.post("/{id}/revoke", dependencies=[decides], response_model=PeerView)
+@router.post("/{id}/revoke", dependencies=[decides], response_model=PeerView | Preview)
 def revoke_peer(
     once: OnceOf,
     number: Number,
     expected: ExpectedOf,
     body: Decision,
     urgent: Urgent = False,
+    dry_run: DryRun = False,
 ) -> Response:
     """Ends an approved peer now and for good."""
+    if dry_run:
+        return preview(
+            once.registry,
+            once.caller,
+            number,
+            expected,
+            lambda write, expected: peers.revoke(write, number, expected, body.reason),
+        )
     return once(
         f"peer {number} revoked",
         body,

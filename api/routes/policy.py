@@ -3,20 +3,26 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
+from pydantic import Field
 from starlette.responses import Response
 
 from api.auth import CallerOf, RegistryOf, needs
-from api.registry import gateways, policy
+from api.registry import gateways, impact, policy
 from api.registry.core import Read
 from api.registry.permissions import Permission
 from api.routes.conventions import ExpectedOf, answer
 from api.routes.export import policy_as_json, policy_as_yaml
 from api.routes.models import Applied, DifferenceView
+from api.routes.previews import ImpactView
 from api.routes.streams import StreamedOf
 from policy.document import Policy
 
 YAML = "application/yaml"
 router = APIRouter(prefix="/v1/policy", tags=["policy"])
+
+
+class AppliedPolicy(Applied):
+    impact: ImpactView | None = Field(description="of a dry run: what it would do to sources")
 
 
 @router.get(
@@ -45,13 +51,15 @@ def _wants_yaml(accept: str) -> bool:
     return YAML in wanted and not wanted & {"*/*", "application/*", "application/json"}
 
 
-@router.put("", dependencies=[Depends(needs(Permission.POLICY))], response_model=Applied)
+@router.put("", dependencies=[Depends(needs(Permission.POLICY))], response_model=AppliedPolicy)
 def apply_policy(
     registry: RegistryOf,
     caller: CallerOf,
     expected: ExpectedOf,
     body: Policy,
-    dry_run: Annotated[bool, Query(description="only say what would change")] = False,
+    dry_run: Annotated[
+        bool, Query(description="only say what would change, and who would be cut off")
+    ] = False,
 ) -> Response:
     """Makes the registry match the document, whole or not at all, in one revision.
 
@@ -60,18 +68,22 @@ def apply_policy(
     """
     if dry_run:
         with registry.read() as read:
-            found = policy.compare(read, body, caller).differences
+            compared = policy.compare(read, body, caller)
+            found = compared.differences
+            would = ImpactView.of(impact.of_policy(read, compared))
             revision = read.head.revision
             version = read.head.policy_version
     else:
+        would = None
         with registry.write(caller.actor, "policy applied") as write:
             found = policy.apply(write, body, expected, caller)
         revision = write.head.revision
         version = write.head.policy_version
-    applied = Applied(
+    applied = AppliedPolicy(
         dry_run=dry_run,
         revision=revision,
         changes=[DifferenceView.of(difference) for difference in found],
         warnings=list(gateways.warnings(*body.gateways)),
+        impact=would,
     )
     return answer(applied, version=version)

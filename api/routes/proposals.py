@@ -10,6 +10,7 @@ from api.registry.permissions import Permission
 from api.routes.conventions import ExpectedOf, OnceOf
 from api.routes.models import Decision, PeerPatch, PeerView
 from api.routes.peers import Number, view
+from api.routes.previews import DryRun, Preview, preview
 from policy.document import Text
 
 router = APIRouter(prefix="/v1/peers", tags=["peers"])
@@ -38,10 +39,24 @@ def propose_change(
     )
 
 
-@router.post("/{id}/grant", dependencies=[decides], response_model=PeerView)
-def grant_change(once: OnceOf, caller: CallerOf, number: Number, expected: ExpectedOf) -> Response:
+@router.post("/{id}/grant", dependencies=[decides], response_model=PeerView | Preview)
+def grant_change(
+    once: OnceOf,
+    caller: CallerOf,
+    number: Number,
+    expected: ExpectedOf,
+    dry_run: DryRun = False,
+) -> Response:
     """Puts what was proposed in force. Under the four-eyes rule not by the token that proposed
     it."""
+    if dry_run:
+        return preview(
+            once.registry,
+            caller,
+            number,
+            expected,
+            lambda write, expected: proposals.grant(write, number, expected, caller),
+        )
     return once(
         f"change of peer {number} granted",
         None,

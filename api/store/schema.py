@@ -148,6 +148,13 @@ peer_sources = Table(
 )
 Index("ix_peer_sources_peer_id", peer_sources.c.peer_id)
 
+sightings = Table(
+    "sightings",
+    metadata,
+    Column("peer_id", Number, ForeignKey("peers.id"), primary_key=True, autoincrement=False),
+    Column("seen", Utc, nullable=False),
+)
+
 rules = Table(
     "rules",
     metadata,

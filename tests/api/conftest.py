@@ -104,6 +104,13 @@ class Service:
         self.act(number, "approve")
         return number
 
+    def set_bounds(self, number: int, **bounds: object) -> None:
+        """Its owner may move its sources."""
+        changed = self.admin.patch(
+            f"/v1/peers/{number}", json={"bounds": bounds}, headers={"If-Match": "*"}
+        )
+        assert changed.status_code == 200, changed.text
+
     def owner(self, number: int, address: str = "203.0.113.99") -> Client:
         """Whoever holds the token of this peer, made anew, and calls from there."""
         made = self.admin.post(f"/v1/peers/{number}/token", json={})

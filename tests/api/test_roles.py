@@ -72,6 +72,7 @@ ROUTES: list[tuple[str, str, set[Role], Any]] = [
     ("PATCH", "/v1/webhooks/pager", {ADMIN}, {"types": ["peer.requested"]}),
     ("DELETE", "/v1/webhooks/pager", {ADMIN}, None),
     ("POST", "/v1/webhooks/pager/test", {ADMIN}, None),
+    ("PUT", "/v1/routers/edge-1/seen", {AGENT, ADMIN}, "seen"),
     ("GET", "/v1/tokens", {ADMIN}, None),
     ("POST", "/v1/tokens", {ADMIN}, {"name": "new", "role": "viewer"}),
     ("DELETE", "/v1/tokens/2", {ADMIN}, None),
@@ -105,6 +106,9 @@ def filled(service: Service) -> Service:
 def ask(service: Service, role: Role | None, method: str, path: str, body: Any) -> int:  # noqa: ANN401
     if body == "report":
         body = report(service.admin.get("/v1/status").json()["registry"], 1)
+    if body == "seen":
+        registry = service.admin.get("/v1/status").json()["registry"]
+        body = {"registry": registry, "seen": [{"at": "2026-11-23T12:00:00Z", "peers": [1, 9]}]}
     client = service.nobody if role is None else service.clients[role]
     headers = {"If-Match": "*"} if method != "GET" else {}
     return client.request(method, path, json=body, headers=headers).status_code

@@ -153,3 +153,23 @@ def test_an_owner_moves_its_sources(
     monkeypatch.setenv("PEERGATE_TOKEN", registry.token)
     assert peergate("peer", "token", "loop", "--end").code == 0
     assert peergate("peer", "here", "2", *loop).code == 1
+
+
+def test_who_would_be_cut_off_is_told_before(peergate: Peergate, tmp_path: Path) -> None:
+    assert peergate(*HUB).code == 0
+    assert add_peer(peergate, "branch-7").code == 0
+    dry = peergate("peer", "approve", "branch-7", "--dry-run")
+    assert dry.out.splitlines() == [
+        "lets in branch-7 at hub: 203.0.113.7",
+        "peer 1 (branch-7 at hub) would be active: nothing was changed (dry run)",
+    ]
+    assert peergate("peer", "approve", "branch-7").code == 0
+    dry = peergate("peer", "revoke", "branch-7", "--reason", "Closed", "--dry-run")
+    assert dry.out.splitlines()[0] == "cuts off branch-7 at hub: 203.0.113.7; not seen"
+    found = peergate("peer", "revoke", "1", "--reason", "Closed", "--dry-run", "--json").json
+    assert found["impact"]["peers_cut"] == 1
+    file = tmp_path / "policy.yaml"
+    file.write_text("gateways: [{name: hub, addresses: [198.51.100.1], services: [wireguard]}]\n")
+    applied = peergate("apply", "-f", file, "--dry-run").out
+    assert "cuts off branch-7 at hub: 203.0.113.7; not seen" in applied
+    assert peergate("peer", "show", "1", "--json").json["state"] == "active"

@@ -28,6 +28,7 @@ class Registry:
         self.peers: dict[int, dict[str, Any]] = {}
         self.touched: dict[tuple[str, Any], int] = {}
         self.reports: list[dict[str, Any]] = []
+        self.seen: list[dict[str, Any]] = []
         self.requests: list[str] = []
         self.raw: bytes | None = None  # answered in place of any allowlist
         self.news = threading.Condition()
@@ -136,6 +137,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         registry = self.server.registry
+        if self.path.endswith("/seen"):
+            registry.seen.append({**body, "path": self.path})
+            self._send(204, b"")
+            return
         registry.reports.append({**body, "path": self.path})
         if registry.revision < body["revision"] and body["registry"] == registry.id:
             # As a restored registry does: on above what it hears of.

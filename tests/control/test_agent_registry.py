@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -65,6 +66,28 @@ def test_changes_come_by_a_waiting_request_and_are_reported(edge: Edge, registry
         lambda: registry.report["counters"]["hub"]["unregistered_drop"]["packets"] > 0, SECONDS
     )
     assert "bystander_pass" in registry.report["counters"][""]
+
+
+def test_who_was_seen_is_told_once(edge: Edge, registry: Registry) -> None:
+    edge.configure(
+        registry_url=f"http://{REGISTRY}:{PORT}",
+        token_file=str(edge.directory / "agent.token"),
+        report_every=1,
+    )
+    agent = edge.start(on_policy=False)
+    assert edge.lets_in(branch=True)
+    assert wait_until(lambda: bool(registry.seen), SECONDS)
+    (told,) = registry.seen
+    assert (told["path"], told["registry"]) == ("/v1/routers/edge-1/seen", ONE)
+    (some,) = told["seen"]
+    assert some["peers"] == [1]
+    age = datetime.now(UTC) - datetime.fromisoformat(some["at"])
+    assert timedelta(0) <= age < timedelta(minutes=40)
+    registry.set([BRANCH_PEER, GUEST])
+    agent.wait_for(f"revision 2 of {ONE} is in force")
+    assert edge.lets_in(branch=True, stranger=True)
+    assert wait_until(lambda: len(registry.seen) > 1, SECONDS)
+    assert [each["peers"] for each in registry.seen[1]["seen"]] == [[2]]
 
 
 def test_the_registry_away_and_back(edge: Edge, registry: Registry) -> None:
