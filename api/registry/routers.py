@@ -34,8 +34,10 @@ def create(write: Write, name: str, labels: dict[str, str]) -> Router:
     # Above that of any router of this name before, whose removal was a revision.
     version = write.head.revision + 1
     router = Router(name, labels, version, write.now, write.author)
-    # No revision: nobody waits for it yet.
     routers.add(write.connection, router)
+    # Labels are a revision's, so that who knows a revision knows what each router sees there.
+    if labels:
+        write.touch_router(name, {})
     write.record("router.add", f"router/{name}", None, router)
     write.tell(EventType.ROUTER_ADDED, name, {"labels": labels})
     return router

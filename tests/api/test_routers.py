@@ -7,7 +7,6 @@ from tests.api.conftest import Service
 
 
 def test_the_latest_report_is_shown(service: Service) -> None:
-    service.add_gateway()
     registry = service.admin.get("/v1/status").json()["registry"]
     second = service.add_router("edge-2", site="fra")
     for client, name, revision in (

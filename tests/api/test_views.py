@@ -115,6 +115,18 @@ def test_another_selector_comes_and_goes_as_differences(service: Service) -> Non
         router.check()
 
 
+def test_a_router_has_its_labels_from_a_revision_on(service: Service) -> None:
+    """Who has seen it at the revision before, before it was there, is told what that adds."""
+    two_sites(service)
+    before = service.revision
+    service.add_router("edge-2", site="fra")
+    asked = {"after": before, "router": "edge-2"}
+    told = service.admin.get("/v1/allowlist/changes", params=asked).json()
+    assert (set(told["gateways"]), set(told["peers"])) == ({"fra"}, {"2"})
+    service.add_router("edge-3")
+    assert service.revision == before + 1
+
+
 def test_a_router_that_was_removed_is_another_one_when_it_is_back(service: Service) -> None:
     two_sites(service)
     before = service.add_router("edge-2", site="fra")

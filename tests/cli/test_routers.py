@@ -104,14 +104,15 @@ def test_canaries_first(peergate: Peergate) -> None:
     add_peer(peergate, "branch-7")
     status = peergate("rollout", "status")
     assert "peer 1 approved" in status.out
-    assert "it does not go on by itself: no canary has revision 3 in force" in status.err
-    assert peergate("rollout", "confirm").out == "released up to revision 3\n"
+    assert "it does not go on by itself: no canary has revision 4 in force" in status.err
+    assert peergate("rollout", "confirm").out == "released up to revision 4\n"
     assert "nothing waits for a release" in peergate("rollout", "status").out
-    assert peergate("peer", "revoke", "branch-7", "--urgent").code == 0
+    why = ("--reason", "Keys were stolen")
+    assert peergate("peer", "revoke", "branch-7", *why, "--urgent").code == 0
     assert peergate("rollout", "status", "--json").json["pending"] == []
     add_peer(peergate, "branch-8")
     aborted = peergate("rollout", "abort")
-    assert aborted.out.splitlines()[-1] == "aborted with revision 7"
+    assert aborted.out.splitlines()[-1] == "aborted with revision 8"
     assert peergate("peer", "show", "branch-8", "--json").json["state"] == "revoked"
     assert peergate("rollout", "off").code == 0
     wrong = peergate("rollout", "set", "--canary", "stage=canary", "--hold", "soon")
