@@ -135,10 +135,11 @@ def test_a_stream_that_was_cut_off_goes_on_without_gap_or_double(
             registry = admin.get("/v1/status").json()["registry"]
             for number in range(start, start + 15):
                 assert admin.post("/v1/gateways", json=b(number)).status_code == 201
-                body = report(registry, 0)
+                name = {"name": f"r-{number}"}
+                assert admin.post("/v1/routers", json=name).status_code == 201
                 path = f"/v1/routers/r-{number}/report"
-                assert admin.put(path, json=body).status_code == 204
-        return 30
+                assert admin.put(path, json=report(registry, 0)).status_code == 204
+        return 45
 
     def follow(begin: int) -> list[int]:
         seen: list[int] = []
