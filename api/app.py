@@ -13,6 +13,10 @@ from starlette.concurrency import run_in_threadpool
 from api.database import open_store
 from api.deliver import deliver
 from api.errors import ApiError
+from api.feed.changes import ChangesFeed
+from api.feed.snapshots import SnapshotFeed
+from api.feed.spans import Spans
+from api.known import KnownCallers
 from api.limits import BodyLimit
 from api.oidc import Oidc
 from api.ongoing import EndsWithToken, Ongoing
@@ -53,6 +57,7 @@ from api.routes import (
 )
 from api.routes.feed import BATCH, Feed
 from api.settings import Settings
+from api.signing import Signer
 from api.store.notices import Channel
 from api.throttle import Throttle
 from api.watch import Watch
@@ -98,6 +103,12 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     app.state.oidc = None if settings.oidc is None else Oidc(settings.oidc)
     app.state.imports = streams.Places(intake.AT_ONCE, "imports")
     app.state.streams = streams.Places(streams.AT_ONCE, "exports")
+    spans = Spans(registry, watch)
+    signer = Signer(settings.key_file)
+    app.state.signer = signer
+    app.state.known_callers = KnownCallers(registry)
+    app.state.changes = ChangesFeed(registry, spans, signer)
+    app.state.snapshots = SnapshotFeed(registry, spans, signer)
     large = dict.fromkeys(imports.PATHS, settings.max_import)
     app.add_middleware(BodyLimit, limit=settings.max_body, large=large)
     app.add_middleware(EndsWithToken, ongoing=ongoing)
@@ -108,6 +119,9 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     app.add_middleware(Origins, trusted=settings.trusted_proxies)
     add_handlers(app)
     parts = (
+        # First what a thousand routers ask: routes are looked through in this order.
+        allowlist,
+        routers,
         health,
         gateways,
         export,
@@ -118,8 +132,6 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
         moves,
         policy,
         rules,
-        allowlist,
-        routers,
         sightings,
         tokens,
         audit,

@@ -1,15 +1,17 @@
 """Who is calling: the bearer token of a request, and what its role allows."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
+from api.known import KnownCallers
 from api.oidc import Oidc
-from api.origin import OriginOf
+from api.origin import OriginOf, origin_of
 from api.problems import UnauthorizedError
 from api.records import Origin
 from api.registry import tokens
@@ -27,7 +29,7 @@ _bearer = HTTPBearer(
 )
 
 
-def registry_of(request: Request) -> Registry:
+async def registry_of(request: Request) -> Registry:
     registry: Registry = request.app.state.registry
     return registry
 
@@ -69,11 +71,35 @@ def _ours(registry: Registry, text: str, origin: Origin) -> Caller | None:
 CallerOf = Annotated[Caller, Depends(caller_of)]
 
 
-def needs(*permissions: Permission) -> Callable[[Caller], Caller]:
+def needs(*permissions: Permission) -> Callable[[Caller], Awaitable[Caller]]:
     """A dependency that lets through whoever has any of these permissions."""
 
-    def check(caller: CallerOf) -> Caller:
+    async def check(caller: CallerOf) -> Caller:
         caller.require(*permissions)
         return caller
 
     return check
+
+
+async def follower_of(
+    request: Request,
+    registry: RegistryOf,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> Caller:
+    """As `caller_of`, for routers that ask again and again: whoever was let in is known for
+    half a second after the token was revoked."""
+    origin = origin_of(request)
+    known: KnownCallers = request.app.state.known_callers
+    found = None if credentials is None else await known.find(credentials.credentials)
+    if found is None:
+        caller = await caller_of(request, registry, origin, credentials)
+        if credentials is not None and caller.token is not None:
+            known.keep(credentials.credentials, caller)
+    else:
+        caller = replace(found, origin=origin)
+        request.state.ongoing.token = caller.token
+    caller.require(Permission.FOLLOW)
+    return caller
+
+
+FollowerOf = Annotated[Caller, Depends(follower_of)]

@@ -6,14 +6,14 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import uuid4
 
 from pydantic import TypeAdapter, ValidationError
 
-from api import migrations
+from api import migrations, signing
 from api.database import check, open_store
 from api.errors import SettingsError, UnavailableError
+from api.files import make_private
 from api.records import Actor, Role
 from api.registry import tokens
 from api.registry.core import Registry, utc_now
@@ -27,10 +27,12 @@ from policy.document import Name, problems_of
 @dataclass(frozen=True, slots=True)
 class InitResult:
     """`token` is the first admin token's text, shown this once; None where the database was
-    there already and has only been brought to the schema of this version."""
+    there already and has only been brought to the schema of this version. `key` is the public
+    one; None where this machine does not have it."""
 
     database: str
     registry: str
+    key: str | None
     token: str | None
 
 
@@ -39,8 +41,8 @@ def init(settings: Settings) -> InitResult:
 
     Refused where all is there and up to date: a second call must not make a second admin.
     """
-    if settings.database_file is not None:
-        _make_file(settings.database_file)
+    if settings.database_file is not None and not settings.database_file.exists():
+        make_private(settings.database_file, b"", "PEERGATE_DATABASE_URL")
     with _opened(settings) as store, store.set_up() as connection:
         found = migrations.current(connection)
         if found == migrations.newest() and heads.exists(connection):
@@ -52,6 +54,9 @@ def init(settings: Settings) -> InitResult:
         migrations.upgrade(connection)
         fresh = not heads.exists(connection)
         if fresh:
+            # First, so that no registry is there whose key could not be made.
+            if not settings.key_file.exists():
+                signing.make(settings.key_file)
             heads.create(connection, str(uuid4()), utc_now())
         head = heads.head(connection, lock=True)
         token = None
@@ -62,7 +67,8 @@ def init(settings: Settings) -> InitResult:
                 token = tokens.issue(write, "admin", Role.ADMIN, None)[1]
             else:
                 write.record("registry.upgrade", "registry", made | {"schema": found}, made)
-    return InitResult(settings.database, head.registry, token)
+    key = signing.public(settings.key_file) if settings.key_file.exists() else None
+    return InitResult(settings.database, head.registry, key, token)
 
 
 def admin_token(settings: Settings, name: str = "admin") -> str:
@@ -124,23 +130,3 @@ def _opened(settings: Settings) -> Iterator[Store]:
         raise SettingsError(f"{settings.database}: {error}") from error
     finally:
         store.close()
-
-
-def _make_file(file: Path) -> None:
-    """Nobody else may read who is registered."""
-    if file.exists():
-        return
-    try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        try:
-            if os.geteuid() == 0:  # the service has the directory, and need not be root
-                owner = file.parent.stat()
-                os.fchown(descriptor, owner.st_uid, owner.st_gid)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise SettingsError(
-            f"{file}: cannot be made ({error.strerror}): run as a user who may, or name another "
-            "place in PEERGATE_DATABASE_URL"
-        ) from error

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from api.event_types import EventType
 from policy.document import GatewaySpec
@@ -170,6 +170,20 @@ class Peer:
         if self.valid_from is not None and now < self.valid_from:
             return State.APPROVED
         return State.ACTIVE
+
+
+class ListedPeer(NamedTuple):
+    """What the allowlist says of a peer; `sources` is JSON. A tuple, for there may be a million."""
+
+    id: int
+    gateway: str
+    name: str
+    owner: str
+    contact: str
+    purpose: str
+    sources: str
+    valid_from: datetime | None
+    valid_until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import logging
 import signal
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -59,6 +60,8 @@ def serve(settings: Settings, tell: Tell = lambda _: None) -> None:
         check(store, settings)
     finally:
         store.close()
+    # While a thread writes a snapshot, whoever waits for an answer waits no longer than this.
+    sys.setswitchinterval(0.001)
     app = create_app(settings)
     config = uvicorn.Config(
         app,

@@ -15,6 +15,7 @@ _SQLITE = "sqlite:///"
 _POSTGRESQL = "postgresql"
 DEFAULT_DATABASE = "sqlite:////var/lib/peergate-api/registry.db"
 _REMIND_DAYS = (14, 3, 1)
+_DEFAULT_KEY = Path("/var/lib/peergate-api/registry.key")
 _ELSEWHERE = "postgresql://peergate@db.example.net/peergate"
 
 
@@ -22,6 +23,7 @@ class Overrides(TypedDict, total=False):
     """What a command line may say; None leaves the environment's word in force."""
 
     database: str | None
+    key_file: Path | None
     listen: str | None
     tls_cert: Path | None
     tls_key: Path | None
@@ -42,6 +44,7 @@ class Settings:
     # An event tells of a peer so many days before it ends.
     remind_days: tuple[int, ...] = _REMIND_DAYS
     oidc: OidcSettings | None = None
+    named_key_file: Path | None = None
     max_body: int = 8 * 1024 * 1024
     max_import: int = 1024 * 1024 * 1024
     max_import_peers: int = 2_000_000
@@ -57,14 +60,16 @@ class Settings:
 
     @classmethod
     def from_environment(cls, **overrides: Unpack[Overrides]) -> Self:
-        """PEERGATE_DATABASE_URL, PEERGATE_LISTEN, PEERGATE_TLS_CERT, PEERGATE_TLS_KEY,
-        PEERGATE_TRUSTED_PROXIES, PEERGATE_PRIVATE_WEBHOOKS, PEERGATE_REMIND_DAYS.
+        """PEERGATE_DATABASE_URL, PEERGATE_KEY_FILE, PEERGATE_LISTEN, PEERGATE_TLS_CERT,
+        PEERGATE_TLS_KEY, PEERGATE_TRUSTED_PROXIES, PEERGATE_PRIVATE_WEBHOOKS,
+        PEERGATE_REMIND_DAYS.
 
         An override wins. `database` may be a URL or a SQLite file's path.
         """
         database = overrides.get("database") or os.environ.get("PEERGATE_DATABASE_URL")
         listen = overrides.get("listen") or os.environ.get("PEERGATE_LISTEN")
         cert = overrides.get("tls_cert") or os.environ.get("PEERGATE_TLS_CERT")
+        named = overrides.get("key_file") or os.environ.get("PEERGATE_KEY_FILE")
         key = overrides.get("tls_key") or os.environ.get("PEERGATE_TLS_KEY")
         settings = cls(
             database_url=_database_url(database or DEFAULT_DATABASE),
@@ -74,6 +79,7 @@ class Settings:
             private_webhooks=_switch("PEERGATE_PRIVATE_WEBHOOKS"),
             oidc=OidcSettings.from_environment(),
             remind_days=_days(os.environ.get("PEERGATE_REMIND_DAYS")),
+            named_key_file=Path(named) if named else None,
         )
         if listen:
             host, port = _listen(listen)
@@ -86,6 +92,13 @@ class Settings:
         if not self.database_url.startswith(_SQLITE):
             return None
         return Path(self.database_url.removeprefix(_SQLITE).partition("?")[0])
+
+    @property
+    def key_file(self) -> Path:
+        """The registry's key: where it is said to be, else beside the SQLite file."""
+        if self.named_key_file is not None:
+            return self.named_key_file
+        return self.database_file.with_suffix(".key") if self.database_file else _DEFAULT_KEY
 
     @property
     def database(self) -> str:

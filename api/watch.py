@@ -6,7 +6,7 @@ import asyncio
 class Watch:
     """Numbers that only grow. Lives on one event loop; `announce` alone is for any thread.
 
-    `waiting` is how many do.
+    `waiting` is how many do, `crowd` how many did when the last one came.
     """
 
     def __init__(self) -> None:
@@ -15,6 +15,7 @@ class Watch:
         self._number = 0
         self._closed = False
         self.waiting = 0
+        self.crowd = 0
 
     @property
     def newest(self) -> int:
@@ -56,5 +57,6 @@ class Watch:
     def _wake(self, number: int) -> None:
         if number > self._number:
             self._number = number
+            self.crowd = self.waiting
             news, self._news = self._news, asyncio.Event()
             news.set()

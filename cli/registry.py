@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -29,13 +30,35 @@ def group() -> typer.Typer:
     made.command("serve")(serve)
     made.command("token")(token)
     made.command("lift")(lift)
+    made.add_typer(_keys(), name="key")
     return made
 
 
-def init(database: Database = None, as_json: AsJson = False) -> None:
-    """Make the registry's database and its first admin token, or bring an older one up to date.
+def _keys() -> typer.Typer:
+    made = typer.Typer(
+        no_args_is_help=True,
+        help="The registry's key: it signs what routers follow, and stands in a file of its own.",
+    )
+    made.command("show")(show_key)
+    made.command("rotate")(rotate_key)
+    made.command("make")(make_key)
+    return made
 
-    The token alone goes to stdout, this once: the registry keeps only its hash.
+
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="The registry's key; else PEERGATE_KEY_FILE, else beside the SQLite database.",
+        metavar="FILE",
+    ),
+]
+
+
+def init(database: Database = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
+    """Make the registry's database, its key and first admin token, or bring it up to date.
+
+    The token alone goes to stdout, this once: the registry keeps only its hash. The key signs what
+    routers follow: keep a copy of its file, apart from the database's backups.
 
     Examples:
       peergate api init > admin.token
@@ -44,12 +67,15 @@ def init(database: Database = None, as_json: AsJson = False) -> None:
     from api import bootstrap
     from api.settings import Settings
 
-    done = bootstrap.init(Settings.from_environment(database=database))
+    settings = Settings.from_environment(database=database, key_file=key_file)
+    done = bootstrap.init(settings)
     if as_json:
-        show_json({"database": done.database, "registry": done.registry, "token": done.token})
+        show_json(asdict(done))
         return
     what = "brought up to date" if done.token is None else "made"
     _say(f"{done.database}: registry {done.registry} {what}")
+    if done.key is not None:
+        _say(f"{settings.key_file}: its key, {done.key} in public")
     if done.token is not None:
         _say("its first admin token, shown this once:")
         sys.stdout.write(harmless(done.token) + "\n")
@@ -57,6 +83,7 @@ def init(database: Database = None, as_json: AsJson = False) -> None:
 
 def serve(
     database: Database = None,
+    key_file: KeyFile = None,
     listen: Annotated[
         str | None,
         typer.Option(
@@ -82,7 +109,11 @@ def serve(
     log_to_stderr()
     service.serve(
         Settings.from_environment(
-            database=database, listen=listen, tls_cert=tls_cert, tls_key=tls_key
+            database=database,
+            key_file=key_file,
+            listen=listen,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
         ),
         Systemd.of(os.environ).tell,
     )
@@ -132,6 +163,69 @@ def lift(
         show_json({"database": settings.database, "revision": revision})
     else:
         _say(f"{settings.database}: at revision {revision}; routers fetch a snapshot")
+
+
+def show_key(database: Database = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
+    """Show the public key, which an agent may be told in its setting `registry_key`.
+
+    Examples:
+      peergate api key show
+      peergate api key show --json
+    """
+    from api import signing
+
+    file = _key_file(database, key_file)
+    _tell_key({"file": str(file), "key": signing.public(file)}, as_json)
+
+
+def rotate_key(
+    database: Database = None, key_file: KeyFile = None, as_json: AsJson = False
+) -> None:
+    """Put a new key into the old one's place. The old one endorses it, so that routers take it.
+
+    Processes on this machine sign with it within a second. Where others have a copy of the file,
+    give them the new one within seven days: until then routers take both keys' words.
+
+    Examples:
+      peergate api key rotate
+    """
+    from api import signing
+    from api.registry.core import utc_now
+
+    file = _key_file(database, key_file)
+    old, new = signing.rotate(file, utc_now())
+    _tell_key({"file": str(file), "key": new, "before": old}, as_json)
+
+
+def make_key(database: Database = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
+    """Make another key where the registry's is lost. No router takes it until it is told to.
+
+    Examples:
+      peergate api key make
+    """
+    from api import signing
+    from api.errors import SettingsError
+
+    file = _key_file(database, key_file)
+    if file.exists():
+        raise SettingsError(
+            f"{file}: the key is there: `peergate api key rotate` makes another one that routers "
+            "take. Where somebody else has it, move the file away first"
+        )
+    _tell_key({"file": str(file), "key": signing.make(file)}, as_json)
+
+
+def _key_file(database: str | None, key_file: Path | None) -> Path:
+    from api.settings import Settings
+
+    return Settings.from_environment(database=database, key_file=key_file).key_file
+
+
+def _tell_key(what: dict[str, str], as_json: bool) -> None:
+    if as_json:
+        show_json(what)
+    else:
+        sys.stdout.write(harmless(what["key"]) + "\n")
 
 
 def _say(message: str) -> None:

@@ -1,13 +1,14 @@
 """What routers follow: a snapshot, and the changes after a revision."""
 
-from collections.abc import Iterator, Mapping, Set
+import json
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 
 from api.errors import ConflictError, GoneError
-from api.records import Gateway, Head, Peer, Point
-from api.registry.assigned import View
+from api.records import Gateway, Head, ListedPeer, Peer, Point
+from api.registry.assigned import Assigned, Labels, View
 from api.registry.core import Read
 from api.store import gateways, log, peers, routers
 
@@ -17,13 +18,14 @@ MOST = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The whole allowlist at one revision, as far as it may be seen."""
+    """The whole allowlist at one revision, as far as it may be seen. The peers are read as they
+    are asked for, some at a time, while the transaction lasts."""
 
     registry: str
     revision: int
     time: datetime
     gateways: tuple[Gateway, ...]
-    peers: tuple[Peer, ...]
+    peers: Iterator[Sequence[ListedPeer]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +40,38 @@ class Changes:
     peers: Mapping[int, Peer | None]
 
 
-def view(read: Read, router: str | None, revision: int | None = None) -> View:
-    """What a router sees at a revision, or would have seen; None is whoever sees everything.
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From a revision to the head's, whoever asks: what each reader saw there and sees here."""
 
-    Without a revision it is the head's. Raises ConflictError, GoneError.
-    """
+    head: Head
+    then: Assigned
+    now: Assigned
+    labels: Mapping[str, Labels]
+
+    def views(self, router: str | None) -> tuple[View, View]:
+        """Of a router, or of whoever sees everything. Raises GoneError."""
+        if router is None:
+            return self.then.everyone.everything, self.now.everyone.everything
+        labels = self.labels.get(router, {})
+        then, now = self.then.view(router, labels), self.now.view(router, labels)
+        # Of a release long ago, what came before it may be forgotten already.
+        if then.point.revision < self.head.revision:
+            _check_reach(self.head, then.point.surely)
+        return then, now
+
+
+def span(read: Read, after: int | None = None) -> Span:
+    """Without a revision it is the head alone. Raises ConflictError, GoneError."""
     head = read.head
-    if revision is None:
-        revision = head.revision
+    revision = head.revision if after is None else after
     _check_reach(head, revision)
-    assigned = read.assignments.at(read.connection, head, revision)
-    if router is None:
-        return assigned.everyone.everything
-    found = routers.find(read.connection, router)
-    seen = assigned.view(router, {} if found is None else found.labels)
-    # Of a release long ago, what came before it may be forgotten already.
-    if revision < head.revision:
-        _check_reach(head, seen.point.surely)
-    return seen
+    return Span(
+        head=head,
+        then=read.assignments.at(read.connection, head, revision),
+        now=read.assignments.at(read.connection, head, head.revision),
+        labels=routers.labels(read.connection),
+    )
 
 
 def snapshot(read: Read, now: View) -> Snapshot:
@@ -65,14 +81,15 @@ def snapshot(read: Read, now: View) -> Snapshot:
         revision=now.point.revision,
         time=read.now,
         gateways=tuple(state.gateways()),
-        peers=tuple(state.peers()),
+        peers=state.listed(),
     )
 
 
 def changes(read: Read, then: View, now: View) -> Changes:
-    """What makes of one view another, later one."""
+    """What makes of one view another, later one. Raises GoneError."""
     if then == now:
         return _changes(read, then, now, {}, {})
+    _check_reach(read.head, then.point.surely)
     if log.touches_more(read.connection, then.point.surely, MOST):
         raise GoneError(
             f"more than {MOST} changes since then: a snapshot is shorter, fetch one",
@@ -136,21 +153,28 @@ class _State:
         found |= {n: g for n, g in earlier.items() if g is not None and n in names}
         yield from (found[name] for name in sorted(found))
 
-    def peers(self) -> Iterator[Peer]:
+    def listed(self) -> Iterator[Sequence[ListedPeer]]:
         # In an earlier state, somebody who was let in urgently may be at a gateway of later.
         every = self._view.whole and self._is_head
-        return self._peers_at(None if every else self._view.gateways)
+        names, earlier = None if every else self._view.gateways, self._earlier.peers
+        for some in peers.listed_rows(self._connection, names):
+            kept = [peer for peer in some if peer.id not in earlier] if earlier else some
+            if kept:
+                yield kept
+        before = [_as_listed(peer) for peer in self._earlier_at(names)]
+        if before:
+            yield before
 
     def peers_at(self, names: Set[str]) -> Iterator[Peer]:
         """Everyone in the allowlist at these gateways."""
-        return self._peers_at(names)
-
-    def _peers_at(self, names: Set[str] | None) -> Iterator[Peer]:
         earlier = self._earlier.peers
         for peer in peers.listed(self._connection, names):
             if peer.id not in earlier:
                 yield peer
-        for before in earlier.values():
+        yield from self._earlier_at(names)
+
+    def _earlier_at(self, names: Set[str] | None) -> Iterator[Peer]:
+        for before in self._earlier.peers.values():
             if before is not None and (names is None or before.gateway in names):
                 yield before
 
@@ -171,6 +195,20 @@ class _State:
                 yield earlier[peer.id] or replace(peer, listed=False)
             else:
                 yield peer
+
+
+def _as_listed(peer: Peer) -> ListedPeer:
+    return ListedPeer(
+        id=peer.id,
+        gateway=peer.gateway,
+        name=peer.name,
+        owner=peer.owner,
+        contact=peer.contact,
+        purpose=peer.purpose,
+        sources=json.dumps(peer.sources),
+        valid_from=peer.valid_from,
+        valid_until=peer.valid_until,
+    )
 
 
 def _check_reach(head: Head, after: int) -> None:

@@ -128,3 +128,8 @@ def lasts(read: Read, caller: Caller) -> bool:
     if caller.expires is not None and caller.expires <= read.now:
         return False
     return caller.token is None or tokens.find(read.connection, caller.token) is not None
+
+
+def count_revoked(read: Read) -> int:
+    """While it is the same, whoever was let in may come in again, up to the token's end."""
+    return tokens.count_revoked(read.connection)

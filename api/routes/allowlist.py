@@ -1,38 +1,53 @@
-"""/v1/allowlist: what routers follow."""
+"""/v1/allowlist: what routers follow. Answers are signed: docs/architecture.md says how."""
 
 import asyncio
-import json
-from typing import Annotated
+import re
+from collections.abc import AsyncIterator, Iterator
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response
+from starlette.concurrency import iterate_in_threadpool
+from starlette.responses import Response, StreamingResponse
 
-from api.auth import CallerOf, RegistryOf, needs
-from api.records import Gateway, Json, Peer
-from api.registry import allowlist, peers, routers
-from api.registry.core import Registry
-from api.registry.permissions import Permission
-from api.routes.models import AllowlistView, ChangesView
+from api.auth import FollowerOf, follower_of
+from api.feed.changes import Answer, ChangesFeed
+from api.feed.snapshots import Snapshot, SnapshotFeed
+from api.registry import routers
+from api.routes.conventions import answer
+from api.routes.models import AllowlistView, ChangesView, EndorsementView, KeysView
+from api.signing import Signer
 from api.watch import Watch
 from policy.document import Name
-from policy.window import rfc3339
 
-follows = Depends(needs(Permission.FOLLOW))
-router = APIRouter(prefix="/v1/allowlist", tags=["allowlist"], dependencies=[follows])
+router = APIRouter(prefix="/v1/allowlist", tags=["allowlist"], dependencies=[Depends(follower_of)])
 
+# The end of a file whose beginning somebody has.
+_FROM = re.compile(r"bytes=([0-9]{1,15})-")
+_WAITING_PER_SECOND = 100
 
-def _gateway(gateway: Gateway) -> Json:
-    # By which labels it is assigned is not for routers.
-    return gateway.spec.model_dump(mode="json", exclude={"routers"})
+_SIGNED: dict[str, Any] = {
+    "Peergate-Statement": {
+        "description": "JSON: registry, kind, view, after, revision, time, SHA-256 of the body",
+        "schema": {"type": "string"},
+    },
+    "Peergate-Signature": {
+        "description": "the registry's key and its signature of the statement (Ed25519), in base64",
+        "schema": {"type": "string"},
+    },
+}
+_RESPONSES: dict[int | str, dict[str, Any]] = {200: {"headers": _SIGNED}}
+_PARTS: dict[int | str, dict[str, Any]] = {
+    **_RESPONSES,
+    206: {"description": "The rest, where `Range` asked for it and `If-Range` holds"},
+    304: {"description": "That of `If-None-Match` is the newest"},
+}
 
-
-def _peer(peer: Peer) -> Json:
-    return {"id": peer.id, **peers.content(peer)}
-
-
-def _json(content: Json) -> Response:
-    return Response(json.dumps(content, separators=(",", ":")), media_type="application/json")
+AtLeast = Annotated[
+    int | None,
+    Query(
+        ge=0, le=2**53, description="content with one of the last minute that is at this revision"
+    ),
+]
 
 
 For = Annotated[
@@ -45,58 +60,83 @@ For = Annotated[
 ]
 
 
-@router.get("", response_model=AllowlistView)
-def snapshot(registry: RegistryOf, caller: CallerOf, name: For = None) -> Response:
-    """The whole allowlist: all gateways, and every approved peer that has not long ended."""
+@router.get("", response_model=AllowlistView, responses=_PARTS)
+async def snapshot(
+    request: Request, caller: FollowerOf, at_least: AtLeast = None, name: For = None
+) -> Response:
+    """The whole allowlist: all gateways, and every approved peer that has not long ended.
+
+    Compressed with gzip where that is accepted. An ETag stands for one revision, as one process
+    has written it; with it a compressed one can be gone on with (`Range`, `If-Range`).
+    """
+    feed: SnapshotFeed = request.app.state.snapshots
     meant = routers.seen_by(caller, name)
-    with registry.read() as read:
-        found = allowlist.snapshot(read, allowlist.view(read, meant))
-    return _json(
-        {
-            "registry": found.registry,
-            "revision": found.revision,
-            "time": rfc3339(found.time),
-            "gateways": [_gateway(gateway) for gateway in found.gateways],
-            "peers": [_peer(peer) for peer in found.peers],
-        }
-    )
+    found = await feed.get(meant, at_least)
+    compressed = _accepts_gzip(request)
+    etag = f'"{found.etag}-gzip"' if compressed else f'"{found.etag}"'
+    headers = {**feed.signed(found, meant), "ETag": etag, "Vary": "Accept-Encoding"}
+    if request.headers.get("if-none-match") == etag:
+        return Response(status_code=304, headers=headers)
+    if not compressed:
+        headers["Content-Length"] = str(found.length)
+        return _streamed(200, headers, found.plain())
+    headers |= {"Content-Encoding": "gzip", "Accept-Ranges": "bytes"}
+    return _rest(found, headers, _first(request, etag, found.size))
 
 
-@router.get("/changes", response_model=ChangesView)
+def _rest(found: Snapshot, headers: dict[str, str], first: int) -> Response:
+    headers["Content-Length"] = str(found.size - first)
+    if first:
+        headers["Content-Range"] = f"bytes {first}-{found.size - 1}/{found.size}"
+    status = 206 if first else 200
+    return _streamed(status, headers, found.compressed(first, found.size))
+
+
+def _first(request: Request, etag: str, size: int) -> int:
+    """Where to go on; at the start where the one that was begun is another one."""
+    asked = _FROM.fullmatch(request.headers.get("range", ""))
+    if asked is None or request.headers.get("if-range") != etag or int(asked[1]) >= size:
+        return 0
+    return int(asked[1])
+
+
+def _streamed(status: int, headers: dict[str, str], parts: Iterator[bytes]) -> Response:
+    # A small one costs no turn of a thread for each part.
+    small = int(headers["Content-Length"]) < 1 << 16
+    content = b"".join(parts) if small else None
+    if content is not None:
+        return Response(content, status, headers, "application/json")
+    streamed: AsyncIterator[bytes] = iterate_in_threadpool(parts)
+    return StreamingResponse(streamed, status, headers, "application/json")
+
+
+@router.get("/changes", response_model=ChangesView, responses=_RESPONSES)
 async def changes(
     request: Request,
-    registry: RegistryOf,
-    caller: CallerOf,
+    caller: FollowerOf,
     after: Annotated[int, Query(ge=0, le=2**53, description="the revision that you have")],
     wait: Annotated[float, Query(ge=0, le=60, description="wait so many seconds for news")] = 0,
     name: For = None,
 ) -> Response:
-    """What changed after a revision, as it is now. Waits until there is something to say."""
-    meant = routers.seen_by(caller, name)
-    found = await run_in_threadpool(_changes, registry, meant, after)
-    if found.revision == after and wait > 0 and await _news(request, after, wait):
-        found = await run_in_threadpool(_changes, registry, meant, after)
-    return _json(
-        {
-            "registry": found.registry,
-            "after": found.after,
-            "revision": found.revision,
-            "time": rfc3339(found.time),
-            "gateways": {n: _gateway(g) if g else None for n, g in found.gateways.items()},
-            "peers": {str(n): _peer(p) if p else None for n, p in found.peers.items()},
-        }
-    )
+    """What changed after a revision, as it is now. Waits until there is something to say.
 
-
-def _changes(registry: Registry, router: str | None, after: int) -> allowlist.Changes:
-    with registry.read() as read:
-        then = allowlist.view(read, router, after)
-        return allowlist.changes(read, then, allowlist.view(read, router))
-
-
-async def _news(request: Request, after: int, wait: float) -> bool:
-    """False once nobody listens any more."""
+    `Peergate-Spread` says over how many seconds routers should spread what they send because of
+    it: so many wait here.
+    """
+    feed: ChangesFeed = request.app.state.changes
     watch: Watch = request.app.state.watch
+    meant = routers.seen_by(caller, name)
+    found = await feed.get(meant, after)
+    if found.revision == after and wait > 0 and await _news(request, watch, after, wait):
+        found = await feed.get(meant, after)
+    spread = watch.crowd / _WAITING_PER_SECOND
+    headers = feed.signed(found, meant)
+    headers |= {"Peergate-Spread": f"{spread:.2f}", "Vary": "Accept-Encoding"}
+    return _whole(request, found, headers)
+
+
+async def _news(request: Request, watch: Watch, after: int, wait: float) -> bool:
+    """False once nobody listens any more."""
     news = asyncio.create_task(watch.wait(after, wait))
     gone = asyncio.create_task(_disconnected(request))
     try:
@@ -110,3 +150,26 @@ async def _news(request: Request, after: int, wait: float) -> bool:
 async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+def _whole(request: Request, found: Answer, headers: dict[str, str]) -> Response:
+    if found.compressed is None or not _accepts_gzip(request):
+        return Response(found.body, 200, headers, "application/json")
+    headers["Content-Encoding"] = "gzip"
+    return Response(found.compressed, 200, headers, "application/json")
+
+
+@router.get("/keys", response_model=KeysView)
+async def keys(request: Request) -> Response:
+    """The key that signs, and how each key before it made the next one known."""
+    signer: Signer = request.app.state.signer
+    endorsements = [
+        EndorsementView(statement=each.statement, signature=each.signature)
+        for each in signer.endorsements
+    ]
+    return answer(KeysView(key=signer.public, endorsements=endorsements))
+
+
+def _accepts_gzip(request: Request) -> bool:
+    accepted = request.headers.get("accept-encoding", "").lower().replace(" ", "").split(",")
+    return "gzip" in accepted or "gzip;q=1" in accepted or "gzip;q=1.0" in accepted

@@ -32,7 +32,7 @@ def answer(content: BaseModel, status: int = 200, version: int | None = None) ->
     return Response(content.model_dump_json(), status, headers, "application/json")
 
 
-def expected_of(
+async def expected_of(
     if_match: Annotated[
         str | None,
         Header(description="the ETag that was read; `*` for any", examples=['"1"']),
@@ -105,7 +105,7 @@ class Once:
         return hashlib.sha256(f"{self.path}\n{text}".encode()).hexdigest()
 
 
-def once_of(
+async def once_of(
     request: Request,
     registry: RegistryOf,
     caller: CallerOf,

@@ -237,6 +237,18 @@ class ChangesView(BaseModel):
     peers: dict[str, ListedPeer | None]
 
 
+class EndorsementView(BaseModel):
+    statement: str = Field(description="JSON: key, endorsed by the key `by` at `time`; `until`")
+    signature: str = Field(description="of the statement, by the key `by`")
+
+
+class KeysView(BaseModel):
+    """Public keys are Ed25519's 32 bytes in base64."""
+
+    key: str
+    endorsements: list[EndorsementView]
+
+
 class Status(BaseModel):
     registry: str
     revision: int

@@ -10,8 +10,10 @@ from sqlalchemy import (
     Connection,
     Row,
     Select,
+    Text,
     and_,
     bindparam,
+    cast,
     func,
     insert,
     or_,
@@ -22,12 +24,13 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from api.errors import ConflictError
-from api.records import Bounds, Gateway, Json, Peer, Proposal, State
+from api.records import Bounds, Gateway, Json, ListedPeer, Peer, Proposal, State
 from api.store import sources
 from api.store.schema import gateways, peers
 
 _LIVE = (State.PENDING.value, State.APPROVED.value)
 _BATCH = 500
+_AT_ONCE = 1000
 
 
 def peer_of(row: Row[Any]) -> Peer:
@@ -124,6 +127,32 @@ def batches(connection: Connection, state: State | None = None) -> Iterator[tupl
 
 def _at(names: Set[str] | None) -> ColumnElement[bool]:
     return true() if names is None else gateways.c.name.in_(sorted(names))
+
+
+def listed_rows(
+    connection: Connection, at: Set[str] | None = None
+) -> Iterator[Sequence[ListedPeer]]:
+    """As `listed`, in little time and memory: some at a time as they are asked for."""
+    query = (
+        select(
+            peers.c.id,
+            gateways.c.name.label("gateway"),
+            peers.c.name,
+            peers.c.owner,
+            peers.c.contact,
+            peers.c.purpose,
+            # As it stands: nobody here looks into it.
+            cast(peers.c.sources, Text).label("sources"),
+            peers.c.valid_from,
+            peers.c.valid_until,
+        )
+        .join(gateways, gateways.c.id == peers.c.gateway_id)
+        .where(peers.c.listed, _at(at))
+        .order_by(peers.c.id)
+    )
+    streamed = connection.execute(query, execution_options={"yield_per": _AT_ONCE})
+    for rows in streamed.partitions():
+        yield list(map(ListedPeer._make, rows))
 
 
 def listed(connection: Connection, at: Set[str] | None = None) -> Iterator[Peer]:

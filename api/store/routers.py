@@ -95,3 +95,9 @@ def reports_of(connection: Connection, names: Iterable[str]) -> dict[str, Report
     """The latest of each that has reported."""
     query = select(reports).where(reports.c.router.in_(list(names)))
     return {row.router: _report(row) for row in connection.execute(query)}
+
+
+def labels(connection: Connection) -> dict[str, dict[str, str]]:
+    """Of every router, by name."""
+    query = select(routers.c.name, routers.c.labels)
+    return {row.name: row.labels for row in connection.execute(query)}

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, or_, select, update
+from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
 from api.records import Role, Token
 from api.store.schema import tokens
@@ -100,3 +100,9 @@ def of_peer(connection: Connection, number: int) -> tuple[Token, ...]:
     """The tokens for one peer that were not revoked."""
     query = select(tokens).where(tokens.c.peer_id == number, tokens.c.revoked.is_(None))
     return tuple(_token(row) for row in connection.execute(query))
+
+
+def count_revoked(connection: Connection) -> int:
+    """It changes with every revocation."""
+    query = select(func.count()).select_from(tokens).where(tokens.c.revoked.is_not(None))
+    return connection.execute(query).scalar_one()

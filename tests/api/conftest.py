@@ -32,6 +32,7 @@ class Seed:
     """A fresh registry's tokens, and URLs: of its copy, and of a database with nothing in it."""
 
     tokens: dict[Role, str]
+    key_file: Path
     copied: Callable[[Path], AbstractContextManager[str]]
     empty: Callable[[Path], AbstractContextManager[str]]
 
@@ -145,15 +146,18 @@ def sqlite_seed(tmp_path_factory: pytest.TempPathFactory) -> Seed:
     def empty(directory: Path) -> Iterator[str]:
         yield f"sqlite:///{directory}/new/registry.db"
 
-    return Seed(seeded(Settings(database_url=f"sqlite:///{file}")), copied, empty)
+    settings = Settings(database_url=f"sqlite:///{file}")
+    return Seed(seeded(settings), settings.key_file, copied, empty)
 
 
 @pytest.fixture(scope="session")
-def postgresql_seed(postgresql_server: Server) -> Seed:
+def postgresql_seed(postgresql_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Seed:
     name = postgresql_server.make_database()
-    tokens = seeded(Settings(database_url=postgresql_server.url(name)))
+    key_file = tmp_path_factory.mktemp("key") / "registry.key"
+    settings = Settings(database_url=postgresql_server.url(name), named_key_file=key_file)
     return Seed(
-        tokens,
+        seeded(settings),
+        key_file,
         lambda _: postgresql_server.database(template=name),
         lambda _: postgresql_server.database(),
     )
@@ -169,14 +173,14 @@ def seed(request: pytest.FixtureRequest) -> Seed:
 def settings(tmp_path: Path, seed: Seed) -> Iterator[Settings]:
     """Of a registry that is there already, and empty."""
     with seed.copied(tmp_path) as url:
-        yield Settings(database_url=url, poll_seconds=0.2)
+        yield Settings(database_url=url, named_key_file=seed.key_file, poll_seconds=0.2)
 
 
 @pytest.fixture
 def empty(tmp_path: Path, seed: Seed) -> Iterator[Settings]:
     """Of a database in which nothing is yet, or which is to be made."""
     with seed.empty(tmp_path) as url:
-        yield Settings(database_url=url)
+        yield Settings(database_url=url, named_key_file=tmp_path / "new.key")
 
 
 @pytest.fixture

@@ -40,7 +40,12 @@ class Process:
         self.process = subprocess.Popen(
             [sys.executable, "-c", program, f"127.0.0.1:{port}", str(settings.poll_seconds)],
             cwd=Path(__file__).parents[2],
-            env={**os.environ, "PEERGATE_DATABASE_URL": settings.database_url, **environment},
+            env={
+                **os.environ,
+                "PEERGATE_DATABASE_URL": settings.database_url,
+                "PEERGATE_KEY_FILE": str(settings.key_file),
+                **environment,
+            },
             stderr=self._log,
         )
         self.url = f"http://127.0.0.1:{port}"

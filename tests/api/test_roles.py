@@ -19,6 +19,7 @@ ROUTES: list[tuple[str, str, set[Role], Any]] = [
     ("GET", "/v1/status", FOLLOWERS, None),
     ("GET", "/v1/allowlist", FOLLOWERS, None),
     ("GET", "/v1/allowlist/changes?after=1", FOLLOWERS, None),
+    ("GET", "/v1/allowlist/keys", FOLLOWERS, None),
     ("GET", "/v1/gateways", READERS, None),
     ("GET", "/v1/gateways/hub", READERS, None),
     ("POST", "/v1/gateways", {ADMIN}, gateway(name="b", addresses=["198.51.100.2"])),

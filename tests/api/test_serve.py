@@ -111,7 +111,9 @@ def test_what_was_answered_survives_a_kill(
 def test_a_port_that_is_taken_is_said_to_be(settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         place = f"127.0.0.1:{taken.getsockname()[1]}"
-        wanted = Settings.from_environment(database=settings.database_url, listen=place)
+        wanted = Settings.from_environment(
+            database=settings.database_url, key_file=settings.key_file, listen=place
+        )
         with pytest.raises(SettingsError, match=f"{place}: cannot listen here"):
             serve(wanted)
 
@@ -127,7 +129,11 @@ def test_a_certificate_that_cannot_be_used_is_said_to_be(
     wrong = tmp_path / "cert.pem"
     wrong.write_text("not a certificate")
     wanted = Settings.from_environment(
-        database=settings.database_url, listen="127.0.0.1:0", tls_cert=wrong, tls_key=wrong
+        database=settings.database_url,
+        key_file=settings.key_file,
+        listen="127.0.0.1:0",
+        tls_cert=wrong,
+        tls_key=wrong,
     )
     with pytest.raises(SettingsError, match="no usable certificate"):
         serve(wanted)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -45,20 +46,21 @@ class Running:
 
 
 @pytest.fixture(scope="session")
-def initialised(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, str]:
-    """An empty registry's database, and its first admin token."""
+def initialised(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """An empty registry's database, with its key beside it, and its first admin token."""
     file = tmp_path_factory.mktemp("initialised") / "registry.db"
     token = init(Settings(database_url=f"sqlite:///{file}")).token
     assert token is not None
-    return file.read_bytes(), token
+    return file, token
 
 
 @pytest.fixture
-def registry(initialised: tuple[bytes, str], tmp_path: Path) -> Iterator[Running]:
+def registry(initialised: tuple[Path, str], tmp_path: Path) -> Iterator[Running]:
     """An empty registry on a free port of the loopback interface."""
-    content, token = initialised
+    made, token = initialised
     file = tmp_path / "registry.db"
-    file.write_bytes(content)
+    for kind in (".db", ".key"):
+        shutil.copy(made.with_suffix(kind), file.with_suffix(kind))
     with serving(file, 0) as url:
         yield Running(url, token)
 

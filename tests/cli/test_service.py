@@ -145,11 +145,34 @@ def test_nobody_listens(tmp_path: Path, moment: Moment) -> None:
 
 def test_init_twice_makes_no_second_admin(offline_peergate: Peergate, tmp_path: Path) -> None:
     made = offline_peergate("api", "init", "--database", "r.db", "--json")
-    assert set(made.json) == {"database", "registry", "token"}
+    assert set(made.json) == {"database", "registry", "key", "token"}
     again = offline_peergate("api", "init", "--database", "r.db")
     assert (again.code, again.out) == (1, "")
     assert again.err.count("\n") == 1
     assert "there is a registry already" in again.err
+
+
+def test_the_key_stands_beside_the_database_and_is_rotated(
+    offline_peergate: Peergate, tmp_path: Path
+) -> None:
+    made = offline_peergate("api", "init", "--database", "r.db", "--json").json
+    file = tmp_path / "r.key"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert made["key"] not in file.read_text()
+    shown = offline_peergate("api", "key", "show", "--database", "r.db")
+    assert shown.out == made["key"] + "\n"
+    rotated = offline_peergate("api", "key", "rotate", "--database", "r.db", "--json").json
+    assert rotated["before"] == made["key"]
+    assert offline_peergate("api", "key", "show", "--key-file", "r.key").out != shown.out
+    assert file.stat().st_mode & 0o777 == 0o600
+    refused = offline_peergate("api", "key", "make", "--database", "r.db")
+    assert (refused.code, refused.out) == (1, "")
+    file.unlink()
+    assert (
+        "`peergate api key make`"
+        in offline_peergate("api", "serve", "--database", "r.db", "--listen", "127.0.0.1:0").err
+    )
+    assert offline_peergate("api", "key", "make", "--database", "r.db").code == 0
 
 
 def test_serve_without_a_registry_says_what_to_do(tmp_path: Path) -> None:

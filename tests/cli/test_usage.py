@@ -23,15 +23,15 @@ ROOT = Path(__file__).parents[2]
 
 def commands() -> list[tuple[str, ...]]:
     """Every command there is, as the words that name it."""
-    root = typer.main.get_command(application())
-    assert isinstance(root, TyperGroup)
-    found: list[tuple[str, ...]] = []
-    for name, command in root.commands.items():
-        if isinstance(command, TyperGroup):
-            found.extend((name, each) for each in command.commands)
-        else:
-            found.append((name,))
-    return found
+    return list(_below(typer.main.get_command(application())))
+
+
+def _below(command: object, *words: str) -> Iterator[tuple[str, ...]]:
+    if not isinstance(command, TyperGroup):
+        yield words
+        return
+    for name, each in command.commands.items():
+        yield from _below(each, *words, name)
 
 
 def test_all_commands_are_there() -> None:
@@ -39,6 +39,7 @@ def test_all_commands_are_there() -> None:
         *("api init", "api serve", "api token", "agent", "status", "apply", "detach"),
         *("doctor", "events", "webhook add", "webhook list", "webhook show", "webhook set"),
         *("webhook test", "webhook remove"),
+        *("api key show", "api key rotate", "api key make"),
         *("gateway add", "gateway list", "gateway show", "gateway set", "gateway remove"),
         *("peer add", "peer list", "peer show", "peer approve", "peer reject", "peer revoke"),
         *("audit list", "audit export", "audit verify"),

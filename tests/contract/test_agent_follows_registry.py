@@ -185,7 +185,9 @@ def test_while_its_database_is_away_a_registry_has_no_news(
     """For an agent that is a registry out of reach: what is in force stays, and it asks again."""
     with (
         postgresql_server.database() as url,
-        made(Settings(database_url=url), tmp_path) as registry,
+        made(
+            Settings(database_url=url, named_key_file=tmp_path / "registry.key"), tmp_path
+        ) as registry,
     ):
         registry.do("POST", "/v1/gateways", gateway())
         registry.approved()
