@@ -1,6 +1,7 @@
 """Runs the service until it is told to stop."""
 
 import logging
+import resource
 import signal
 import socket
 import ssl
@@ -82,6 +83,7 @@ def serve(settings: Settings, tell: Tell = lambda _: None) -> None:
         raise SettingsError(
             f"TLS: {settings.tls_cert}, {settings.tls_key}: no usable certificate and key: {error}"
         ) from error
+    _allow_connections()
     with _listen(settings) as listener:
         host, port = listener.getsockname()[:2]
         scheme = "http" if settings.tls_cert is None else "https"
@@ -90,6 +92,13 @@ def serve(settings: Settings, tell: Tell = lambda _: None) -> None:
         server = _Server(config, app.state.let_go, tell)
         with _quiet_end():
             server.run(sockets=[listener])
+
+
+def _allow_connections() -> None:
+    """Every waiting router has one, and the usual 1,024 files are too few for a thousand."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @contextmanager

@@ -30,6 +30,13 @@ def agent(
         str | None,
         typer.Option(help="Follow the registry of this id from now on.", metavar="ID"),
     ] = None,
+    registry_key: Annotated[
+        str | None,
+        typer.Option(
+            help="With --accept-registry: its key. Else that of the next contact is taken.",
+            metavar="KEY",
+        ),
+    ] = None,
     accept_removal: Annotated[
         int | None,
         typer.Option(help="Let the removal through that is held.", metavar="REVISION", min=1),
@@ -49,15 +56,21 @@ def agent(
       peergate agent --policy /etc/peergate/policy.yaml
       peergate agent --accept-removal 42
     """
-    from control import state
+    from control import state, trust
     from control.settings import load_settings
+    from control.word import is_key
 
     settings = load_settings(config, os.environ)
     policy = policy or settings.policy_file
     if accept_registry is not None and accept_removal is not None:
         raise UsageError("--accept-registry and --accept-removal: one at a time")
+    if registry_key is not None and (accept_registry is None or not is_key(registry_key)):
+        raise UsageError(
+            "--registry-key goes with --accept-registry, and is what `peergate api key show` prints"
+        )
     if accept_registry is not None:
         state.accept_registry(settings.state_dir, accept_registry)
+        trust.accept(settings.state_dir, accept_registry, registry_key)
         _done({"accepted_registry": accept_registry}, as_json)
     elif accept_removal is not None:
         state.accept_removal(settings.state_dir, accept_removal)

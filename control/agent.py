@@ -28,6 +28,7 @@ from control.registry import RegistryClient
 from control.report import Reporter, report
 from control.settings import Settings
 from control.snapshot import save_snapshot
+from control.trust import Trust
 from control.witness import Witness
 from policy.errors import PolicyError
 from policy.window import from_ns
@@ -129,7 +130,7 @@ class Agent:
         self._reporter = Reporter(
             client,
             settings,
-            lambda: self._do(lambda: report(self._gate, self._uplinks.states)),
+            lambda: self._do(self._report),
             lambda told: self._gate.clock.hear(told.said, told.sent, told.came),
         )
         self._witness = (
@@ -140,8 +141,26 @@ class Agent:
         self._follower = (
             None
             if client is None
-            else Follower(client, settings.state_dir, self, self._reporter.send)
+            else Follower(
+                client,
+                settings.state_dir,
+                self,
+                self._reporter.send,
+                Trust(settings.state_dir, settings.registry_key),
+                self._base(started),
+            )
         )
+
+    def _base(self, started: Start) -> Allowlist | None:
+        """What was started from, where changes can go on from it."""
+        snapshot = started.snapshot
+        if snapshot is None or snapshot.word is None or self._gate.applied is not snapshot:
+            return None
+        return snapshot
+
+    def _report(self) -> dict[str, object]:
+        heard = None if self._follower is None else self._follower.heard
+        return report(self._gate, self._uplinks.states, heard)
 
     def tasks(self) -> list[Coroutine[object, object, None]]:
         coroutines = [

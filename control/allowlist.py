@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Annotated, Any
@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 from control.model import Allowlist, Gateway, Peer
 from control.peers import Peers, records_of
 from control.records import PeerDocument, PeerId, peer_of
+from control.word import Word
 from policy.document import (
     GatewaySpec,
     Moment,
@@ -59,6 +60,7 @@ class Changes:
     time: datetime
     gateways: dict[str, Gateway | None]
     peers: dict[int, Peer | None]
+    word: Word | None = field(default=None, compare=False)
 
 
 def from_policy(
@@ -119,6 +121,7 @@ def advance(base: Allowlist, changes: Changes) -> Allowlist:
         time=changes.time,
         gateways=gateways,
         peers=Peers.of(base.peers).changed(changes.peers),
+        word=changes.word,
     )
     if changes.gateways:
         return consistent(advanced)

@@ -34,6 +34,10 @@ class RegistryError(ControlError):
     """The registry: not reached, refused, or answering what cannot be used."""
 
 
+class UnreachableError(RegistryError):
+    """Nobody answers there, or nobody who can: it may be back soon, as it was."""
+
+
 class SettingsError(ControlError):
     """The agent's settings: a key that is unknown, missing or wrong."""
 

@@ -6,25 +6,38 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
 from control import state
 from control.allowlist import Changes, advance
-from control.errors import RegistryError
+from control.errors import ControlError, RegistryError, UnreachableError
 from control.model import Allowlist
 from control.registry import RegistryClient, RevisionAhead
+from control.trust import Trust
+from control.word import Word
 from policy.errors import PolicyError
 
 log = logging.getLogger(__name__)
 
 # Between attempts: doubles from the first to the last, less a random part, so that the
-# routers do not come back in step.
-FIRST_PAUSE = 0.5
-LAST_PAUSE = 30.0
+# routers do not come back in step. Whoever waits longest is back 20 s after the registry is.
+FIRST_PAUSE = 1.0
+LAST_PAUSE = 20.0
+LEAST_PART = 0.25
 
 # A whole snapshot now and then, whatever the changes said.
 SNAPSHOT_EVERY = 3600.0
+
+# After news, as a part of the time over which the registry wants reports of it: so that those who
+# ask again do not hold up those who are still to be told. With one router that is a millisecond.
+ASK_AGAIN = 0.1
+
+# By how much the clocks of a registry's processes may differ.
+SKEW = timedelta(seconds=60)
+# A word that is older by our clock when it comes: somebody else may answer with what he has heard.
+LATE = timedelta(minutes=5)
 
 
 class Gate(Protocol):
@@ -36,7 +49,11 @@ class Gate(Protocol):
 
 
 class Follower:
-    """Brings the registry's allowlists, checked for where they come from, to the gate."""
+    """Brings the registry's allowlists, checked for where they come from, to the gate.
+
+    `base` is what it goes on from: the allowlist in force, if that came from the registry.
+    `heard` is when the registry said its newest word, by its own clock.
+    """
 
     def __init__(
         self,
@@ -44,17 +61,23 @@ class Follower:
         state_dir: Path,
         gate: Gate,
         report: Callable[[], Awaitable[None]],
+        trust: Trust,
+        base: Allowlist | None = None,
     ) -> None:
+        self.heard: datetime | None = None
         self._client = client
         self._state_dir = state_dir
         self._gate = gate
         self._report = report
-        self._base: Allowlist | None = None
-        self._fetched = 0.0
+        self._trust = trust
+        self._base = base
+        # Routers that were started together do not ask for snapshots together.
+        self._fetched = time.monotonic() - random.uniform(0.0, SNAPSHOT_EVERY)
         # A snapshot on its way while changes are followed, and those that came since.
         self._again: asyncio.Task[Allowlist] | None = None
         self._meanwhile: list[Changes] = []
         self._trouble: str | None = None
+        self._late = False
 
     async def run(self) -> None:
         """Never returns."""
@@ -62,8 +85,10 @@ class Follower:
         while True:
             try:
                 await self._step()
-            except RegistryError as error:
-                self._start_anew()
+            except ControlError as error:
+                # The registry's restart alone is no reason to fetch a whole snapshot.
+                if not isinstance(error, UnreachableError):
+                    self._start_anew()
                 self._say(error.message)
                 if isinstance(error, RevisionAhead):
                     await self._tell_revision()
@@ -82,15 +107,20 @@ class Follower:
     async def _step(self) -> None:
         if self._base is None:
             self._fetched = time.monotonic()
-            await self._take(await self._client.snapshot())
+            await self._take(await self._snapshot())
             return
         if self._again is None and time.monotonic() - self._fetched > SNAPSHOT_EVERY:
-            self._again = asyncio.create_task(self._client.snapshot())
+            self._again = asyncio.create_task(self._snapshot())
             # Trouble with it is no news where there was other trouble before it was asked about.
             self._again.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._meanwhile = []
         base, changes = self._base, await self._client.changes(self._base.revision)
-        self._check_registry(changes.registry)
+        await self._check_word(changes.word)
+        if changes.registry != base.registry:
+            raise RegistryError("another registry was accepted: its snapshot is fetched")
+        views = {word.view for word in (base.word, changes.word) if word is not None}
+        if len(views) > 1:
+            raise RegistryError("the registry has another view for this router: it is fetched")
         if changes.revision != base.revision:
             allowlist = await asyncio.to_thread(_advance, base, changes)
             await self._check(allowlist)
@@ -98,8 +128,13 @@ class Follower:
                 self._meanwhile.append(changes)
             self._base = allowlist
             await self._gate.follow(base, changes, allowlist)
+            await asyncio.sleep(random.uniform(0.0, self._client.spread * ASK_AGAIN))
         if self._again is not None and self._again.done():
             await self._take_again(self._again)
+
+    async def _snapshot(self) -> Allowlist:
+        known = state.known_registry(self._state_dir)
+        return await self._client.snapshot(0 if known is None else known.revision)
 
     async def _take(self, allowlist: Allowlist) -> None:
         await self._check(allowlist)
@@ -119,8 +154,40 @@ class Follower:
         await self._take(allowlist)
 
     async def _check(self, allowlist: Allowlist) -> None:
-        self._check_registry(allowlist.registry)
+        await self._check_word(allowlist.word)
         await self._check_revision(allowlist)
+
+    async def _check_word(self, word: Word | None) -> None:
+        """Whether it counts. Raises RegistryError."""
+        assert word is not None  # the client makes sure of that
+        self._check_registry(word.registry)
+        if not self._trust.takes(word):
+            # Rotated meanwhile, if the key that is known says so.
+            endorsed = await self._client.endorsements()
+            if not self._trust.takes(word, endorsed):
+                raise RegistryError(
+                    f"the registry signs with the key {word.key}, this router knows "
+                    f"{self._trust.key(word)}: refused; if that is right, `peergate agent "
+                    f"--accept-registry {word.registry} --registry-key {word.key}`"
+                )
+        if self.heard is not None and word.kind == "changes" and word.time < self.heard - SKEW:
+            raise RegistryError(
+                f"the registry's answer was signed at {word.time.isoformat()}, this router has "
+                f"one of {self.heard.isoformat()}: refused, somebody repeats an old one"
+            )
+        if self.heard is None or word.time > self.heard:
+            self.heard = word.time
+        self._say_if_late(word)
+
+    def _say_if_late(self, word: Word) -> None:
+        late = word.kind == "changes" and datetime.now(UTC) - word.time > LATE
+        if late and not self._late:
+            log.warning(
+                "the registry's newest word is of %s: our clock is wrong, or somebody else "
+                "answers with old ones",
+                word.time.isoformat(),
+            )
+        self._late = late
 
     def _check_registry(self, registry: str) -> None:
         known = state.known_registry(self._state_dir)
@@ -159,7 +226,7 @@ class Follower:
     async def _pause(self, failures: int) -> None:
         """Wait longer each time, but not past the moment that another registry is accepted."""
         longest = min(LAST_PAUSE, FIRST_PAUSE * 2 ** min(failures, 10))
-        until = time.monotonic() + longest * random.uniform(0.5, 1.0)
+        until = time.monotonic() + longest * random.uniform(LEAST_PART, 1.0)
         known = state.known_registry(self._state_dir)
         while (left := until - time.monotonic()) > 0:
             await asyncio.sleep(min(left, 1.0))

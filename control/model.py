@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from control.entries import Entries, Entry
+from control.word import Word
 from policy.prefixes import Address, Network
 from policy.services import Service
 from policy.window import Window
@@ -36,13 +37,17 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Allowlist:
-    """One state of the allowlist. `registry` names where it comes from, `time` when it was made."""
+    """One state of the allowlist. `registry` names where it comes from, `time` when it was made.
+
+    `word` is the registry's on the last answer that led here; a policy file has none.
+    """
 
     registry: str
     revision: int
     time: datetime
     gateways: tuple[Gateway, ...]
     peers: Sequence[Peer]
+    word: Word | None = field(default=None, compare=False)
 
 
 # Rows of the maps, as bpf/peergate.h lays them out. Times are ns since 1970-01-01 UTC.

@@ -1,11 +1,16 @@
-"""HTTP client of the registry: snapshots, changes, reports. Errors are RegistryError, one line."""
+"""HTTP client of the registry: snapshots, changes, reports. Errors are RegistryError, one line.
+
+Every snapshot and all changes carry the registry's word, which is found to be about them. Whether
+the word counts is for the follower to say.
+"""
 
 import asyncio
+import hashlib
 import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -15,18 +20,23 @@ from urllib.parse import quote
 import httpx
 
 from control.allowlist import Changes, parse_changes
-from control.errors import RegistryError
+from control.download import Download
+from control.errors import RegistryError, UnreachableError
 from control.model import Allowlist
-from control.reader import SnapshotReader
 from control.settings import Settings
+from control.word import BadWordError, Endorsement, Word, endorsements
 from policy.errors import PolicyError
 from policy.window import to_ns
 
 # The registry holds a request for changes at most this long; ours may take a little longer.
 WAIT_SECONDS = 30
 TIMEOUT = httpx.Timeout(15.0, read=60.0)
-# Of a snapshot, what is parsed at once.
-_A_PART = 1 << 16
+# A snapshot that was broken off is gone on with so often.
+_GO_ON = 5
+# What a registry may ask for: reports within so many seconds at the latest.
+_LONGEST_SPREAD = 30.0
+# So much is parsed on the spot: a thread's turn takes longer.
+_SMALL = 1 << 14
 WAITING = httpx.Timeout(15.0, read=WAIT_SECONDS + 15.0)
 
 
@@ -65,7 +75,10 @@ class Told:
 
 
 class RegistryClient:
-    """One registry, one router's token. The token file is read for every request."""
+    """One registry, one router's token. The token file is read for every request.
+
+    `spread` is over how many seconds the registry wants reports of its last changes to come.
+    """
 
     def __init__(
         self,
@@ -79,8 +92,11 @@ class RegistryClient:
         # Said, so that a token of another router is refused and no other part is taken for ours.
         self._router = {} if router is None else {"router": router}
         self._url = url
+        self.spread = 0.0
         try:
-            verify = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
+            cafile = None if ca_file is None else str(ca_file)
+            # Authorities are loaded only where there is something to verify.
+            verify = url.startswith("https:") and ssl.create_default_context(cafile=cafile)
         except (OSError, ssl.SSLError) as error:
             raise RegistryError(f"{ca_file}: no certificates to trust: {error}") from None
         self._http = httpx.AsyncClient(
@@ -106,16 +122,40 @@ class RegistryClient:
     ) -> None:
         await self._http.aclose()
 
-    async def snapshot(self) -> Allowlist:
-        """The whole allowlist, parsed as it comes."""
-        reader = SnapshotReader()
-        async with self._answer("GET", "/v1/allowlist", params=self._router) as response:
-            async for part in response.aiter_bytes(_A_PART):
-                await asyncio.to_thread(reader.feed, part)
+    async def snapshot(self, at_least: int | None = None) -> Allowlist:
+        """The whole allowlist, parsed as it comes. With `at_least` it may be some changes behind,
+        but not below that revision."""
+        download = Download()
+        for turn in range(_GO_ON):
+            before = download.size
+            try:
+                await self._go_on(download, at_least)
+                break
+            except UnreachableError:
+                # Only while it gets on: else whoever follows waits longer each time.
+                if download.size == before or turn == _GO_ON - 1:
+                    raise
         try:
-            return await asyncio.to_thread(reader.finish)
-        except PolicyError as error:
+            word = Word.in_headers(download.headers)
+            allowlist = await asyncio.to_thread(download.reader.finish)
+            word.check("snapshot", 0, allowlist.registry, allowlist.revision, download.sha256)
+            self._check_view(word)
+        except (PolicyError, BadWordError) as error:
             raise self._unusable("snapshot", error) from None
+        return replace(allowlist, word=word)
+
+    async def _go_on(self, download: Download, at_least: int | None) -> None:
+        """Fetch it, or the rest of it."""
+        params = {**self._router, **({} if at_least is None else {"at_least": at_least})}
+        headers = download.asking()
+        async with self._answer("GET", "/v1/allowlist", params=params, more=headers) as response:
+            try:
+                download.begin(response.status_code == 206, response.headers)
+                async for part in response.aiter_raw():
+                    await download.take(part)
+                await download.end()
+            except BadWordError as error:
+                raise self._unusable("snapshot", error) from None
 
     async def changes(self, after: int) -> Changes:
         """What came after a revision; waits for it, and is empty where nothing came."""
@@ -125,10 +165,31 @@ class RegistryClient:
             params={"after": after, "wait": WAIT_SECONDS, **self._router},
             timeout=WAITING,
         )
+        body = response.content
         try:
-            return await asyncio.to_thread(parse_changes, response.content)
-        except PolicyError as error:
+            word = Word.in_headers(response.headers)
+            small = len(body) < _SMALL
+            found = parse_changes(body) if small else await asyncio.to_thread(parse_changes, body)
+            digest = hashlib.sha256(body).hexdigest()
+            word.check("changes", after, found.registry, found.revision, digest)
+            self._check_view(word)
+        except (PolicyError, BadWordError) as error:
             raise self._unusable("answer for changes", error) from None
+        self.spread = _seconds(response.headers.get("Peergate-Spread", ""))
+        return replace(found, word=word)
+
+    def _check_view(self, word: Word) -> None:
+        """Raises BadWordError where it was said to another router."""
+        if self._router and word.view != f"router/{self._router['router']}":
+            raise BadWordError(f"it is another router's: what is signed is for {word.view}")
+
+    async def endorsements(self) -> list[Endorsement]:
+        """How one key of the registry's made the next one known."""
+        response = await self._request("GET", "/v1/allowlist/keys")
+        try:
+            return endorsements(response.content)
+        except BadWordError as error:
+            raise self._unusable("list of keys", error) from None
 
     async def report(self, router: str, report: Mapping[str, object]) -> Told | None:
         """What the registry says of the time, if it does."""
@@ -172,10 +233,12 @@ class RegistryClient:
         self,
         method: str,
         path: str,
+        more: Mapping[str, str] | None = None,
         **options: Any,  # noqa: ANN401  # httpx has no type for these
     ) -> AsyncIterator[httpx.Response]:
-        """An answer that is no refusal, before its body is read."""
-        asked = self._http.stream(method, path, headers=self._headers(), **options)
+        """An answer that is no refusal, before its body is read. `more` are headers."""
+        headers = {**self._headers(), **(more or {})}
+        asked = self._http.stream(method, path, headers=headers, **options)
         try:
             async with asked as response:
                 if response.is_success:
@@ -183,12 +246,14 @@ class RegistryClient:
                     return
                 await response.aread()
         except httpx.TimeoutException:
-            raise RegistryError(f"registry {self._url}: no answer in time") from None
+            raise UnreachableError(f"registry {self._url}: no answer in time") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise RegistryError(
+            raise UnreachableError(
                 f"registry {self._url}: not reached: {error or type(error).__name__}"
             ) from None
         text = f"registry {self._url}: {method} {path}: {_problem(response)}"
+        if response.is_server_error or response.status_code == 429:
+            raise UnreachableError(text)
         raise _REFUSALS.get(_kind(response), RegistryError)(text)
 
     def _headers(self) -> dict[str, str]:
@@ -203,11 +268,12 @@ class RegistryClient:
             raise RegistryError(f"{self._token_file}: holds no token: one line, as the API gave it")
         return {"Authorization": f"Bearer {token}"}
 
-    def _unusable(self, what: str, error: PolicyError) -> RegistryError:
-        more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
-        return RegistryError(
-            f"registry {self._url}: its {what} is refused: {error.problems[0]}{more}"
-        )
+    def _unusable(self, what: str, error: PolicyError | BadWordError) -> RegistryError:
+        why = str(error)
+        if isinstance(error, PolicyError):
+            more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
+            why = f"{error.problems[0]}{more}"
+        return RegistryError(f"registry {self._url}: its {what} is refused: {why}")
 
 
 # By the last word of a problem's type.
@@ -224,6 +290,14 @@ def _body(response: httpx.Response) -> dict[str, object]:
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
+
+
+def _seconds(said: str) -> float:
+    try:
+        seconds = float(said)
+    except ValueError:
+        return 0.0
+    return min(seconds, _LONGEST_SPREAD) if seconds > 0 else 0.0
 
 
 def _time(said: object) -> datetime | None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import platform
+import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from control.interfaces import InterfaceState
 from control.model import Count
 from control.registry import RegistryClient, Told
 from control.settings import Settings
+from policy.window import rfc3339
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +35,13 @@ def peergate_version() -> str:
         return "unknown"
 
 
-def report(gate: Gate, interfaces: tuple[InterfaceState, ...]) -> dict[str, object]:
-    """The body of PUT /v1/routers/{name}/report, but for `registry` and `revision`."""
+def report(
+    gate: Gate, interfaces: tuple[InterfaceState, ...], heard: datetime | None
+) -> dict[str, object]:
+    """The body of PUT /v1/routers/{name}/report, but for `registry` and `revision`.
+
+    `heard` is when the registry signed its newest word that came here.
+    """
     hosts4, prefixes4, hosts6, prefixes6 = gate.plane.counts()
     return {
         "version": peergate_version(),
@@ -52,6 +59,7 @@ def report(gate: Gate, interfaces: tuple[InterfaceState, ...]) -> dict[str, obje
         ],
         "entries": {"hosts": hosts4 + hosts6, "prefixes": prefixes4 + prefixes6},
         "repairs": gate.repairs,
+        "heard": rfc3339(heard),
         "held": None if gate.held is None else gate.held.reason,
         "clock": clock(gate.clock, read_clocks()),
         "counters": counters_by_name(gate),
@@ -128,3 +136,6 @@ class Reporter:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.report_every):
                     await self.soon.wait()
+                    # A thousand routers have the same change to tell of.
+                    if self._client is not None:
+                        await asyncio.sleep(random.uniform(0.0, self._client.spread))

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from control.errors import SettingsError
 from control.links import Attach
 from control.sizes import GATEWAYS_MAX, Limits
+from control.word import is_key
 
 DEFAULT_FILE = Path("/etc/peergate/agent.toml")
 PREFIX = "PEERGATE_AGENT_"
@@ -31,6 +32,7 @@ class Settings:
     registry_url: str | None = None
     token_file: Path | None = None
     ca_file: Path | None = None
+    registry_key: str | None = None
     policy_file: Path | None = None
     state_dir: Path = Path("/var/lib/peergate")
     bpffs: Path = Path("/run/peergate/bpf")
@@ -64,6 +66,13 @@ def _url(value: object) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be an http or https address, as in https://registry.example.net")
     return text.rstrip("/")
+
+
+def _key(value: object) -> str:
+    text = _text(value)
+    if not is_key(text):
+        raise ValueError("must be the registry's key, as `peergate api key show` prints it")
+    return text
 
 
 def _interfaces(value: object) -> tuple[str, ...]:
@@ -122,6 +131,7 @@ _READERS: dict[str, Callable[[object], object]] = {
     "registry_url": _url,
     "token_file": _path,
     "ca_file": _path,
+    "registry_key": _key,
     "policy_file": _path,
     "state_dir": _path,
     "bpffs": _path,

@@ -120,7 +120,7 @@ def _write(path: Path, content: Mapping[str, object], *, flush: bool = True) -> 
     write_atomically(path, json.dumps(dict(content)).encode() + b"\n", flush=flush)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
@@ -207,7 +207,7 @@ def accepted_removal(state_dir: Path) -> int | None:
 
 
 def use_up_removal(state_dir: Path) -> None:
-    _remove(state_dir / ACCEPTED_REMOVAL)
+    remove(state_dir / ACCEPTED_REMOVAL)
 
 
 def policy_file_revision(state_dir: Path, digest: str) -> int:
@@ -252,4 +252,4 @@ def mark_filled(state_dir: Path, *pin_dirs: Path) -> None:
 
 
 def forget_filled(state_dir: Path) -> None:
-    _remove(state_dir / FILLED)
+    remove(state_dir / FILLED)

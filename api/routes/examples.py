@@ -32,6 +32,7 @@ _ROUTER = {
     "repairs": 0,
     "held": None,
     "clock": {"offset": 0.012, "synchronised": True, "correction": 0.0},
+    "heard": "2026-11-23T11:59:50Z",
     "counters": {"hub": {"registered_pass": {"packets": 1, "bytes": 60}}},
 }
 _BOUNDS = {

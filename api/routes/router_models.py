@@ -62,6 +62,9 @@ class RouterReport(Document):
     entries: Entries
     repairs: Annotated[int, Field(ge=0, le=2**53)] = 0
     held: Annotated[str, Field(max_length=2000)] | None = None
+    heard: Moment | None = Field(
+        default=None, description="when the registry signed its newest word that came here"
+    )
     clock: ClockReport | None = None
     counters: dict[str, dict[str, Count]] = Field(default_factory=dict)
 

@@ -44,6 +44,7 @@ def report(registry: str, revision: int, **fields: object) -> dict[str, Any]:
         "entries": {"hosts": 10, "prefixes": 3},
         "repairs": 0,
         "held": None,
+        "heard": None,
         "clock": None,
         "counters": {
             "hub": {"registered_pass": {"packets": 1, "bytes": 60}},

@@ -1,12 +1,14 @@
 """The JSON between registry and agent: real responses of the one, the real parser of the other."""
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +21,8 @@ from api.app import create_app
 from api.bootstrap import init
 from api.settings import Settings
 from control.allowlist import advance, to_json
-from control.errors import RegistryError
+from control.errors import RegistryError, UnreachableError
+from control.model import Allowlist
 from control.reader import parse_snapshot
 from control.registry import RegistryClient, RevisionAhead, SnapshotRequired
 from policy.services import Service
@@ -159,6 +162,56 @@ def test_a_restored_registry_goes_on_above_what_a_router_reports(registry: Regis
     assert registry.ask(RegistryClient.snapshot).revision > known.revision + 40
 
 
+@dataclass
+class Cut:
+    """Between agent and registry: breaks the first answers off after so many bytes."""
+
+    to: int
+    bytes_of: list[int]
+    requests: list[bytes] = field(default_factory=list)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            request = await reader.readuntil(b"\r\n\r\n")
+            self.requests.append(request)
+            up, out = await asyncio.open_connection("127.0.0.1", self.to)
+            out.write(request.replace(b"keep-alive", b"close"))
+            answer = await up.read(-1)
+            writer.write(answer[: self.bytes_of.pop(0)] if self.bytes_of else answer)
+            out.close()
+            await out.wait_closed()
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+
+def test_a_snapshot_that_is_broken_off_is_gone_on_with(registry: Registry) -> None:
+    registry.do("POST", "/v1/gateways", gateway())
+    for number in range(40):
+        purpose = sha256(bytes([number])).hexdigest()  # which no compression makes short
+        name = f"branch-{number}"
+        registry.approved(name=name, sources=[f"203.0.113.{number}"], purpose=purpose)
+    port = int(registry.url.rpartition(":")[2])
+
+    async def fetch(cut: Cut) -> Allowlist:
+        async with await asyncio.start_server(cut.serve, "127.0.0.1", 0) as server:
+            where = server.sockets[0].getsockname()[1]
+            async with RegistryClient(f"http://127.0.0.1:{where}", registry.token_file) as client:
+                return await client.snapshot()
+
+    cut = Cut(port, [1500, 1200])
+    found = asyncio.run(fetch(cut))
+    assert set(found.peers) == set(registry.ask(RegistryClient.snapshot).peers)
+    ranges = [re.search(rb"(?i)\nrange: bytes=(\d+)-", request) for request in cut.requests]
+    assert ranges.pop(0) is None
+    starts = [int(each[1]) for each in ranges if each is not None]
+    assert len(starts) == 2
+    assert 0 < starts[0] < starts[1]
+    # Where nothing of it comes it is not asked for again at once.
+    with pytest.raises(UnreachableError):
+        asyncio.run(fetch(Cut(port, [0])))
+
+
 def test_a_report_is_shown_as_it_was_sent(registry: Registry) -> None:
     known = registry.ask(RegistryClient.snapshot)
     sent = report(known.registry, known.revision)
@@ -203,7 +256,7 @@ def test_while_its_database_is_away_a_registry_has_no_news(
                 with pytest.raises(RegistryError, match="the database does not answer") as away:
                     registry.ask(question)
                 # None of the refusals that would make an agent start anew.
-                assert type(away.value) is RegistryError
+                assert type(away.value) is UnreachableError
         later = registry.approved(name="branch-8", sources=["203.0.113.8"])
         changes = registry.ask(lambda client: client.changes(known.revision))
         assert set(changes.peers) == {later}

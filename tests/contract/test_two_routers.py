@@ -17,6 +17,7 @@ from control.allowlist import Changes
 from control.follow import Follower
 from control.model import Allowlist
 from control.registry import RegistryClient
+from control.trust import Trust
 from lab.watch import wait_until
 from tests.api.bodies import gateway, report
 from tests.contract.test_agent_follows_registry import Registry, serving
@@ -70,7 +71,8 @@ def following(url: str, tokens: dict[str, Path]) -> Iterator[dict[str, Router]]:
                 routers[name] = router = Router(name, client)
                 state_dir = file.parent / name
                 state_dir.mkdir()
-                running.append(Follower(client, state_dir, router, nothing).run())
+                trust = Trust(state_dir)
+                running.append(Follower(client, state_dir, router, nothing, trust).run())
             ready.set()
             await asyncio.gather(*running)
 
@@ -115,7 +117,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Setting
         return
     server: Server = request.getfixturevalue("postgresql_server")
     with server.database() as url:
-        yield Settings(database_url=url)
+        yield Settings(database_url=url, named_key_file=tmp_path / "registry.key")
 
 
 def test_labels_and_canaries_as_agents_see_them(settings: Settings, tmp_path: Path) -> None:

@@ -1,20 +1,51 @@
 """A registry of a few lines: HTTP as the contract says, with what the test puts into it."""
 
+import base64
+import hashlib
 import json
 import socket
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.control.edge import gateway
 
 TOKEN = "pg_test_token"
 ONE = "11111111-1111-4111-8111-111111111111"
 OTHER = "22222222-2222-4222-8222-222222222222"
+
+
+class Key:
+    """A registry's key, and what signed the one before it."""
+
+    def __init__(self, before: "Key | None" = None, until: str = "2999-01-01T00:00:00Z") -> None:
+        self._private = Ed25519PrivateKey.generate()
+        self.public = base64.b64encode(self._private.public_key().public_bytes_raw()).decode()
+        self.endorsements: list[dict[str, str]] = []
+        if before is not None:
+            said = json.dumps({"key": self.public, "by": before.public, "until": until})
+            signature = before.sign(f"peergate endorsement 1\n{said}")
+            new = {"statement": said, "signature": signature}
+            self.endorsements = [*before.endorsements, new]
+
+    def sign(self, text: str) -> str:
+        return base64.b64encode(self._private.sign(text.encode())).decode()
+
+    def headers(self, statement: Mapping[str, Any]) -> dict[str, str]:
+        text = json.dumps(statement)
+        signature = self.sign(f"peergate statement 1\n{text}")
+        return {"Peergate-Statement": text, "Peergate-Signature": f"{self.public} {signature}"}
+
+
+# Of every registry here, so that one may go and come back.
+FIRST_KEY = Key()
 
 
 class Registry:
@@ -31,6 +62,9 @@ class Registry:
         self.seen: list[dict[str, Any]] = []
         self.requests: list[str] = []
         self.raw: bytes | None = None  # answered in place of any allowlist
+        self.key = FIRST_KEY
+        self.said: dict[str, Any] = {}  # in the statement in place of what is true
+        self.time: datetime | None = None  # in place of now
         self.news = threading.Condition()
         self._server = _Server(self, listening)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
@@ -102,6 +136,21 @@ class Registry:
     def _head(self) -> dict[str, Any]:
         return {"registry": self.id, "revision": self.revision, "time": "2026-11-23T12:00:00Z"}
 
+    def signed(self, body: bytes, after: int | None, router: str | None = None) -> dict[str, str]:
+        """Headers; `after` is None with a snapshot."""
+        said = json.loads(body)
+        now = datetime.now(UTC) if self.time is None else self.time
+        statement = {
+            "registry": said["registry"],
+            "kind": "snapshot" if after is None else "changes",
+            "view": "all" if router is None else f"router/{router}",
+            "after": after or 0,
+            "revision": said["revision"],
+            "time": now.isoformat(),
+            "sha256": hashlib.sha256(body).hexdigest(),
+        }
+        return self.key.headers(statement | self.said)
+
     @property
     def report(self) -> dict[str, Any]:
         """The latest one; empty before the first."""
@@ -129,10 +178,14 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             self._answer(401, {"type": "/problems/unauthorized", "detail": "no such token"})
         elif url.path == "/v1/allowlist":
-            self._answer(200, registry.snapshot())
+            self._answer(200, registry.snapshot(), signed=True)
+        elif url.path == "/v1/allowlist/keys":
+            self._send(200, json.dumps({"endorsements": registry.key.endorsements}).encode())
         else:
             query = parse_qs(url.query)
-            self._answer(*registry.changes(int(query["after"][0]), float(query["wait"][0])))
+            after = int(query["after"][0])
+            status, body = registry.changes(after, float(query["wait"][0]))
+            self._answer(status, body, after, signed=status == 200)
 
     def do_PUT(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -147,15 +200,24 @@ class _Handler(BaseHTTPRequestHandler):
             registry.revision = body["revision"] + 1
         self._send(204, b"")
 
-    def _answer(self, status: int, body: object) -> None:
-        raw = self.server.registry.raw if status == 200 else None
-        self._send(status, json.dumps(body).encode() if raw is None else raw)
+    def _answer(
+        self, status: int, body: object, after: int | None = None, *, signed: bool = False
+    ) -> None:
+        registry = self.server.registry
+        content = json.dumps(body).encode()
+        (router,) = parse_qs(urlsplit(self.path).query).get("router", [None])
+        headers = registry.signed(content, after, router) if signed else {}
+        if signed and registry.raw is not None:
+            content = registry.raw
+        self._send(status, content, headers)
 
-    def _send(self, status: int, body: bytes) -> None:
+    def _send(self, status: int, body: bytes, headers: Mapping[str, str] = {}) -> None:
         self.close_connection = self.server.registry.closed
         with suppress(ConnectionError):  # an agent that was killed meanwhile
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
 

@@ -222,6 +222,8 @@ def test_a_revision_that_goes_back_is_refused(edge: Edge, registry: Registry) ->
     registry.set([BRANCH_PEER])
     edge.start(on_policy=False).end()
     registry.close()
+    # Else it would go on with changes from there.
+    (edge.state_dir / "snapshot.json").unlink()
     with serve(edge) as older:
         older.set([GUEST])
         agent = edge.start(on_policy=False)

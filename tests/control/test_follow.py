@@ -14,6 +14,7 @@ from control.allowlist import Changes
 from control.follow import Follower
 from control.model import Allowlist
 from control.registry import RegistryClient
+from control.trust import Trust
 from tests.control.edge import SECONDS, peer
 from tests.control.registry_server import TOKEN, Registry, listen
 
@@ -43,9 +44,9 @@ class SlowClient(RegistryClient):
     arrives: asyncio.Event
     asked = 0
 
-    async def snapshot(self) -> Allowlist:
+    async def snapshot(self, at_least: int | None = None) -> Allowlist:
         self.asked += 1
-        allowlist = await super().snapshot()
+        allowlist = await super().snapshot(at_least)
         if self.asked > 1:
             await self.arrives.wait()
         return allowlist
@@ -94,7 +95,9 @@ def test_changes_are_followed_while_a_snapshot_is_fetched_again(
         gate = Gate()
         async with SlowClient(url, tmp_path / "token") as client:
             client.arrives = asyncio.Event()
-            running = asyncio.create_task(Follower(client, tmp_path, gate, nothing).run())
+            running = asyncio.create_task(
+                Follower(client, tmp_path, gate, nothing, Trust(tmp_path)).run()
+            )
             await until(lambda: len(gate.offered) == 1)
             monkeypatch.setattr(follow, "SNAPSHOT_EVERY", 0.0)
             registry.set([A, B])
@@ -113,5 +116,65 @@ def test_changes_are_followed_while_a_snapshot_is_fetched_again(
         assert [names(each) for each in gate.offered] == [["a"], ["c"]]
         assert gate.offered[1].revision == gate.followed[3].revision == 5
         assert names(gate.followed[-1]) == ["a", "c"]
+
+    asyncio.run(run())
+
+
+def test_a_registry_that_was_restarted_is_asked_for_changes_alone(
+    registry: Registry, listening: socket.socket, tmp_path: Path
+) -> None:
+    """A thousand routers that come back would fetch as many snapshots, all at once."""
+    port = listening.getsockname()[1]
+    (tmp_path / "token").write_text(TOKEN)
+
+    async def nothing() -> None:
+        pass
+
+    async def run() -> None:
+        gate = Gate()
+        async with RegistryClient(f"http://127.0.0.1:{port}", tmp_path / "token") as client:
+            follower = Follower(client, tmp_path, gate, nothing, Trust(tmp_path))
+            running = asyncio.create_task(follower.run())
+            await until(lambda: "/v1/allowlist/changes" in registry.requests)
+            await asyncio.to_thread(registry.close)
+            await until(lambda: follower._trouble is not None)
+            with (
+                socket.socket(socket.AF_INET, socket.SOCK_STREAM) as made,
+                Registry(listen(made, "127.0.0.1", port)) as back,
+            ):
+                back.set([A])
+                back.set([A, B])
+                await until(lambda: has_followed(gate, 1))
+                assert "/v1/allowlist" not in back.requests
+                running.cancel()
+        assert names(gate.followed[0]) == ["a", "b"]
+        assert len(gate.offered) == 1
+
+    asyncio.run(run())
+
+
+def test_an_allowlist_from_disk_is_gone_on_from(
+    registry: Registry, listening: socket.socket, tmp_path: Path
+) -> None:
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    (tmp_path / "token").write_text(TOKEN)
+
+    async def nothing() -> None:
+        pass
+
+    async def run() -> None:
+        gate = Gate()
+        async with RegistryClient(url, tmp_path / "token") as client:
+            base = await client.snapshot()
+            gate.offered.append(base)
+            registry.set([A, B])
+            registry.requests.clear()
+            trust = Trust(tmp_path)
+            running = asyncio.create_task(
+                Follower(client, tmp_path, gate, nothing, trust, base).run()
+            )
+            await until(lambda: has_followed(gate, 1))
+            running.cancel()
+        assert "/v1/allowlist" not in registry.requests
 
     asyncio.run(run())

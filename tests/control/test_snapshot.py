@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
@@ -16,12 +17,29 @@ from control.errors import SettingsError, SnapshotError
 from control.lock import holder, only_agent
 from control.model import Allowlist, Gateway, Peer
 from control.snapshot import NAME, load_snapshot, save_snapshot
+from control.word import Word
 from policy.services import Service
 from policy.window import Window
+from tests.control.registry_server import ONE, OTHER, Key
 
 NOW = datetime(2026, 11, 23, 12, 30, 5, 250000, tzinfo=UTC)
+
+
+def word(registry: str = ONE, revision: int = 12) -> Word:
+    statement = {
+        "registry": registry,
+        "kind": "changes",
+        "view": "all",
+        "after": 11,
+        "revision": revision,
+        "time": "2026-11-23T12:30:06Z",
+        "sha256": "0" * 64,
+    }
+    return Word.in_headers(Key().headers(statement))
+
+
 ALLOWLIST = Allowlist(
-    "11111111-1111-4111-8111-111111111111",
+    ONE,
     12,
     NOW,
     (
@@ -45,13 +63,16 @@ ALLOWLIST = Allowlist(
             Window(None, NOW),
         ),
     ),
+    word(),
 )
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     assert load_snapshot(tmp_path) is None
     save_snapshot(tmp_path, ALLOWLIST)
-    assert load_snapshot(tmp_path) == ALLOWLIST
+    loaded = load_snapshot(tmp_path)
+    assert loaded == ALLOWLIST
+    assert loaded.word == ALLOWLIST.word
     assert (tmp_path / NAME).stat().st_mode & 0o077 == 0
     assert os.listdir(tmp_path) == [NAME]
 
@@ -83,10 +104,22 @@ def test_one_bit_flipped_anywhere_it_is_refused(tmp_path: Path, data: st.DataObj
 
 def test_a_whole_file_that_is_no_allowlist_is_refused(tmp_path: Path) -> None:
     body = b'{"registry": "x"}'
-    header = json.dumps({"sha256": hashlib.sha256(body).hexdigest()}).encode()
+    header = json.dumps({"sha256": hashlib.sha256(body).hexdigest(), "word": None}).encode()
     (tmp_path / NAME).write_bytes(header + b"\n" + body + b"\n")
     with pytest.raises(SnapshotError, match="not an allowlist: revision: missing"):
         load_snapshot(tmp_path)
+
+
+@pytest.mark.parametrize("other", [None, word(OTHER), word(revision=13)])
+def test_one_that_no_word_is_about_is_refused(tmp_path: Path, other: Word | None) -> None:
+    save_snapshot(tmp_path, replace(ALLOWLIST, word=other))
+    with pytest.raises(SnapshotError, match="nothing signed belongs to it"):
+        load_snapshot(tmp_path)
+
+
+def test_one_of_a_policy_file_needs_no_word(tmp_path: Path) -> None:
+    save_snapshot(tmp_path, replace(ALLOWLIST, registry=state.NO_REGISTRY, word=None))
+    assert load_snapshot(tmp_path) is not None
 
 
 def test_what_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
