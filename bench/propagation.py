@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from socket import AF_INET, inet_ntop
 
+from api.settings import Settings
 from bench import lookup, population, seed
 from bench.mode import Mode
 from bench.population import Population
@@ -52,7 +53,7 @@ def measure(mode: Mode, registered: int) -> Iterator[Row]:
 
 
 def _rows(mode: Mode, edge: Router, people: Population) -> Iterator[Row]:
-    token = seed.seed(edge.database, people)
+    token = seed.seed(Settings(database_url=f"sqlite:///{edge.database}"), people)
     edge.serve()
     with edge.calling(token) as admin:
         issued = admin.post("/v1/tokens", {"name": "edge-1", "role": "agent"})["token"]

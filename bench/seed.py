@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from socket import AF_INET, inet_ntop
 from typing import Any
 
@@ -30,9 +29,8 @@ REST = {
 }
 
 
-def seed(database: Path, people: Population) -> str:
+def seed(settings: Settings, people: Population) -> str:
     """All of them approved at one gateway, each a peer of its own; an admin's token."""
-    settings = Settings(database_url=f"sqlite:///{database}")
     token = init(settings).token
     assert token is not None
     store = open_store(settings)

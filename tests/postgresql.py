@@ -32,9 +32,13 @@ def program(name: str) -> Path | None:
 
 
 class Server:
-    """One server with a directory of its own. It can be killed, and started again."""
+    """One server with a directory of its own. It can be killed, and started again.
 
-    def __init__(self, directory: Path) -> None:
+    `durable`: what is committed is on the disk, as in production.
+    """
+
+    def __init__(self, directory: Path, *, durable: bool = False) -> None:
+        self._durable = durable
         self._directory = directory
         self._data = directory / "data"
         self._log = directory / "log"
@@ -67,8 +71,8 @@ class Server:
             "unix_socket_directories": "",
             "max_connections": "200",
             "shared_buffers": "32MB",
-            "fsync": "off",
-            "synchronous_commit": "off",
+            "fsync": "on" if self._durable else "off",
+            "synchronous_commit": "on" if self._durable else "off",
             "wal_writer_delay": "10s",
         }
         said = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
@@ -176,9 +180,9 @@ class Server:
 
 
 @contextmanager
-def running() -> Iterator[Server]:
+def running(*, durable: bool = False) -> Iterator[Server]:
     directory = Path(tempfile.mkdtemp(prefix="peergate-postgresql-"))
-    server = Server(directory)
+    server = Server(directory, durable=durable)
     try:
         server.make()
         server.start()

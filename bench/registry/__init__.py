@@ -1,0 +1,1 @@
+"""make bench-registry: a registry, and a thousand routers that follow it."""

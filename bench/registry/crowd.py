@@ -1,0 +1,133 @@
+"""python -m bench.registry.crowd URL DIRECTORY STATE FIRST COUNT: routers without kernel part.
+
+Each is the agent's own client, follower and reporter, with a token and a state directory of its
+own. They begin as after a restart: with one snapshot, which they share here to save memory. At
+each line on stdin what was noted since the last one is printed, in JSON on one line.
+"""
+
+import asyncio
+import json
+import random
+import sys
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import uvloop
+
+from control import state
+from control.allowlist import Changes
+from control.follow import Follower
+from control.model import Allowlist
+from control.registry import RegistryClient
+from control.report import Reporter
+from control.settings import Settings
+from control.snapshot import load_snapshot
+from control.trust import Trust
+
+# Over which they begin, as they would come by and by.
+_BEGIN = 5.0
+
+
+@dataclass
+class Notes:
+    """Times are of the monotonic clock, which all processes share."""
+
+    came: list[tuple[int, float]] = field(default_factory=list)  # revision, when
+    asked: list[float] = field(default_factory=list)  # for changes
+    answered: list[float] = field(default_factory=list)
+    snapshots: int = 0
+
+
+class Client(RegistryClient):
+    notes: Notes
+
+    async def changes(self, after: int) -> Changes:
+        self.notes.asked.append(time.monotonic())
+        found = await super().changes(after)
+        self.notes.answered.append(time.monotonic())
+        return found
+
+    async def snapshot(self, at_least: int | None = None) -> Allowlist:
+        self.notes.snapshots += 1
+        return await super().snapshot(at_least)
+
+
+class Gate:
+    """Where the maps would be changed: notes when that would have begun."""
+
+    def __init__(self, notes: Notes, settings: Settings) -> None:
+        self._notes = notes
+        self._settings = settings
+        self.reporter: Reporter | None = None
+
+    async def offer(self, allowlist: Allowlist) -> None:
+        self._notes.came.append((allowlist.revision, time.monotonic()))
+        known = state.Known(allowlist.registry, allowlist.revision)
+        await asyncio.to_thread(state.remember_registry, self._settings.state_dir, known)
+        if self.reporter is not None:
+            self.reporter.soon.set()
+
+    async def follow(self, base: Allowlist, changes: Changes, allowlist: Allowlist) -> None:
+        await self.offer(allowlist)
+
+
+async def _report() -> dict[str, object]:
+    return {
+        "version": "bench",
+        "kernel": "none",
+        "time": "2026-11-28T12:00:00Z",
+        "interfaces": [],
+        "entries": {"hosts": 0, "prefixes": 0},
+    }
+
+
+async def _router(
+    url: str, directory: Path, state_dir: Path, number: int, base: Allowlist, notes: Notes
+) -> None:
+    name = f"router-{number}"
+    settings = Settings(
+        router=name,
+        interfaces=("none",),
+        registry_url=url,
+        token_file=directory / f"{name}.token",
+        state_dir=state_dir / name,
+    )
+    state.prepare(settings.state_dir)
+    state.remember_registry(settings.state_dir, state.Known(base.registry, base.revision))
+    await asyncio.sleep(random.uniform(0, _BEGIN))
+    async with Client.of(settings) as client:
+        client.notes = notes
+        gate = Gate(notes, settings)
+        gate.reporter = Reporter(client, settings, _report, lambda _: None)
+        trust = Trust(settings.state_dir)
+        follower = Follower(client, settings.state_dir, gate, gate.reporter.send, trust, base)
+        await asyncio.gather(follower.run(), gate.reporter.run())
+
+
+async def _run(url: str, directory: Path, state_dir: Path, first: int, count: int) -> None:
+    base = load_snapshot(directory)
+    assert base is not None
+    base = replace(base, word=None)  # it was one router's
+    notes = Notes()
+    routers = [
+        asyncio.create_task(_router(url, directory, state_dir, number, base, notes))
+        for number in range(first, first + count)
+    ]
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    while await reader.readline():
+        print(json.dumps(asdict(notes)), flush=True)
+        notes.came.clear()
+        notes.asked.clear()
+        notes.answered.clear()
+    for each in routers:
+        each.cancel()
+
+
+if __name__ == "__main__":
+    _url, _directory, _state, _first, _count = sys.argv[1:]
+    # What is measured is the registry: the crowd shares its CPUs.
+    uvloop.run(_run(_url, Path(_directory), Path(_state), int(_first), int(_count)))
