@@ -108,8 +108,9 @@ def _steps(state: Read | Write, lines: Lines, tell: Tell) -> Iterator[_Step]:
                 fresh.append(line)
                 continue
             named[peer.id // 8] |= 1 << peer.id % 8
-            if peer.state is State.PENDING or peers.content(peer) != line.content:
-                changed.append((peer, line))
+            meant = _meant(peer, line)
+            if peer.state is State.PENDING or peers.content(peer) != meant.content:
+                changed.append((peer, meant))
         same = len(batch) - len(fresh) - len(changed)
         yield _Step(tuple(fresh), tuple(changed), same=same)
         done += len(batch)
@@ -118,6 +119,13 @@ def _steps(state: Read | Write, lines: Lines, tell: Tell) -> Iterator[_Step]:
         going = (p for p in some if p.id <= newest and not named[p.id // 8] >> p.id % 8 & 1)
         yield _Step(going=tuple(going))
         tell(done)
+
+
+def _meant(peer: Peer, line: Line) -> Line:
+    """Where an owner moves the sources, these stay as they are, and are not the line's."""
+    if peer.state is not State.APPROVED or peer.bounds is None:
+        return line
+    return replace(line, content=line.content | {"sources": list(peer.sources)})
 
 
 def _check_rules(admission: Admission, step: _Step, lines: Lines) -> None:

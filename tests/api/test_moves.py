@@ -16,6 +16,7 @@ from tests.api.bodies import NOW, WEEK, gateway, peer, text
 from tests.api.client import Client
 from tests.api.conftest import Service
 from tests.api.test_concurrency import at_once
+from tests.api.test_import import POLICY, counts, policy_lines
 
 ANY = {"If-Match": "*"}
 SITE = "203.0.113.99"
@@ -310,6 +311,10 @@ def test_a_policy_leaves_alone_what_an_owner_moves(hub: Service) -> None:
     applied = hub.admin.put("/v1/policy", json=document, headers=ANY)
     (change,) = applied.json()["changes"]
     assert list(change["fields"]) == ["owner"]
+    assert sources(hub) == ["203.0.113.7", SITE]
+    lines = policy_lines(gateway(), peers=(peer(sources=["192.0.2.1"], owner="They"),))
+    imported = hub.admin.post(POLICY, content=lines, headers=ANY)
+    assert counts(imported) == {"changed": 1, "revoked": 1}
     assert sources(hub) == ["203.0.113.7", SITE]
 
 
