@@ -5,30 +5,41 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from api.records import Role
+from tests.api.bodies import gateway, peer
 from tests.api.conftest import Service
 from tests.api.process import Process
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 # Kept apart, for it takes away the token that the requests are made with.
 TOKEN = "^/v1/tokens/.id.$"
+# For owners alone: an admin has no peer.
+OWNERS = "/(here|sources)$"
 
 
 # Two minutes on two busy cores.
 @pytest.mark.timeout(540)
 @pytest.mark.parametrize(
     "only",
-    [["--exclude-path-regex", TOKEN, "-n", "6"], ["--include-path-regex", TOKEN, "-n", "20"]],
-    ids=["all", "revoking tokens"],
+    [
+        ["--exclude-path-regex", f"{TOKEN}|{OWNERS}", "-n", "6"],
+        ["--include-path-regex", TOKEN, "-n", "20"],
+        ["--include-path-regex", OWNERS, "-n", "20"],
+    ],
+    ids=["all", "revoking tokens", "as an owner"],
 )
 def test_schemathesis(process: Process, tmp_path: Path, only: list[str]) -> None:
     seed = str(secrets.randbelow(2**32))
     print(f"schemathesis --seed {seed}")
     with process.client(Role.ADMIN) as admin:
-        body = {"name": "fuzz", "role": "admin"}
-        token = admin.post("/v1/tokens", json=body).json()["token"]
+        if OWNERS in only:
+            token = owner_of_one(admin)
+        else:
+            body = {"name": "fuzz", "role": "admin"}
+            token = admin.post("/v1/tokens", json=body).json()["token"]
     done = subprocess.run(
         [
             *(Path(sys.executable).with_name("schemathesis"), "--config-file", CONFIG),
@@ -45,6 +56,15 @@ def test_schemathesis(process: Process, tmp_path: Path, only: list[str]) -> None
     process.process.terminate()
     assert process.process.wait() == 0
     assert "Traceback" not in process.stderr()
+
+
+def owner_of_one(admin: httpx.Client) -> str:
+    """The token of peer 1, which is made for it."""
+    admin.post("/v1/gateways", json=gateway())
+    admin.post("/v1/peers", json=peer(bounds={"interval_seconds": 0}))
+    admin.post("/v1/peers/1/approve", headers={"If-Match": "*"})
+    token: str = admin.post("/v1/peers/1/token", json={}).json()["token"]
+    return token
 
 
 def test_every_example_is_accepted(service: Service) -> None:
