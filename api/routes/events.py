@@ -32,6 +32,16 @@ _EXAMPLE = (
     '"type":"peer.approved","author":"alice","subject":"1","count":1,"revision":2,'
     '"content":{"name":"branch-7","gateway":"hub"}}\n\n'
 )
+# Of each event: a stream as a whole has none.
+_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "pattern": "^[0-9]+$"},
+        "event": {"type": "string", "enum": [each.value for each in EventType]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["id", "event", "data"],
+}
 
 
 @router.get(
@@ -42,7 +52,7 @@ _EXAMPLE = (
     responses={
         200: {
             "description": "Server-sent events; each one's `data` is the event as JSON",
-            "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}},
+            "content": {"text/event-stream": {"schema": _SCHEMA, "example": _EXAMPLE}},
         }
     },
 )
