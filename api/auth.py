@@ -92,9 +92,10 @@ async def follower_of(
     known: KnownCallers = request.app.state.known_callers
     found = None if credentials is None else await known.find(credentials.credentials)
     if found is None:
+        revoked = known.revoked
         caller = await caller_of(request, registry, origin, credentials)
         if credentials is not None and caller.token is not None:
-            known.keep(credentials.credentials, caller)
+            known.keep(credentials.credentials, caller, revoked)
     else:
         caller = replace(found, origin=origin)
         request.state.ongoing.token = caller.token

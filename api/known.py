@@ -35,7 +35,15 @@ class KnownCallers:
         ended = caller.expires is not None and caller.expires <= self._registry.clock()
         return None if ended else caller
 
-    def keep(self, text: str, caller: Caller) -> None:
+    @property
+    def revoked(self) -> int:
+        """How many tokens were, at the last look."""
+        return self._revoked
+
+    def keep(self, text: str, caller: Caller, revoked: int) -> None:
+        """`revoked` is of before the caller was let in: one revoked since then is not kept."""
+        if revoked != self._revoked:
+            return
         if len(self._callers) >= _MOST:
             self._callers.clear()
         self._callers[_digest(text)] = caller

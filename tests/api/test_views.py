@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 
+from lab.watch import wait_until
 from tests.api.bodies import gateway, peer
 from tests.api.conftest import Service
 from tests.api.follower import Follower
@@ -134,7 +135,8 @@ def test_a_router_that_was_removed_is_another_one_when_it_is_back(service: Servi
     first = service.admin.get("/v1/routers/edge-2").headers["ETag"]
     gone = service.admin.delete("/v1/routers/edge-2", headers=ANY)
     assert gone.status_code == 204
-    assert before.get("/v1/allowlist").status_code == 401
+    # Who was let in is known for half a second more.
+    assert wait_until(lambda: before.get("/v1/allowlist").status_code == 401, 20)
     held.client = service.add_router("edge-2", site="ams")
     again = service.admin.get("/v1/routers/edge-2").headers["ETag"]
     assert again != first

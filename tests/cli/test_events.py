@@ -1,6 +1,7 @@
 """Events through the command line, against a real registry."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -47,11 +48,12 @@ def test_what_cannot_be_had(peergate: Peergate) -> None:
 
 
 def test_it_follows_through_a_restart_of_the_registry(
-    initialised: tuple[bytes, str], tmp_path: Path
+    initialised: tuple[Path, str], tmp_path: Path
 ) -> None:
-    content, token = initialised
+    made, token = initialised
     file = tmp_path / "registry.db"
-    file.write_bytes(content)
+    for kind in (".db", ".key"):
+        shutil.copy(made.with_suffix(kind), file.with_suffix(kind))
     headers = {"Authorization": f"Bearer {token}"}
 
     def add(url: str, number: int) -> None:
