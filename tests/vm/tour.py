@@ -14,6 +14,7 @@ _CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _DIFFERS = (
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\dZ?"), "TIME"),
     (re.compile(r"\b0x[0-9a-f]+\b"), "KEY"),
+    (re.compile(r"(?<= )[+-]\d+\.\d+ s\b"), "OFFSET"),
     # Maps' layout and sizes.
     (re.compile(r"(?<=/bpf/)[0-9a-f]{16}(-[0-9a-f]+)*"), "SET"),
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "ID"),
