@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from api.database import open_store
 from api.deliver import deliver
 from api.errors import ApiError
+from api.event_records import KeptEvent
 from api.feed.changes import ChangesFeed
 from api.feed.snapshots import SnapshotFeed
 from api.feed.spans import Spans
@@ -24,7 +25,6 @@ from api.openapi import describe, refuse_unknown_queries
 from api.origin import Origins
 from api.outbound import Sender
 from api.problems import add_handlers
-from api.records import KeptEvent
 from api.registry import tokens as token_rules
 from api.registry.attention import Attention
 from api.registry.core import Clock, Registry, utc_now
@@ -55,7 +55,7 @@ from api.routes import (
     tokens,
     webhooks,
 )
-from api.routes.feed import BATCH, Feed
+from api.routes.event_feed import BATCH, Feed
 from api.settings import Settings
 from api.signing import Signer
 from api.store.notices import Channel

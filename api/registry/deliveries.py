@@ -9,8 +9,9 @@ from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from api.event_records import KeptEvent, Webhook
 from api.event_types import EventType
-from api.records import Json, KeptEvent, Webhook
+from api.records import Json
 from api.registry.core import Registry
 from api.store import events, leases, webhooks
 from policy.window import rfc3339

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from api.errors import ConflictError, GoneError
+from api.event_records import Event, KeptEvent, Reach
 from api.event_types import EventType
-from api.records import Event, Json, KeptEvent, Reach
+from api.records import Json
 from api.store import events, notices
 from api.store.engine import Connection
 from api.store.notices import Channel

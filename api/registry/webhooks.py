@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from api.errors import ConflictError, NotFoundError, RefusedError
+from api.event_records import Webhook
 from api.event_types import EventType
-from api.records import Webhook
 from api.registry.core import Expected, Read, Write
 from api.store import events, webhooks
 from policy.errors import Problem

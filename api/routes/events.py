@@ -12,14 +12,14 @@ from starlette.responses import Response
 
 from api.auth import CallerOf, RegistryOf, needs
 from api.errors import ConflictError, GoneError, UnavailableError
+from api.event_records import KeptEvent
 from api.event_types import EventType
-from api.records import KeptEvent
 from api.registry import events, tokens
 from api.registry.core import Registry
 from api.registry.permissions import Caller, Permission
+from api.routes.event_feed import BATCH, Feed
 from api.routes.event_stream import EventStream
 from api.routes.events_models import EventView
-from api.routes.feed import BATCH, Feed
 from policy.document import Moment
 
 router = APIRouter(prefix="/v1/events", tags=["events"])

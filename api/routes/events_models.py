@@ -5,8 +5,9 @@ from typing import Self
 
 from pydantic import BaseModel, Field
 
+from api.event_records import KeptEvent
 from api.event_types import EventType
-from api.records import Json, KeptEvent
+from api.records import Json
 
 
 class EventView(BaseModel):

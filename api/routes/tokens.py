@@ -42,6 +42,6 @@ def issue_token(once: OnceOf, body: NewToken) -> Response:
 
 @router.delete("/{id}", status_code=204)
 def revoke_token(registry: RegistryOf, caller: CallerOf, number: Number) -> None:
-    """Ends a token at once. The last admin token stays."""
+    """Ends a token, at every process within a second. The last admin token stays."""
     with registry.write(caller.actor, f"token {number} revoked") as write:
         tokens.revoke(write, number)

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field
 
+from api.event_records import Webhook
 from api.event_types import EventType
-from api.records import Webhook
 from policy.document import Document, Name
 
 Url = Annotated[str, Field(max_length=2000, examples=["https://192.0.2.80/peergate"])]

@@ -8,8 +8,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api.auth import CallerOf, RegistryOf, needs
+from api.event_records import Webhook
 from api.outbound import DeliveryError, Sender
-from api.records import Webhook
 from api.registry import deliveries, webhooks
 from api.registry.core import Registry, Write
 from api.registry.permissions import Permission

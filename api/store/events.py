@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
+from api.event_records import Event, KeptEvent, Reach
 from api.event_types import EventType
-from api.records import Event, KeptEvent, Reach
 from api.store.schema import event_log, events
 
 

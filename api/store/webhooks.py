@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 
+from api.event_records import Webhook
 from api.event_types import EventType
-from api.records import Webhook
 from api.store.schema import event_log, webhooks
 
 

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from api.records import KeptEvent
+from api.event_records import KeptEvent
 from api.routes.streams import to_its_end
 from api.watch import Watch
 
