@@ -67,7 +67,7 @@ def _is_here(host: str) -> bool:
 
 def _role(text: str) -> tuple[str, Role]:
     value, equals, name = text.rpartition("=")
-    # Not agent: a router has a token of its own.
-    if not equals or not value or name not in set(Role) - {Role.AGENT}:
+    # A router and a peer's owner have tokens of their own, which say whose they are.
+    if not equals or not value or name not in set(Role) - {Role.AGENT, Role.OWNER}:
         raise SettingsError(f"PEERGATE_OIDC_ROLES: {text}: must be VALUE=ROLE, {_EXAMPLE}")
     return value, Role(name)

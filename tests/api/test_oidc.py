@@ -265,7 +265,7 @@ def test_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         "groups",
         "preferred_username",
     )
-    for wrong in ("readers", "readers=", "=viewer", "routers=agent", "readers=king"):
+    for wrong in ("readers", "readers=", "=viewer", "routers=agent", "sites=owner", "readers=king"):
         monkeypatch.setenv("PEERGATE_OIDC_ROLES", wrong)
         with pytest.raises(SettingsError, match="must be VALUE=ROLE"):
             Settings.from_environment()
