@@ -17,7 +17,7 @@ lint: setup
 	clang-format --dry-run --Werror bpf/*.c bpf/*.h bench/*.c tests/bpf/*.c
 
 test: lint
-	$(VENV)/pytest -n 2 --dist loadscope --ignore=tests/vm
+	$(VENV)/pytest -n 2 --dist loadscope --no-loadscope-reorder --ignore=tests/vm
 
 # Virtual machines: all kernels, or `make test-vm KERNELS="6.1 7"`.
 KERNELS ?= 5.10 6.1 6.12 6.18 7

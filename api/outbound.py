@@ -1,6 +1,7 @@
 """Requests that the registry itself makes to where an operator has said."""
 
 import asyncio
+import functools
 import socket
 import ssl
 from collections.abc import Iterable, Mapping
@@ -36,7 +37,7 @@ class Sender:
 
     def __init__(self, *, private: bool) -> None:
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl.create_default_context(),
+            ssl_context=_tls(),
             max_connections=_AT_ONCE,
             keepalive_expiry=30.0,
             network_backend=_Guarded(private=private),
@@ -61,6 +62,12 @@ class Sender:
 
     async def close(self) -> None:
         await self._pool.aclose()
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """Read once: the system's certificates take longer than all of an application."""
+    return ssl.create_default_context()
 
 
 async def _read_little(response: httpcore.Response) -> None:

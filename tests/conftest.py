@@ -26,3 +26,8 @@ def postgresql_server() -> Iterator[postgresql.Server]:
     """One for each worker; each test has a database of its own there."""
     with postgresql.running() as server:
         yield server
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The demo's minutes first: else one worker does them alone at the end."""
+    items.sort(key=lambda item: "tests/lab/" not in item.nodeid)

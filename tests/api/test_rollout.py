@@ -35,6 +35,14 @@ class Staged:
             follower.check()
         return set(self.canary.peers), set(self.rest.peers)
 
+    def agree(self) -> bool:
+        """Whether changes have come to where snapshots are: what another process wrote may be
+        in one of them before it is in the other, for a quarter of a second."""
+        return all(
+            follower.follow()["revision"] == follower.snapshot()["revision"]
+            for follower in (self.canary, self.rest)
+        )
+
     def status(self) -> dict[str, Any]:
         found: dict[str, Any] = self.service.admin.get("/v1/rollout").json()
         return found
@@ -204,6 +212,7 @@ def test_after_its_time_it_goes_on_if_the_canaries_bear_it(
     assert staged.follow() == ({1, second}, {1})
     staged.report(made)
     assert eventually(lambda: staged.status()["pending"] == [])
+    assert eventually(staged.agree)
     assert staged.follow() == ({1, second}, {1, second})
     # One revision for it, whichever process was first.
     causes = [each["cause"] for each in service.admin.get("/v1/revisions").json()["items"]]

@@ -1,6 +1,7 @@
 """Events through the command line, against a real registry."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -63,9 +64,10 @@ def test_it_follows_through_a_restart_of_the_registry(
     with serving(file, 0) as url:
         port = int(url.rpartition(":")[2])
         follower = subprocess.Popen(
-            [PEERGATE, "events", "--follow", "--json", "--after", "1"],
+            # What runs in a script's background is born deaf to SIGINT.
+            ["env", "--default-signal=INT", PEERGATE, "events", "--follow", "--json", "--after=1"],
             cwd=Path(__file__).parents[2],
-            env={"PEERGATE_URL": url, "PEERGATE_TOKEN": token},
+            env={**os.environ, "PEERGATE_URL": url, "PEERGATE_TOKEN": token},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -86,6 +88,7 @@ def test_it_follows_through_a_restart_of_the_registry(
             _, complaints = follower.communicate(timeout=20)
     finally:
         follower.kill()
+        follower.communicate()
     assert [(each["id"], each["subject"]) for each in seen] == [(2, "g-1"), (3, "g-2"), (4, "g-3")]
     assert follower.returncode == 130
     assert "Traceback" not in complaints

@@ -167,6 +167,7 @@ def test_accepted_without_a_key_the_next_one_is_pinned(router: Router, tmp_path:
     trust.accept(tmp_path, ONE, None)
     router.step()
     router.registry.key = Key()
+    router.registry.set([B])
     with pytest.raises(RegistryError, match="this router knows"):
         router.step()
 
@@ -205,6 +206,7 @@ def test_an_old_keys_time_ends(router: Router) -> None:
     router.registry.key = Key(first, until.isoformat())
     router.step()
     router.registry.key = first
+    router.registry.set([B])
     with pytest.raises(RegistryError, match="this router knows"):
         router.step()
 
