@@ -79,6 +79,12 @@ class Registry:
                 if not got.is_success:
                     got.read()
                     raise _refused(self.url, "GET", got)
+                kind = got.headers.get("Content-Type", "nothing that it names")
+                if kind.partition(";")[0].strip() != accept:
+                    raise RegistryError(
+                        f"{self.url}{path}: answered with {kind}, not {accept}: this is not the "
+                        "registry, or a proxy in between does not pass its answers on"
+                    )
                 yield got.iter_bytes()
         except httpx.RemoteProtocolError as error:
             raise RegistryError(
