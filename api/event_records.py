@@ -49,7 +49,7 @@ class Webhook:
 
     Events up to the number `place` are done. `failing_since` is when the next one was first tried
     in vain, `failures` how often it was, `next_try` when it is tried again. One that has `failed`
-    is not tried any more.
+    is not tried any more. `former_secret` signs too, until `former_until`.
     """
 
     id: int
@@ -68,3 +68,5 @@ class Webhook:
     failed: datetime | None = None
     error: str | None = None
     delivered: datetime | None = None
+    former_secret: str | None = None
+    former_until: datetime | None = None

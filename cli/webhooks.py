@@ -24,6 +24,7 @@ def group() -> typer.Typer:
     made.command("list")(list_all)
     made.command("show")(show_one)
     made.command("set")(change)
+    made.command("renew")(renew)
     made.command("test")(send_test)
     made.command("remove")(remove)
     return made
@@ -131,6 +132,28 @@ def change(
         show_json(changed)
     else:
         note(f"webhook {name} changed, now {changed['state']}")
+
+
+def renew(
+    name: Name,
+    as_json: AsJson = False,
+    url: Url = None,
+    token_file: TokenFile = None,
+    ca_file: CaFile = None,
+) -> None:
+    """Make a webhook another secret, which alone goes to stdout, this once.
+
+    For a day what is sent carries a signature of the former one, too.
+
+    Examples:
+      peergate webhook renew pager > pager.secret
+    """
+    with connect(url, token_file, ca_file) as registry:
+        made = registry.create(f"{PATH}/{segment(name)}/secret", {}).body
+    if as_json:
+        show_json(made)
+    else:
+        typer.echo(harmless(made["secret"]))
 
 
 def send_test(

@@ -50,22 +50,29 @@ def as_json(kept: KeptEvent) -> dict[str, Json]:
 
 
 def signed(webhook: Webhook, id_: str, number: int, content: Json, now: datetime) -> Delivery:
-    """As Standard Webhooks 1.0 has it: HMAC-SHA256 over id, time and body.
+    """As Standard Webhooks 1.0 has it: HMAC-SHA256 over id, time and body, for each secret.
 
     The id stays the same however often it is sent; the time is that of this attempt.
     """
     body = json.dumps(content, separators=(",", ":")).encode()
     stamp = str(int(now.timestamp()))
-    key = b64decode(webhook.secret.removeprefix("whsec_"))
-    digest = hmac.new(key, f"{id_}.{stamp}.".encode() + body, hashlib.sha256).digest()
+    secrets = [webhook.secret]
+    if webhook.former_secret is not None and webhook.former_until is not None:
+        secrets += [webhook.former_secret] if now < webhook.former_until else []
+    signatures = (_signature(secret, f"{id_}.{stamp}.".encode() + body) for secret in secrets)
     headers = {
         "content-type": "application/json",
         "user-agent": "peergate",
         "webhook-id": id_,
         "webhook-timestamp": stamp,
-        "webhook-signature": f"v1,{b64encode(digest).decode()}",
+        "webhook-signature": " ".join(signatures),
     }
     return Delivery(webhook, number, headers, body)
+
+
+def _signature(secret: str, content: bytes) -> str:
+    digest = hmac.digest(b64decode(secret.removeprefix("whsec_")), content, hashlib.sha256)
+    return f"v1,{b64encode(digest).decode()}"
 
 
 def trial(webhook: Webhook, id_: str, now: datetime) -> Delivery:

@@ -5,6 +5,7 @@ import secrets
 from base64 import b64encode
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +18,8 @@ from policy.errors import Problem
 
 # Each may be tried at the same time.
 MOST = 50
+# So long the former secret signs beside the one that was made in its place.
+OVERLAP = timedelta(days=1)
 
 
 def get(state: Read | Write, name: str) -> Webhook:
@@ -46,7 +49,7 @@ def create(
         name=name,
         url=url,
         types=frozenset(types),
-        secret=f"whsec_{b64encode(secrets.token_bytes(32)).decode()}",
+        secret=_new_secret(),
         enabled=True,
         # Each change makes an event: one that takes a removed one's name has a higher version.
         version=last + 1,
@@ -88,12 +91,34 @@ def change(
     return after
 
 
+def renew_secret(write: Write, name: str) -> Webhook:
+    """Another secret. What is sent is signed with both for a day: no receiver is cut off."""
+    before = get(write, name)
+    after = replace(
+        before,
+        secret=_new_secret(),
+        former_secret=before.secret,
+        former_until=write.now + OVERLAP,
+        version=before.version + 1,
+    )
+    webhooks.save(write.connection, after)
+    then = _recorded(before)
+    write.record("webhook.renew_secret", f"webhook/{name}", then, _recorded(after))
+    write.tell(EventType.WEBHOOK_CHANGED, name, {"fields": ["secret"]})
+    return after
+
+
 def remove(write: Write, name: str, expected: Expected) -> None:
     webhook = get(write, name)
     expected.check(webhook.version, f"webhook {name!r}")
     webhooks.remove(write.connection, webhook)
     write.record("webhook.remove", f"webhook/{name}", _recorded(webhook), None)
     write.tell(EventType.WEBHOOK_REMOVED, name)
+
+
+def _new_secret() -> str:
+    """As Standard Webhooks writes it."""
+    return f"whsec_{b64encode(secrets.token_bytes(32)).decode()}"
 
 
 def _recorded(webhook: Webhook) -> dict[str, object]:

@@ -97,6 +97,19 @@ def remove_webhook(
         webhooks.remove(write, name, expected)
 
 
+@router.post("/{name}/secret", response_model=MadeWebhook, status_code=201)
+def renew_secret(once: OnceOf, name: WebhookName) -> Response:
+    """Another secret, which is in this answer alone. For a day each delivery carries a signature
+    of the former one, too; called again within it, the one before the former ends at once."""
+
+    def work(write: Write) -> Response:
+        made = webhooks.renew_secret(write, name)
+        shown = WebhookView.of(made).model_dump()
+        return answer(MadeWebhook(**shown, secret=made.secret), 201, made.version)
+
+    return once(f"webhook {name} has another secret", None, work, secret=True)
+
+
 @router.post("/{name}/test", response_model=Tested)
 async def test_webhook(request: Request, registry: RegistryOf, name: WebhookName) -> Response:
     """Sends an event of the type `webhook.test` and the number 0, once and now."""

@@ -268,6 +268,8 @@ webhooks = Table(
     Column("failed", Utc),
     Column("error", Text),
     Column("delivered", Utc),
+    Column("former_secret", Text),
+    Column("former_until", Utc),
     sqlite_autoincrement=True,
 )
 

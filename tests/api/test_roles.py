@@ -73,6 +73,7 @@ ROUTES: list[tuple[str, str, set[Role], Any]] = [
     ("PATCH", "/v1/webhooks/pager", {ADMIN}, {"types": ["peer.requested"]}),
     ("DELETE", "/v1/webhooks/pager", {ADMIN}, None),
     ("POST", "/v1/webhooks/pager/test", {ADMIN}, None),
+    ("POST", "/v1/webhooks/pager/secret", {ADMIN}, None),
     ("PUT", "/v1/routers/edge-1/seen", {AGENT, ADMIN}, "seen"),
     ("GET", "/v1/tokens", {ADMIN}, None),
     ("POST", "/v1/tokens", {ADMIN}, {"name": "new", "role": "viewer"}),

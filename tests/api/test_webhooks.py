@@ -295,6 +295,26 @@ def test_its_secret_is_shown_once(service: Service, receiver: Receiver) -> None:
     assert secret.encode() not in receiver.bodies[0]
 
 
+def test_its_secret_is_renewed_without_a_pause(service: Service, receiver: Receiver) -> None:
+    former = add(service, receiver.url)["secret"]
+    renewed = service.admin.post("/v1/webhooks/pager/secret")
+    assert renewed.status_code == 201
+    secret = renewed.json()["secret"]
+    assert secret not in service.admin.get("/v1/webhooks/pager").text
+    service.add_gateway()
+    receiver.until(lambda: "gateway.added" in [each["type"] for each in receiver.taken])
+    both = [verify(each, receiver.headers[-1], receiver.bodies[-1]) for each in (former, secret)]
+    assert both == [True, True]
+    service.clock.pass_time(timedelta(days=1))
+    service.add_peer()
+    receiver.until(lambda: "peer.requested" in [each["type"] for each in receiver.taken])
+    both = [verify(each, receiver.headers[-1], receiver.bodies[-1]) for each in (former, secret)]
+    assert both == [False, True]
+    trail = service.admin.get("/v1/audit").text
+    assert "webhook.renew_secret" in trail
+    assert secret not in trail
+
+
 def test_its_versions(service: Service, receiver: Receiver) -> None:
     add(service, receiver.url)
     etag = service.admin.get("/v1/webhooks/pager").headers["ETag"]

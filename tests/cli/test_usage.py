@@ -38,7 +38,7 @@ def test_all_commands_are_there() -> None:
     assert {" ".join(words) for words in commands()} == {
         *("api init", "api serve", "api token", "agent", "status", "apply", "detach"),
         *("doctor", "events", "webhook add", "webhook list", "webhook show", "webhook set"),
-        *("webhook test", "webhook remove"),
+        *("webhook renew", "webhook test", "webhook remove"),
         *("api key show", "api key rotate", "api key make"),
         *("gateway add", "gateway list", "gateway show", "gateway set", "gateway remove"),
         *("peer add", "peer list", "peer show", "peer approve", "peer reject", "peer revoke"),
@@ -143,7 +143,8 @@ def stranger() -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:  # the base class's name
-            status = 200 if self.path.startswith("/v1/gateways") else 502
+            path = self.path.partition("?")[0]
+            status = 200 if path in ("/v1/gateways", "/v1/events") else 502
             self.send_response(status)
             self.end_headers()
             self.wfile.write(b"<html>\x1b[31mhello")
@@ -166,6 +167,9 @@ def test_something_that_is_no_registry(offline_peergate: Peergate, stranger: str
     refused = offline_peergate("gateway", "list", "--url", stranger)
     assert refused.code == 1
     assert "the answer is not JSON" in refused.err
+    refused = offline_peergate("events", "--url", stranger)
+    assert refused.code == 1
+    assert "not text/event-stream: this is not the registry" in refused.err
 
 
 def test_https_where_there_is_none(offline_peergate: Peergate, stranger: str) -> None:

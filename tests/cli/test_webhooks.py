@@ -24,6 +24,9 @@ def test_a_webhook_from_its_first_day_to_its_last(peergate: Peergate) -> None:
     assert peergate("webhook", "set", "pager", "--enable").out.endswith("now ok\n")
     assert "peer.requested" not in peergate("webhook", "list").out
     assert peergate("webhook", "set", "pager").code == 2
+    renewed = peergate("webhook", "renew", "pager")
+    assert renewed.out.startswith("whsec_")
+    assert renewed.out != made.out
     wrong = peergate("webhook", "add", "other", "--to", "http://hooks.example.net")
     assert wrong.code == 1
     assert "url: http://hooks.example.net: must start with https://" in wrong.err
