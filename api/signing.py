@@ -32,6 +32,7 @@ OVERLAP = timedelta(days=7)
 # Routers that missed so many rotations have to accept the key by command.
 _ENDORSEMENTS_KEPT = 16
 _LOOK_AGAIN = 1.0
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Statement:
 
     def text(self) -> str:
         """In printable ASCII: it goes into a header as it stands."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        return _COMPACT.encode({name: getattr(self, name) for name in self.__slots__})
 
 
 @dataclass(frozen=True, slots=True)

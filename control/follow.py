@@ -123,7 +123,7 @@ class Follower:
             raise RegistryError("the registry has another view for this router: it is fetched")
         if changes.revision != base.revision:
             allowlist = await asyncio.to_thread(_advance, base, changes)
-            await self._check(allowlist)
+            await self._check_revision(allowlist)
             if self._again is not None:
                 self._meanwhile.append(changes)
             self._base = allowlist

@@ -12,8 +12,10 @@ from policy.window import rfc3339
 SILENT_AFTER = timedelta(minutes=2)
 
 
-def tell(write: Write | Aside, before: Report | None, after: Report) -> None:
-    since = silences.end(write.connection, after.router)
+def tell(
+    write: Write | Aside, before: Report | None, after: Report, since: datetime | None
+) -> None:
+    """`since` is from when on it was silent, if it was."""
     if before is None:
         write.tell(EventType.ROUTER_NEW, after.router, {"revision": after.revision})
         return

@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 
-from api.errors import ConflictError, ForbiddenError, NotFoundError, RefusedError
+from api.errors import ConflictError, ForbiddenError, NotFoundError
 from api.event_types import EventType
-from api.records import Head, Json, Report, Router
-from api.registry import router_events
-from api.registry.core import Aside, Expected, Read, Registry, Write
+from api.records import Router
+from api.registry.core import Expected, Read, Write
 from api.registry.permissions import Caller
 from api.store import routers, tokens
 from policy.errors import Problem
@@ -19,8 +18,12 @@ HIGHEST_RISE = 2**52
 def get(state: Read | Write, name: str) -> Router:
     router = routers.find(state.connection, name)
     if router is None:
-        raise NotFoundError(f"there is no router {name!r}: `peergate router add {name}` makes it")
+        raise unknown(name)
     return router
+
+
+def unknown(name: str) -> NotFoundError:
+    return NotFoundError(f"there is no router {name!r}: `peergate router add {name}` makes it")
 
 
 def page(read: Read, after: str, limit: int) -> tuple[Router, ...]:
@@ -87,33 +90,10 @@ def seen_by(caller: Caller, wanted: str | None) -> str | None:
     return caller.router
 
 
-def report(
-    registry: Registry, caller: Caller, name: str, of: str, revision: int, content: Json
-) -> None:
-    """Keeps a router's report about revision `revision` of the registry `of`.
-
-    One that is ahead of this registry, which was then restored from a backup, lifts it above.
-    """
+def check_own(caller: Caller, name: str) -> None:
+    """A router's token reports for no other one. Raises ForbiddenError."""
     if caller.router not in (None, name):
         raise ForbiddenError(_another(caller, name), "other-router")
-    with registry.read() as read:
-        get(read, name)
-        ahead = _is_ahead(read.head, of, revision)
-    if not ahead:
-        with registry.aside(caller.name) as aside:
-            _put(aside, Report(name, revision, aside.now, content))
-        return
-    cause = f"router {name} reported revision {revision}"
-    with registry.write(caller.actor, cause) as write:
-        if _is_ahead(write.head, of, revision):
-            write.rise_to(revision + 1, cause)
-        _put(write, Report(name, revision, write.now, content))
-
-
-def _put(write: Write | Aside, report: Report) -> None:
-    before = routers.report_of(write.connection, report.router, lock=True)
-    routers.put_report(write.connection, report)
-    router_events.tell(write, before, report)
 
 
 def _another(caller: Caller, name: str) -> str:
@@ -121,18 +101,3 @@ def _another(caller: Caller, name: str) -> str:
         f"the token {caller.name!r} is for router {caller.router!r}, not for {name!r}: set "
         f"`router` to that name in agent.toml, or make a token: `peergate router token {name}`"
     )
-
-
-def _is_ahead(head: Head, of: str, revision: int) -> bool:
-    if of != head.registry:
-        raise ConflictError(
-            f"this registry is {head.registry}, the report is about {of}: point the router at its "
-            "own registry, or accept this one there",
-            "other-registry",
-        )
-    ahead = revision > head.revision
-    if ahead and revision > HIGHEST_RISE:
-        rule = f"a registry goes on above {HIGHEST_RISE} by its own changes alone"
-        problem = Problem("revision", str(revision), rule)
-        raise RefusedError("no registry was ever there", "", (problem,))
-    return ahead

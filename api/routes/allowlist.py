@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.concurrency import iterate_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from api.auth import FollowerOf, follower_of
+from api.auth import NEEDS_TOKEN, FollowerOf, follower_of
 from api.feed.changes import Answer, ChangesFeed
 from api.feed.snapshots import Snapshot, SnapshotFeed
 from api.registry import routers
@@ -19,7 +19,7 @@ from api.signing import Signer
 from api.watch import Watch
 from policy.document import Name
 
-router = APIRouter(prefix="/v1/allowlist", tags=["allowlist"], dependencies=[Depends(follower_of)])
+router = APIRouter(prefix="/v1/allowlist", tags=["allowlist"])
 
 # The end of a file whose beginning somebody has.
 _FROM = re.compile(r"bytes=([0-9]{1,15})-")
@@ -60,7 +60,7 @@ For = Annotated[
 ]
 
 
-@router.get("", response_model=AllowlistView, responses=_PARTS)
+@router.get("", response_model=AllowlistView, responses=_PARTS, openapi_extra=NEEDS_TOKEN)
 async def snapshot(
     request: Request, caller: FollowerOf, at_least: AtLeast = None, name: For = None
 ) -> Response:
@@ -110,7 +110,7 @@ def _streamed(status: int, headers: dict[str, str], parts: Iterator[bytes]) -> R
     return StreamingResponse(streamed, status, headers, "application/json")
 
 
-@router.get("/changes", response_model=ChangesView, responses=_RESPONSES)
+@router.get("/changes", response_model=ChangesView, responses=_RESPONSES, openapi_extra=NEEDS_TOKEN)
 async def changes(
     request: Request,
     caller: FollowerOf,
@@ -159,7 +159,12 @@ def _whole(request: Request, found: Answer, headers: dict[str, str]) -> Response
     return Response(found.compressed, 200, headers, "application/json")
 
 
-@router.get("/keys", response_model=KeysView)
+@router.get(
+    "/keys",
+    response_model=KeysView,
+    dependencies=[Depends(follower_of)],
+    openapi_extra=NEEDS_TOKEN,
+)
 async def keys(request: Request) -> Response:
     """The key that signs, and how each key before it made the next one known."""
     signer: Signer = request.app.state.signer

@@ -2,12 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 
-from api.auth import CallerOf, RegistryOf, needs
+from api.auth import NEEDS_TOKEN, CallerOf, RegistryOf, ReporterOf, needs
+from api.gathered import Gathered
 from api.registry import routers
 from api.registry.core import Read, Write
 from api.registry.permissions import Permission
+from api.registry.reports import Said
 from api.registry.standing import standings
 from api.routes.conventions import ExpectedOf, Limit, NameCursor, OnceOf, answer
 from api.routes.router_models import (
@@ -88,10 +90,11 @@ def remove_router(
         routers.remove(write, name, expected)
 
 
-@router.put("/{name}/report", dependencies=[Depends(needs(Permission.REPORT))], status_code=204)
-def report(
+@router.put("/{name}/report", status_code=204, openapi_extra=NEEDS_TOKEN)
+async def report(
+    request: Request,
     registry: RegistryOf,
-    caller: CallerOf,
+    caller: ReporterOf,
     name: RouterName,
     body: RouterReport,
     response: Response,
@@ -101,5 +104,6 @@ def report(
     `Peergate-Time` in the answer is the registry's time.
     """
     content = body.model_dump(mode="json")
-    routers.report(registry, caller, name, body.registry, body.revision, content)
+    gathered: Gathered[Said] = request.app.state.reports
+    await gathered.do(Said(caller, name, body.registry, body.revision, content))
     response.headers["Peergate-Time"] = str(rfc3339(registry.clock()))

@@ -1,7 +1,7 @@
 """Connections and transactions: readers see one state, writers come one after the other."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -27,6 +27,8 @@ class Store:
         audit.watch(self._engine)
         self._read: dict[str, object] = engine.READ
         self._write: dict[str, object] = engine.WRITE
+        # PostgreSQL queues writers by itself.
+        self._turn = nullcontext if self.tells else sqlite.Turns().turn
 
     @property
     def engine(self) -> Engine:
@@ -41,7 +43,7 @@ class Store:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Committed as a whole when the block ends, undone when it raises."""
-        with self._transaction({**self._write, **audit.watched()}) as connection:
+        with self._turn(), self._transaction({**self._write, **audit.watched()}) as connection:
             yield connection
 
     @contextmanager

@@ -1,6 +1,7 @@
 """Rows of routers, and the latest report of each."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
@@ -72,29 +73,31 @@ def count(connection: Connection) -> int:
     return connection.execute(select(func.count()).select_from(routers)).scalar_one()
 
 
-def put_report(connection: Connection, report: Report) -> None:
-    """In one statement: two reports of one router may come at once."""
-    said = {
-        "revision": report.revision,
-        "received": report.received,
-        "content": report.content,
-    }
+def among(connection: Connection, names: Iterable[str]) -> set[str]:
+    """Those of the names that are routers'."""
+    query = select(routers.c.name).where(routers.c.name.in_(list(names)))
+    return set(connection.execute(query).scalars())
+
+
+def put_reports(connection: Connection, found: Sequence[Report]) -> None:
+    """One of each router. Two reports of a router may come at once: by name, so that neither of
+    two who write some waits for the other for ever."""
     engine = postgresql if connection.dialect.name == "postgresql" else sqlite
-    row = engine.insert(reports).values(router=report.router, **said)
-    connection.execute(row.on_conflict_do_update(index_elements=[reports.c.router], set_=said))
+    row = engine.insert(reports)
+    new = {name: row.excluded[name] for name in ("revision", "received", "content")}
+    statement = row.on_conflict_do_update(index_elements=[reports.c.router], set_=new)
+    in_order = sorted(found, key=lambda report: report.router)
+    connection.execute(statement, [asdict(report) for report in in_order])
 
 
-def report_of(connection: Connection, name: str, *, lock: bool = False) -> Report | None:
-    """`lock` makes reports of one router queue where the database does not do so by itself."""
-    query = select(reports).where(reports.c.router == name)
-    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
-    return None if row is None else _report(row)
-
-
-def reports_of(connection: Connection, names: Iterable[str]) -> dict[str, Report]:
-    """The latest of each that has reported."""
-    query = select(reports).where(reports.c.router.in_(list(names)))
-    return {row.router: _report(row) for row in connection.execute(query)}
+def reports_of(
+    connection: Connection, names: Iterable[str], *, lock: bool = False
+) -> dict[str, Report]:
+    """The latest of each that has reported. `lock` makes reports of one router queue where the
+    database does not do so by itself."""
+    query = select(reports).where(reports.c.router.in_(list(names))).order_by(reports.c.router)
+    found = connection.execute(query.with_for_update() if lock else query)
+    return {row.router: _report(row) for row in found}
 
 
 def labels(connection: Connection) -> dict[str, dict[str, str]]:

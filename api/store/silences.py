@@ -34,10 +34,8 @@ def add(connection: Connection, silent: Sequence[tuple[str, datetime]]) -> set[s
     return set(connection.execute(query).scalars())
 
 
-def end(connection: Connection, name: str) -> datetime | None:
-    """Since when this one was silent; None where it was not."""
-    query = delete(silent_routers).where(silent_routers.c.name == name)
-    since: datetime | None = connection.execute(
-        query.returning(silent_routers.c.since)
-    ).scalar_one_or_none()
-    return since
+def end(connection: Connection, names: Sequence[str]) -> dict[str, datetime]:
+    """Those of them that were silent, and since when."""
+    query = delete(silent_routers).where(silent_routers.c.name.in_(names))
+    ended = connection.execute(query.returning(silent_routers.c.name, silent_routers.c.since))
+    return {row.name: row.since for row in ended}

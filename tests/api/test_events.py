@@ -168,7 +168,7 @@ def test_what_a_router_reports(service: Service, since: Callable[[], list[Event]
         assert done.status_code == 204, done.text
         found = since()
         assert {each["subject"] for each in found} <= {"edge-1"}
-        assert {each["author"] for each in found} <= {"edge-1"}
+        assert {each["author"] for each in found} <= {"peergate"}
         return [(each["type"], each["content"]) for each in found]
 
     since()

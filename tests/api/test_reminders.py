@@ -25,7 +25,7 @@ def service(
     start: Callable[[Settings], Service], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> Service:
     """One that looks at its start, and then never."""
-    monkeypatch.setattr("api.app._ATTENTION", 3600)
+    monkeypatch.setattr("api.background._ATTENTION", 3600)
     service = start(replace(settings, private_webhooks=True))
     service.add_gateway()
     return service

@@ -1,0 +1,116 @@
+"""What the service does beside answering: wakes, delivers, reminds, releases, clears away."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from uuid import uuid4
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from api.deliver import deliver
+from api.errors import ApiError
+from api.ongoing import Ongoing
+from api.outbound import Sender
+from api.registry import tokens
+from api.registry.attention import Attention
+from api.registry.core import Registry
+from api.registry.deliveries import Deliverer
+from api.registry.rollout import release_due
+from api.registry.upkeep import upkeep
+from api.settings import Settings
+from api.store.notices import Channel
+from api.watch import Watch
+
+_log = logging.getLogger("peergate.api")
+# Seconds from a connection that was lost to the next one that hears of other processes' writes.
+_LISTEN_AGAIN = 1.0
+# Seconds between two looks at whether those who wait still may.
+_REVOKED_AGAIN = 0.5
+# Seconds between looks for what happens because nothing is done.
+_ATTENTION = 15.0
+
+
+def close(*watches: Watch) -> None:
+    for watch in watches:
+        watch.close()
+
+
+def lifespan_of(
+    settings: Settings,
+    registry: Registry,
+    watch: Watch,
+    happened: Watch,
+    ongoing: Ongoing,
+    sender: Sender,
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """From the first request to the last. At its end whoever waits is let go."""
+    attention = Attention(registry, settings.remind_days)
+
+    def keep_up() -> None:
+        upkeep(registry, settings.replay_kept)
+
+    def release() -> None:
+        release_due(registry)
+
+    def look() -> None:
+        revision, event = registry.newest()
+        watch.announce(revision)
+        happened.announce(event)
+
+    def end_revoked() -> None:
+        if asking := ongoing.tokens():
+            with registry.read() as read:
+                ongoing.end(tokens.lapsed(read, asking))
+
+    async def listen() -> None:
+        told = {Channel.REVISION: watch.announce, Channel.EVENT: happened.announce}
+        await registry.store.listen(told)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        watch.open()
+        happened.open()
+        running = [
+            asyncio.create_task(_again_and_again(_threaded(keep_up), settings.upkeep_seconds)),
+            asyncio.create_task(_again_and_again(_threaded(release), settings.poll_seconds)),
+            # Another process may write to the same database.
+            asyncio.create_task(_again_and_again(_threaded(look), settings.poll_seconds)),
+            asyncio.create_task(_again_and_again(_threaded(end_revoked), _REVOKED_AGAIN)),
+            asyncio.create_task(_again_and_again(_threaded(attention.look), _ATTENTION)),
+        ]
+        deliverer = Deliverer(registry, str(uuid4()))
+        running.append(asyncio.create_task(deliver(deliverer, sender, happened)))
+        if registry.store.tells:
+            running.append(asyncio.create_task(_again_and_again(listen, _LISTEN_AGAIN)))
+        yield
+        close(watch, happened)
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running)
+        await sender.close()
+        registry.store.close()
+
+    return lifespan
+
+
+def _threaded(work: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+    async def threaded() -> None:
+        thread = asyncio.create_task(run_in_threadpool(work))
+        try:
+            await asyncio.shield(thread)
+        finally:
+            # Also where this is cancelled: the thread has a connection to give back.
+            await asyncio.wait((thread,))
+
+    return threaded
+
+
+async def _again_and_again(work: Callable[[], Awaitable[None]], seconds: float) -> None:
+    while True:
+        try:
+            await work()
+        except ApiError as error:
+            _log.warning("%s; trying again in %g s", error, seconds)
+        await asyncio.sleep(seconds)
