@@ -44,15 +44,18 @@ class ProblemDetails(BaseModel):
     total: int | None = Field(None, description="how many there are, where not all are named")
 
 
+# Every application of a process has the same one, and it takes as long as a hundred requests.
+_made: dict[str, Any] = {}
+
+
 def describe(app: FastAPI) -> None:
     """Puts our errors into the document that the application serves."""
     generate = app.openapi
-    made: dict[str, Any] = {}
 
     def openapi() -> dict[str, Any]:
-        if not made:
-            made.update(_with_errors(generate()))
-        return made
+        if not _made:
+            _made.update(_with_errors(generate()))
+        return _made
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
 

@@ -128,7 +128,7 @@ class Follower:
                 self._meanwhile.append(changes)
             self._base = allowlist
             await self._gate.follow(base, changes, allowlist)
-            await asyncio.sleep(random.uniform(0.0, self._client.spread * ASK_AGAIN))
+            await asyncio.sleep(random.uniform(0.5, 1.0) * self._client.spread * ASK_AGAIN)
         if self._again is not None and self._again.done():
             await self._take_again(self._again)
 

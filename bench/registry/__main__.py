@@ -15,12 +15,13 @@ from importlib import metadata
 from bench import document, musts
 from bench.registry import measure
 from bench.registry.docs import FILE, tables
+from bench.registry.imports import imports
 from bench.registry.measure import Database, Size
 from bench.registry.musts import MUSTS
 from bench.rows import Row
 from lab.netns import LabError
 
-PARTS = ("sqlite", "postgresql", "snapshot")
+PARTS = ("sqlite", "postgresql", "snapshot", "import")
 
 
 def main() -> int:
@@ -74,6 +75,8 @@ def _measured(size: Size, parts: list[str]) -> Iterator[Row]:
             yield from measure.measure(size, which, processes)
     if "snapshot" in parts:
         yield from measure.snapshots(size, "sqlite")
+    if "import" in parts:
+        yield from (imports(size, which) for which, _ in crowds)
 
 
 def _versions() -> dict[str, str]:

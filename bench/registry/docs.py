@@ -16,6 +16,7 @@ _TITLES = {
     "fanout": "A change, from the API's call to the routers",
     "restart": "All API processes killed, and back",
     "snapshot": "A snapshot",
+    "import": "Very many peers, in and out",
 }
 
 
