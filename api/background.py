@@ -113,4 +113,7 @@ async def _again_and_again(work: Callable[[], Awaitable[None]], seconds: float) 
             await work()
         except ApiError as error:
             _log.warning("%s; trying again in %g s", error, seconds)
+        except Exception:
+            # A defect, which must not end for good what nobody asks for.
+            _log.exception("a defect; trying again in %g s", seconds)
         await asyncio.sleep(seconds)

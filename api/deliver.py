@@ -25,14 +25,18 @@ async def deliver(deliverer: Deliverer, sender: Sender, happened: Watch) -> None
                 if busy and not await to_its_end(deliverer.hold):
                     # It stood still for so long that another process has taken over.
                     await _end(busy)
+                    busy.clear()
                 for number in await to_its_end(deliverer.due):
                     if number not in busy:
                         busy[number] = asyncio.create_task(_tell(deliverer, sender, number))
             except ApiError as error:
                 _log.warning("webhooks: %s", error)
+            except Exception:
+                # A defect, which must not end deliveries until the next restart.
+                _log.exception("webhooks: a defect; trying again in %g s", _LOOK)
             await happened.wait(newest, _LOOK)
             for number in [number for number, task in busy.items() if task.done()]:
-                await busy.pop(number)
+                del busy[number]
     finally:
         await _end(busy)
         try:
@@ -64,3 +68,5 @@ async def _tell(deliverer: Deliverer, sender: Sender, number: int) -> None:
                 return
     except ApiError as error:
         _log.warning("webhooks: %s", error)
+    except Exception:
+        _log.exception("webhooks: a defect; trying again in %g s", _LOOK)

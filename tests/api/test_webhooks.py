@@ -8,11 +8,13 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 
 from api.outbound import DeliveryError, check_public
 from api.records import Role
 from api.registry import deliveries
 from api.settings import Settings
+from api.store import leases, schema
 from lab.watch import wait_until
 from tests.api.bodies import NOW, gateway, text
 from tests.api.conftest import Seed, Service, on_postgresql
@@ -372,3 +374,46 @@ def test_of_several_processes_one_delivers_and_another_goes_on_when_it_is_killed
     assert [f"g-{n}" for n in range(40)] == list(
         dict.fromkeys(each["subject"] for each in receiver.taken)
     )
+
+
+def _held_by(service: Service, holder: str, span: timedelta) -> None:
+    """Deliveries, as if this process had stood still until another one took over."""
+    store = service.app.state.registry.store
+    with store.write() as connection:
+        connection.execute(delete(schema.leases))
+        assert leases.take(connection, "webhooks", holder, span)
+
+
+def test_deliveries_go_on_after_another_process_had_them(
+    service: Service, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "LEASE", timedelta(seconds=0.3))
+    receiver.gate.clear()
+    add(service, receiver.url, types=["gateway.added"])
+    service.add_gateway()
+    # On its way when it is taken over: broken off, for the other one sends it.
+    receiver.until(lambda: receiver.asked == 1)
+    _held_by(service, "another", timedelta(seconds=1))
+    receiver.until(lambda: receiver.asked >= 2)
+    receiver.gate.set()
+    receiver.until(lambda: len(receiver.taken) >= 2)
+    assert set(receiver.ids) == {receiver.ids[0]}
+    service.add_gateway("b", addresses=["198.51.100.2"])
+    receiver.until(lambda: receiver.taken[-1]["subject"] == "b")
+
+
+@pytest.mark.parametrize("where", ["due", "next"])
+def test_a_defect_is_logged_and_deliveries_go_on(
+    service: Service,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    where: str,
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.delattr(deliveries.Deliverer, where)
+        add(service, receiver.url, types=["gateway.added"])
+        service.add_gateway()
+        assert wait_until(lambda: f"no attribute '{where}'" in caplog.text, 20)
+        assert receiver.asked == 0
+    receiver.until(lambda: len(receiver.taken) == 1)
