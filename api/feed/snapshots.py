@@ -11,6 +11,7 @@ import weakref
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 
 from anyio.to_thread import run_sync
 
@@ -24,8 +25,10 @@ from api.shared import Shared
 from api.signing import Signer, Statement
 from policy.window import rfc3339
 
-# Files that are kept, beside those that are still read.
-_KEPT = 4
+# Bytes of files that are kept, beside those that are still read: one for each group of routers
+# that see the same. Each counts as so many at the least, for its descriptor.
+_KEPT = 1 << 30
+_LEAST = 4 << 20
 # A router that goes on with changes anyway is content with one that is so old.
 _AGE = 60.0
 _KEPT_SECONDS = 24 * 3600.0
@@ -40,6 +43,7 @@ class Snapshot:
     """`size` is that of the compressed file, `length` that of the JSON in it. The file is closed
     when nobody has the snapshot any more."""
 
+    view: View
     revision: int
     made: float
     descriptor: int
@@ -48,6 +52,10 @@ class Snapshot:
     registry: str
     time: str
     sha256: str
+
+    @property
+    def weight(self) -> int:
+        return max(self.size, _LEAST)
 
     @property
     def etag(self) -> str:
@@ -72,8 +80,7 @@ class SnapshotFeed:
         self._registry = registry
         self._spans = spans
         self._signer = signer
-        self._snapshots: Shared[View, Snapshot] = Shared(_KEPT_SECONDS, _KEPT)
-        self._newest: dict[View, Snapshot] = {}
+        self._snapshots: Shared[View, Snapshot] = Shared(_KEPT_SECONDS, _KEPT, attrgetter("weight"))
         self._one_at_a_time = asyncio.Semaphore(1)
 
     async def get(self, router: str | None, at_least: int | None = None) -> Snapshot:
@@ -99,7 +106,7 @@ class SnapshotFeed:
 
     async def _older(self, router: str | None, at_least: int) -> Snapshot | None:
         since = asyncio.get_running_loop().time() - _AGE
-        for view, snapshot in reversed(self._newest.items()):
+        for snapshot in self._snapshots.kept():
             if snapshot.revision < at_least or snapshot.made < since:
                 continue
             try:
@@ -107,17 +114,16 @@ class SnapshotFeed:
                 seen, _ = (await self._spans.get(snapshot.revision)).views(router)
             except GoneError:
                 continue
-            if seen == view:
+            if seen == snapshot.view:
                 return snapshot
         return None
 
     async def _make(self, view: View) -> Snapshot:
         async with self._one_at_a_time:
-            snapshot = await run_sync(self._made, view, asyncio.get_running_loop().time())
-        self._newest.pop(view, None)
-        self._newest[view] = snapshot
-        for old in list(self._newest)[:-_KEPT]:
-            del self._newest[old]
+            now = asyncio.get_running_loop().time()
+            snapshot = await run_sync(self._made, view, now)
+        # Of an earlier revision, and too old for those who are content with one.
+        self._snapshots.drop(lambda old: old.revision < snapshot.revision and old.made < now - _AGE)
         return snapshot
 
     def _made(self, view: View, now: float) -> Snapshot:
@@ -146,6 +152,7 @@ class SnapshotFeed:
             file.write(deflating.flush())
             size = file.tell()
         return Snapshot(
+            view=view,
             revision=found.revision,
             made=now,
             descriptor=descriptor,

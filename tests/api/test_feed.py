@@ -12,7 +12,9 @@ import httpx
 import pytest
 
 from api import signing
+from api.feed.snapshots import Snapshot, SnapshotFeed
 from api.records import Role
+from api.registry.assigned import View
 from api.registry.core import utc_now
 from api.settings import Settings
 from api.shared import Shared
@@ -82,6 +84,64 @@ def test_what_is_made_is_shared_but_errors_are_not_kept() -> None:
         assert await shared.get("a", make) == 3  # there is room for two
 
     asyncio.run(run())
+
+
+def test_what_many_wait_for_is_not_let_go() -> None:
+    made: list[str] = []
+
+    async def run() -> None:
+        shared: Shared[str, str] = Shared(60, 6, len)
+        release = asyncio.Event()
+
+        async def get(key: str) -> str:
+            async def make() -> str:
+                made.append(key)
+                await release.wait()
+                return key
+
+            return await shared.get(key, make)
+
+        asked = [asyncio.create_task(get(key)) for key in ("aaa", "bbb", "ccc", "ddd") * 2]
+        await asyncio.sleep(0)
+        release.set()
+        await asyncio.gather(*asked)
+        assert made == ["aaa", "bbb", "ccc", "ddd"]
+        # By weight, those that were used last; one that is too heavy alone is kept as well.
+        assert shared.kept() == ["ddd", "ccc"]
+        await get("ccc")
+        await get("e")
+        assert shared.kept() == ["e", "ccc"]
+        await get("f" * 7)
+        assert shared.kept() == ["f" * 7]
+        shared.drop(lambda value: len(value) == 7)
+        assert shared.kept() == []
+
+    asyncio.run(run())
+
+
+def test_one_snapshot_is_made_for_each_group_of_routers(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[View] = []
+    right = SnapshotFeed._made
+
+    def counted(self: SnapshotFeed, view: View, now: float) -> Snapshot:
+        made.append(view)
+        return right(self, view, now)
+
+    monkeypatch.setattr(SnapshotFeed, "_made", counted)
+    routers = []
+    for site in range(6):
+        labels = {"site": f"s{site}"}
+        service.add_gateway(f"g{site}", addresses=[f"198.51.100.{site + 1}"], routers=labels)
+        routers += [service.add_router(f"r{site}-{number}", **labels) for number in range(2)]
+    for _ in range(2):
+        with ThreadPoolExecutor(12) as pool:
+            asking = [
+                pool.submit(each.get, "/v1/allowlist") for each in routers[::2] + routers[1::2]
+            ]
+            assert {each.result(20).status_code for each in asking} == {200}
+        assert len(made) == len(set(made)) == 6
 
 
 def test_a_statement_is_about_the_body(service: Service) -> None:
