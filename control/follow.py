@@ -64,7 +64,8 @@ class Follower:
         trust: Trust,
         base: Allowlist | None = None,
     ) -> None:
-        self.heard: datetime | None = None
+        # Also after a restart: the word that led to the base is on this router's disk.
+        self.heard = None if base is None or base.word is None else base.word.time
         self._client = client
         self._state_dir = state_dir
         self._gate = gate

@@ -16,6 +16,7 @@ from control.errors import ControlError, RegistryError
 from control.follow import Follower
 from control.model import Allowlist
 from control.registry import RegistryClient
+from control.snapshot import load_snapshot, save_snapshot
 from control.trust import Trust
 from tests.control.edge import peer
 from tests.control.registry_server import ONE, OTHER, TOKEN, Key, Registry, listen
@@ -59,7 +60,8 @@ class Router:
             ) as client:
                 known = Trust(self._directory, self._told)
                 follower = Follower(client, self._directory, self, nothing, known, self._base)
-                follower.heard = self.heard
+                if self.heard is not None:
+                    follower.heard = self.heard
                 await follower._step()
                 self.heard = follower.heard
 
@@ -67,6 +69,13 @@ class Router:
 
     def forget(self) -> None:
         self._base = None
+
+    def restart(self) -> None:
+        """It knows what is on its disk."""
+        assert self._base is not None
+        save_snapshot(self._directory, self._base)
+        self._base = load_snapshot(self._directory)
+        self.heard = None
 
 
 @pytest.fixture
@@ -238,6 +247,20 @@ def test_an_old_answer_that_is_repeated_is_refused(router: Router) -> None:
         router.step()
 
 
+def test_after_a_restart_as_well(router: Router) -> None:
+    """Also one of a higher revision, as of a registry before it was restored."""
+    router.step()
+    router.restart()
+    router.registry.time = datetime.now(UTC) - timedelta(days=3)
+    router.registry.set([A, B])
+    with pytest.raises(RegistryError, match="somebody repeats an old one"):
+        router.step()
+    assert router.names == ["a"]
+    router.registry.time = None
+    router.step()
+    assert router.names == ["a", "b"]
+
+
 def test_an_older_snapshot_is_refused(router: Router) -> None:
     ahead(router)
     router.step()
@@ -249,9 +272,8 @@ def test_an_older_snapshot_is_refused(router: Router) -> None:
 
 
 def test_a_late_word_is_said_to_be(router: Router, caplog: pytest.LogCaptureFixture) -> None:
-    router.step()
-    router.heard = None  # as after a restart
     router.registry.time = datetime.now(UTC) - timedelta(minutes=6)
+    router.step()
     router.registry.set([A, B])
     router.step()
     assert "the registry's newest word is of" in caplog.text
