@@ -9,13 +9,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from api.errors import ConflictError, RefusedError
-from api.records import Actor, Point, Revision, Rollout, Router
+from api.records import Actor, Point, Report, Revision, Rollout, Router
 from api.registry import rollback
 from api.registry.core import Expected, Read, Registry, Write
 from api.registry.policy import Difference
+from api.registry.standing import SILENT
 from api.store import log, routers
 from policy.errors import Problem
 from policy.labels import selects
+from policy.window import rfc3339
 
 # Of what waits, so much is told.
 TOLD = 100
@@ -79,9 +81,13 @@ def end(write: Write, expected: Expected) -> None:
 
 
 def confirm(write: Write, revision: int) -> None:
-    """Releases all up to a revision: the one that whoever confirms has seen."""
+    """Releases all up to a revision: the one that whoever confirms has seen.
+
+    Never back to one below: what somebody else has released meanwhile stays with all.
+    """
     rollout = _rule(write)
-    if revision > write.head.revision or not log.pending(write.connection, rollout.released):
+    first = log.pending(write.connection, rollout.released, 1)
+    if not first or not first[0].revision <= revision <= write.head.revision:
         raise ConflictError(
             f"nothing up to revision {revision} waits for a release: see `peergate rollout status`",
             "nothing-pending",
@@ -155,25 +161,30 @@ def _canaries(state: Read | Write, rollout: Rollout) -> tuple[Canary, ...]:
         report = reports.get(router.name)
         trouble = None
         if report is not None:
-            trouble = _trouble(report.content)
+            trouble = _trouble(state.now, report)
         found.append(Canary(router, None if report is None else report.revision, trouble))
     return tuple(found)
 
 
-def _trouble(content: dict[str, object]) -> str | None:
-    if content["held"] is not None:
-        return f"holds back a change: {content['held']}"
-    interfaces = content["interfaces"]
-    assert isinstance(interfaces, list)
-    down = [each["name"] for each in interfaces if not each["attached"]]
+def _trouble(now: datetime, report: Report) -> str | None:
+    # A change that cuts a canary off, or ends its agent, shows in nothing else.
+    if now - report.received > SILENT:
+        return f"is silent since {rfc3339(report.received)}"
+    said = report.content
+    if said["held"] is not None:
+        return f"holds back a change: {said['held']}"
+    down = [each["name"] for each in said["interfaces"] if not each["attached"]]
     return f"not attached: {', '.join(down)}" if down else None
 
 
 def _stopped(canaries: tuple[Canary, ...], revision: int) -> str | None:
-    """Why a revision does not go on by itself."""
-    for canary in canaries:
+    """Why a revision does not go on by itself. One that never reported is no canary yet."""
+    started = [canary for canary in canaries if canary.revision is not None]
+    if not started:
+        return f"no canary has revision {revision} in force"
+    for canary in started:
         if canary.trouble is not None:
             return f"canary {canary.router.name} {canary.trouble}"
-    if not any(each.revision is not None and each.revision >= revision for each in canaries):
-        return f"no canary has revision {revision} in force"
+        if canary.revision is None or canary.revision < revision:
+            return f"canary {canary.router.name} does not have revision {revision} in force"
     return None

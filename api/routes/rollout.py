@@ -35,7 +35,8 @@ def set_rollout(
 ) -> Response:
     """From now on a change goes to canaries first, and to the rest after a time or a word.
 
-    By itself it goes on only once a canary has it in force, and none has trouble.
+    By itself it goes on only once all canaries that ever reported have it in force, and none is
+    silent or has other trouble.
     """
     with registry.write(caller.actor, "a staged roll-out is set") as write:
         rollout.set_rule(write, expected, body.canaries, body.hold)

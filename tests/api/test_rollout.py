@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from api.settings import Settings
-from tests.api.bodies import gateway, peer, report
+from tests.api.bodies import gateway, peer, report, text
 from tests.api.client import Client
 from tests.api.conftest import Service
 from tests.api.follower import Follower
@@ -48,14 +48,18 @@ class Staged:
         return found
 
     def report(self, revision: int, **fields: object) -> None:
-        registry = self.service.admin.get("/v1/status").json()["registry"]
-        body = report(registry, revision, **fields)
-        done = self.canary_client.put("/v1/routers/canary-1/report", json=body)
-        assert done.status_code == 204, done.text
+        report_as(self.service, self.canary_client, "canary-1", revision, **fields)
 
     def confirm(self, revision: int) -> int:
         body = {"revision": revision}
         return self.service.admin.post("/v1/rollout/confirm", json=body).status_code
+
+
+def report_as(service: Service, client: Client, name: str, revision: int, **fields: object) -> None:
+    registry = service.admin.get("/v1/status").json()["registry"]
+    body = report(registry, revision, **fields)
+    done = client.put(f"/v1/routers/{name}/report", json=body)
+    assert done.status_code == 204, done.text
 
 
 def set_rule(service: Service, hold: int | None = None) -> None:
@@ -104,6 +108,20 @@ def test_a_change_is_with_the_canaries_until_it_is_confirmed(staged: Staged) -> 
     assert staged.follow() == ({1, second, third}, {1, second, third})
     assert staged.status()["pending"] == []
     assert staged.confirm(service.revision) == 409
+
+
+def test_a_confirmation_takes_nothing_back_that_was_released(staged: Staged) -> None:
+    """Of two who confirm, one has seen an older revision."""
+    service = staged.service
+    seen = service.revision
+    second = service.add_peer(name="second")
+    assert staged.confirm(service.revision) == 200
+    released = staged.status()["released"]
+    service.add_peer(name="third")
+    for older in (0, seen, released - 1, released):
+        assert staged.confirm(older) == 409
+    assert staged.status()["released"] == released
+    assert staged.follow()[1] == {1, second}
 
 
 def test_an_abort_takes_the_canaries_back(staged: Staged) -> None:
@@ -217,6 +235,33 @@ def test_after_its_time_it_goes_on_if_the_canaries_bear_it(
     # One revision for it, whichever process was first.
     causes = [each["cause"] for each in service.admin.get("/v1/revisions").json()["items"]]
     assert causes.count("released after its time with the canaries") == 1
+
+
+def test_it_does_not_go_on_by_itself_where_a_canary_is_silent_or_lacks_it(
+    start: Callable[[Settings], Service], settings: Settings
+) -> None:
+    staged = stage(start(replace(settings, poll_seconds=0.05)), hold=3600)
+    service = staged.service
+    # A canary that never reported does not count.
+    service.add_router("canary-0", stage="canary")
+    other = service.add_router("canary-2", stage="canary")
+    service.add_peer(name="second")
+    made = service.revision
+    report_as(service, other, "canary-2", made - 1)
+    staged.report(made)
+    received = text(service.clock.now)
+    assert staged.status()["stopped"] == f"canary canary-2 does not have revision {made} in force"
+    report_as(service, other, "canary-2", made)
+    assert staged.status()["stopped"] is None
+    # Both have it in force, and then nobody hears of them any more.
+    service.clock.pass_time(2 * HOUR)
+    assert staged.status()["stopped"] == f"canary canary-1 is silent since {received}"
+    time.sleep(0.3)  # some rounds of what releases
+    assert staged.follow()[1] == {1}
+    staged.report(made)
+    assert staged.status()["stopped"] == f"canary canary-2 is silent since {received}"
+    report_as(service, other, "canary-2", made)
+    assert eventually(lambda: staged.status()["pending"] == [])
 
 
 def test_what_waits_outlives_the_kept_revisions_and_a_restart(
