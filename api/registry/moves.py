@@ -125,7 +125,7 @@ def _moved(
     write.hurry()
     here = tuple(source for source in before.here if source in sources)
     after = replace(before, sources=sources, here=here if given is None else given, moved=write.now)
-    return peers.save(write, before, after, "peer.move")
+    return peers.save(write, before, after, peers.MOVE)
 
 
 def _check_bounds(before: Peer, bounds: Bounds, sources: tuple[str, ...]) -> None:

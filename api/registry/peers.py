@@ -21,6 +21,8 @@ _DECISIONS = {
     State.REJECTED: "peer.reject",
     State.REVOKED: "peer.revoke",
 }
+# An owner's own change, within its bounds.
+MOVE = "peer.move"
 _HIGHEST_ID = 2**32 - 1
 
 
@@ -262,7 +264,9 @@ def note(write: Write, before: Peer | None, after: Peer, action: str = "") -> No
         return
     if after.listed or (before is not None and before.listed):
         write.touch_peer(after.id, before)
-    if State.APPROVED in (after.state, before.state if before is not None else None):
+    # What an owner moves is no policy's: one that was planned before is still right.
+    decided = State.APPROVED in (after.state, before.state if before is not None else None)
+    if decided and action != MOVE:
         write.policy_changed = True
 
 

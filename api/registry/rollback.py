@@ -1,7 +1,7 @@
 """Back to an earlier state: a new, higher revision with the old content.
 
 It takes gateways and peers back, as the allowlist had them. Labels of routers and the rule of a
-roll-out describe the machines of now, and stay.
+roll-out describe the machines of now, and stay; so do sources that a peer's owner moves.
 """
 
 from collections.abc import Iterator
@@ -56,18 +56,26 @@ def revisions(read: Read, below: int | None, limit: int) -> tuple[Revision, ...]
 
 
 def plan(state: Read | Write, revision: int) -> Plan:
-    """What leads back to `revision`. Raises RefusedError, GoneError."""
+    """What leads back to `revision`. Raises RefusedError, GoneError.
+
+    Where an owner moves the sources, these stay: the site is where it is now, whatever is taken
+    back elsewhere.
+    """
     _check_kept(state.head, revision)
-    return plan_to(state, Point(revision))
+    return plan_to(state, Point(revision), owners=True)
 
 
-def plan_to(state: Read | Write, point: Point) -> Plan:
+def plan_to(state: Read | Write, point: Point, *, owners: bool = False) -> Plan:
     undone = log.undone(state.connection, point)
     held = {g.name: g for g in gateway_rows.named(state.connection, undone.gateways)}
     people = {p.id: p for p in peer_rows.among(state.connection, undone.peers)}
     then_gateways = [gateway for gateway in undone.gateways.values() if gateway is not None]
     kept = {g.id for g in then_gateways if g.name in held and held[g.name].id == g.id}
-    was = {number: peer for number, peer in undone.peers.items() if peer is not None}
+    was = {
+        number: _meant(people[number], peer, owners=owners)
+        for number, peer in undone.peers.items()
+        if peer is not None
+    }
     return Plan(
         revoke=tuple(
             peer
@@ -88,6 +96,21 @@ def plan_to(state: Read | Write, point: Point) -> Plan:
             or peers.content(people[number]) != peers.content(then)
         ),
     )
+
+
+def _meant(now: Peer, then: Peer, *, owners: bool) -> Peer:
+    """The peer of then, without what no router ever saw of it.
+
+    What is proposed now waits for an approver, and what was decided is not asked again. Who may
+    move sources was not the allowlist's either. With `owners`, what they moved stays.
+    """
+    then = replace(then, proposal=now.proposal)
+    if now.state is not State.APPROVED:
+        return then
+    then = replace(then, bounds=now.bounds)
+    if owners and now.bounds is not None:
+        then = replace(then, sources=now.sources, here=now.here, moved=now.moved)
+    return then
 
 
 def roll_back(write: Write, revision: int, expected: Expected) -> Plan:

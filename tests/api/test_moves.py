@@ -318,6 +318,30 @@ def test_a_policy_leaves_alone_what_an_owner_moves(hub: Service) -> None:
     assert sources(hub) == ["203.0.113.7", SITE]
 
 
+def test_a_move_between_plan_and_change_is_no_change_of_the_policy(hub: Service) -> None:
+    """With some thousands of sites that move there would be one each time."""
+    site(hub)
+    owner = hub.owner(1)
+    then = hub.revision
+    hub.add_peer(name="fixed")
+    seen = {"If-Match": hub.admin.get("/v1/policy").headers["ETag"]}
+    assert here(owner).is_success
+    assert move(owner, "203.0.113.8").is_success
+    document = {"gateways": [gateway()], "peers": [peer(owner="Others"), peer(name="fixed")]}
+    assert hub.admin.put("/v1/policy", json=document, headers=seen).is_success
+    assert sources(hub) == ["203.0.113.8"]
+    body = {"to_revision": then}
+    planned = hub.admin.post("/v1/rollback", json=body, params={"dry_run": True})
+    assert move(owner, "203.0.113.9").is_success
+    seen = {"If-Match": planned.headers["ETag"]}
+    assert hub.admin.post("/v1/rollback", json=body, headers=seen).is_success
+    assert sources(hub) == ["203.0.113.9"]
+    # An approver's change of the same is one.
+    seen = {"If-Match": hub.admin.get("/v1/policy").headers["ETag"]}
+    hub.admin.patch("/v1/peers/1", json={"sources": ["192.0.2.9"]}, headers=ANY)
+    assert hub.admin.put("/v1/policy", json=document, headers=seen).status_code == 412
+
+
 # Tokens
 
 

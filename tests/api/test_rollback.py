@@ -141,3 +141,65 @@ def test_a_gateway_of_the_same_name_gives_way_to_the_one_before(service: Service
     # Its own peers are at it again.
     service.act(old, "revoke")
     assert service.admin.delete("/v1/gateways/hub", headers=ANY).status_code == 204
+
+
+def test_what_an_owner_moves_stays_where_it_is(service: Service) -> None:
+    """A site set back to its address of then would be cut off, and somebody else let in."""
+    service.add_gateway()
+    site = service.add_peer(name="site", bounds={"interval_seconds": 3600}, purpose="One")
+    gone = service.add_peer(name="gone", sources=["203.0.113.8"])
+    then = service.revision
+    service.act(gone, "revoke")
+    service.admin.patch(f"/v1/peers/{site}", json={"purpose": "Two"}, headers=ANY)
+    owner = service.owner(site, "203.0.113.99")
+    assert owner.post(f"/v1/peers/{site}/here").status_code == 200
+    moved = service.admin.get(f"/v1/peers/{site}").json()
+    assert moved["sources"] == ["203.0.113.7", "203.0.113.99"]
+    planned = roll_back(service, then, dry_run=True).json()["changes"]
+    assert [(c["name"], list(c["fields"])) for c in planned if c["name"] == "site"] == [
+        ("site", ["purpose"])
+    ]
+    assert roll_back(service, then).status_code == 200
+    back = service.admin.get(f"/v1/peers/{site}").json()
+    assert back["purpose"] == "One"
+    same = ("sources", "here", "moved", "bounds")
+    assert {name: back[name] for name in same} == {name: moved[name] for name in same}
+    assert owner.post(f"/v1/peers/{site}/here").status_code == 200
+    # Where nothing but moves was made since, there is nothing to take back.
+    then = service.revision
+    service.clock.pass_time(WEEK)
+    assert service.owner(site, "203.0.113.77").post(f"/v1/peers/{site}/here").is_success
+    assert roll_back(service, then).json()["changes"] == []
+
+
+def test_an_abort_takes_back_an_approvers_change_of_an_owners_sources(service: Service) -> None:
+    """Moves are out already: what waits is somebody else's."""
+    service.add_gateway()
+    site = service.add_peer(name="site", bounds={"interval_seconds": 0})
+    rule = {"canaries": {"stage": "canary"}, "hold": None}
+    assert service.admin.put("/v1/rollout", json=rule, headers=ANY).is_success
+    changed = {"sources": ["192.0.2.0/28"]}
+    assert service.admin.patch(f"/v1/peers/{site}", json=changed, headers=ANY).is_success
+    assert service.admin.post("/v1/rollout/abort").is_success
+    assert service.admin.get(f"/v1/peers/{site}").json()["sources"] == ["203.0.113.7"]
+    assert service.owner(site, "203.0.113.99").post(f"/v1/peers/{site}/here").is_success
+    service.admin.patch(f"/v1/peers/{site}", json={"purpose": "Other"}, headers=ANY)
+    assert service.admin.post("/v1/rollout/abort").is_success
+    moved = service.admin.get(f"/v1/peers/{site}").json()["sources"]
+    assert moved == ["203.0.113.7", "203.0.113.99"]
+
+
+def test_a_proposal_stays_as_it_is_now(service: Service) -> None:
+    service.add_gateway()
+    number = service.add_peer()
+    path = f"/v1/peers/{number}"
+    body = {"sources": ["203.0.113.50"], "reason": "A second line"}
+    assert service.admin.post(f"{path}/propose", json=body, headers=ANY).is_success
+    then = service.revision
+    service.admin.patch(path, json={"purpose": "Other"}, headers=ANY)
+    declined = {"reason": "Not needed"}
+    assert service.admin.post(f"{path}/decline", json=declined, headers=ANY).is_success
+    assert roll_back(service, then).status_code == 200
+    assert service.admin.get(path).json()["proposal"]["declined"] == "Not needed"
+    refused = service.admin.post(f"{path}/grant", headers=ANY)
+    assert refused.json()["type"] == "/problems/nothing-proposed"
