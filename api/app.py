@@ -89,13 +89,15 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     app.state.registry = registry
     app.state.watch = watch
     app.state.throttle = Throttle()
-    app.state.reports = Gathered(partial(_keep_reports, registry), _REPORTS_SECONDS, _REPORTS)
+    signer = Signer(settings.key_file)
+    app.state.signer = signer
+    app.state.reports = Gathered(
+        partial(_keep_reports, registry, signer), _REPORTS_SECONDS, _REPORTS
+    )
     app.state.oidc = None if settings.oidc is None else Oidc(settings.oidc)
     app.state.imports = streams.Places(intake.AT_ONCE, "imports")
     app.state.streams = streams.Places(streams.AT_ONCE, "exports")
     spans = Spans(registry, watch)
-    signer = Signer(settings.key_file)
-    app.state.signer = signer
     app.state.known_callers = KnownCallers(registry)
     app.state.changes = ChangesFeed(registry, spans, signer)
     app.state.snapshots = SnapshotFeed(registry, spans, signer)
@@ -136,8 +138,10 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     return app
 
 
-async def _keep_reports(registry: Registry, said: Sequence[Said]) -> Sequence[ApiError | None]:
-    return await run_in_threadpool(reports.keep, registry, said)
+async def _keep_reports(
+    registry: Registry, signer: Signer, said: Sequence[Said]
+) -> Sequence[ApiError | None]:
+    return await run_in_threadpool(reports.keep, registry, signer, said)
 
 
 def _events(registry: Registry, number: int) -> tuple[KeptEvent, ...]:

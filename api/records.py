@@ -271,13 +271,18 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Where the registry stands. Changes are kept for revisions above `floor`."""
+    """Where the registry stands. Changes are kept for revisions above `floor`.
+
+    `lifted` is the revision that it was last lifted to: what routers have from before may be
+    of a history that was lost.
+    """
 
     registry: str
     revision: int
     floor: int
     policy_version: int
     rollout: Rollout | None = None
+    lifted: int = 0
 
 
 @dataclass(frozen=True, slots=True)

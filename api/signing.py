@@ -14,7 +14,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from api.errors import SettingsError
 from api.files import make_private, replace_private
@@ -60,6 +61,11 @@ class Endorsement:
     statement: str
     signature: str
 
+    def lets(self, key: str, now: datetime) -> bool:
+        """Whether that key is the old one, and still counts."""
+        said = json.loads(self.statement)
+        return said["by"] == key and now < datetime.fromisoformat(said["until"])
+
 
 @dataclass(frozen=True, slots=True)
 class _Key:
@@ -102,6 +108,20 @@ class Signer:
             "Peergate-Statement": text,
             "Peergate-Signature": f"{key.public} {key.sign(_STATEMENT + text.encode())}",
         }
+
+    def said(self, text: str, signature: str, now: datetime) -> Statement | None:
+        """A statement that this registry has signed, with the key in force or one before it whose
+        word still counts; None where it has not. `signature` is the header's value."""
+        key, _, signed = signature.partition(" ")
+        current = self._current()
+        if key != current.public and not any(e.lets(key, now) for e in current.endorsements):
+            return None
+        try:
+            public = Ed25519PublicKey.from_public_bytes(base64.b64decode(key, validate=True))
+            public.verify(base64.b64decode(signed, validate=True), _STATEMENT + text.encode())
+            return Statement(**json.loads(text))
+        except (InvalidSignature, ValueError, TypeError):
+            return None
 
     def _current(self) -> _Key:
         now = time.monotonic()

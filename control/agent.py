@@ -148,6 +148,7 @@ class Agent:
                 self._reporter.send,
                 Trust(settings.state_dir, settings.registry_key),
                 self._base(started),
+                None if started.snapshot is None else started.snapshot.word,
             )
         )
 
@@ -159,8 +160,9 @@ class Agent:
         return snapshot
 
     def _report(self) -> dict[str, object]:
-        heard = None if self._follower is None else self._follower.heard
-        return report(self._gate, self._uplinks.states, heard)
+        follower = self._follower
+        heard, word = (None, None) if follower is None else (follower.heard, follower.word)
+        return report(self._gate, self._uplinks.states, heard, word)
 
     def tasks(self) -> list[Coroutine[object, object, None]]:
         coroutines = [

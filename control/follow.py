@@ -52,7 +52,9 @@ class Follower:
     """Brings the registry's allowlists, checked for where they come from, to the gate.
 
     `base` is what it goes on from: the allowlist in force, if that came from the registry.
-    `heard` is when the registry said its newest word, by its own clock.
+    `heard` is when the registry said its newest word, by its own clock. `word` is its word on the
+    newest allowlist that was taken; it outlives trouble, as a registry that was restored is shown
+    by it where it had been.
     """
 
     def __init__(
@@ -63,9 +65,11 @@ class Follower:
         report: Callable[[], Awaitable[None]],
         trust: Trust,
         base: Allowlist | None = None,
+        word: Word | None = None,
     ) -> None:
         # Also after a restart: the word that led to the base is on this router's disk.
-        self.heard = None if base is None or base.word is None else base.word.time
+        self.word = word if base is None else base.word
+        self.heard = None if self.word is None else self.word.time
         self._client = client
         self._state_dir = state_dir
         self._gate = gate
@@ -127,9 +131,11 @@ class Follower:
             await self._check_revision(allowlist)
             if self._again is not None:
                 self._meanwhile.append(changes)
-            self._base = allowlist
+            self._base, self.word = allowlist, allowlist.word
             await self._gate.follow(base, changes, allowlist)
             await asyncio.sleep(random.uniform(0.5, 1.0) * self._client.spread * ASK_AGAIN)
+        else:
+            self.word = changes.word  # of the key in force
         if self._again is not None and self._again.done():
             await self._take_again(self._again)
 
@@ -139,7 +145,7 @@ class Follower:
 
     async def _take(self, allowlist: Allowlist) -> None:
         await self._check(allowlist)
-        self._base = allowlist
+        self._base, self.word = allowlist, allowlist.word
         await self._gate.offer(allowlist)
 
     async def _take_again(self, fetched: "asyncio.Task[Allowlist]") -> None:

@@ -17,6 +17,7 @@ from control.interfaces import InterfaceState
 from control.model import Count
 from control.registry import RegistryClient, Told
 from control.settings import Settings
+from control.word import Word
 from policy.window import rfc3339
 
 log = logging.getLogger(__name__)
@@ -36,11 +37,15 @@ def peergate_version() -> str:
 
 
 def report(
-    gate: Gate, interfaces: tuple[InterfaceState, ...], heard: datetime | None
+    gate: Gate,
+    interfaces: tuple[InterfaceState, ...],
+    heard: datetime | None,
+    word: Word | None,
 ) -> dict[str, object]:
     """The body of PUT /v1/routers/{name}/report, but for `registry` and `revision`.
 
-    `heard` is when the registry signed its newest word that came here.
+    `heard` is when the registry signed its newest word that came here, `word` the one on the
+    newest allowlist.
     """
     hosts4, prefixes4, hosts6, prefixes6 = gate.plane.counts()
     return {
@@ -63,7 +68,15 @@ def report(
         "held": None if gate.held is None else gate.held.reason,
         "clock": clock(gate.clock, read_clocks()),
         "counters": counters_by_name(gate),
+        "word": shown(word),
     }
+
+
+def shown(word: Word | None) -> dict[str, str] | None:
+    """As it came, for the registry to see where it had been."""
+    if word is None:
+        return None
+    return {"statement": word.statement, "signature": f"{word.key} {word.signature}"}
 
 
 def clock(kept: Clock, reading: Reading) -> dict[str, object]:

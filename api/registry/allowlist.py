@@ -57,7 +57,7 @@ class Span:
         then, now = self.then.view(router, labels), self.now.view(router, labels)
         # Of a release long ago, what came before it may be forgotten already.
         if then.point.revision < self.head.revision:
-            _check_reach(self.head, then.point.surely)
+            _check_reach(self.head, then.point.surely, self.head.floor)
         return then, now
 
 
@@ -65,7 +65,7 @@ def span(read: Read, after: int | None = None) -> Span:
     """Without a revision it is the head alone. Raises ConflictError, GoneError."""
     head = read.head
     revision = head.revision if after is None else after
-    _check_reach(head, revision)
+    _check_reach(head, revision, max(head.floor, head.lifted))
     return Span(
         head=head,
         then=read.assignments.at(read.connection, head, revision),
@@ -89,7 +89,7 @@ def changes(read: Read, then: View, now: View) -> Changes:
     """What makes of one view another, later one. Raises GoneError."""
     if then == now:
         return _changes(read, then, now, {}, {})
-    _check_reach(read.head, then.point.surely)
+    _check_reach(read.head, then.point.surely, read.head.floor)
     if log.touches_more(read.connection, then.point.surely, MOST):
         raise GoneError(
             f"more than {MOST} changes since then: a snapshot is shorter, fetch one",
@@ -211,15 +211,15 @@ def _as_listed(peer: Peer) -> ListedPeer:
     )
 
 
-def _check_reach(head: Head, after: int) -> None:
+def _check_reach(head: Head, after: int, floor: int) -> None:
     if after > head.revision:
         raise ConflictError(
             f"revision {after} is ahead of this registry, which is at {head.revision}: it was "
             "restored from a backup. Report the revision, then fetch a snapshot",
             "revision-ahead",
         )
-    if after < head.floor:
+    if after < floor:
         raise GoneError(
-            f"changes are kept from revision {head.floor} on: fetch a snapshot",
+            f"changes are kept from revision {floor} on: fetch a snapshot",
             "snapshot-required",
         )

@@ -143,15 +143,14 @@ class Write:
         self.news.add(type_, subject, content)
 
     def rise_to(self, revision: int, cause: str) -> None:
-        """The head goes to `revision`, and every router is sent to a snapshot."""
+        """The head goes to `revision`, and every router is sent to a snapshot.
+
+        What waits for a release goes on waiting, and what was can still be gone back to.
+        """
         then = {"revision": self.head.revision}
         self.record("registry.rise", "registry", then, {"revision": revision, "cause": cause})
         log.begin(self.connection, revision, now=self.now, author=self.author, cause=cause)
-        log.forget(self.connection, revision)
-        rollout = self.head.rollout
-        if rollout is not None:  # what was released before can no longer be had
-            rollout = replace(rollout, released=revision)
-        self.head = replace(self.head, revision=revision, floor=revision, rollout=rollout)
+        self.head = replace(self.head, revision=revision, lifted=revision)
         self.tell(EventType.REVISION_LIFTED, revision, {"cause": cause})
 
     def lists(self, valid_until: datetime | None) -> bool:

@@ -3,14 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from api.errors import ApiError, ConflictError, RefusedError
+from api.errors import ApiError, ConflictError
 from api.records import Head, Json, Report
 from api.registry import router_events
 from api.registry.core import Aside, Registry, Write
 from api.registry.permissions import Caller
 from api.registry.routers import HIGHEST_RISE, check_own, unknown
+from api.signing import Signer
 from api.store import routers, silences
-from policy.errors import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the router shows of its revision: the statement that came with it, and its signature,
+    as they stood in the headers."""
+
+    statement: str
+    signature: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +31,14 @@ class Said:
     registry: str
     revision: int
     content: Json
+    proof: Proof | None = None
 
 
-def keep(registry: Registry, said: Sequence[Said]) -> list[ApiError | None]:
+def keep(registry: Registry, signer: Signer, said: Sequence[Said]) -> list[ApiError | None]:
     """Keeps each that is right, and says of the others what is wrong.
 
-    One that is ahead of this registry, which was then restored from a backup, lifts it above.
+    One that is ahead of this registry, which was then restored from a backup, lifts it above,
+    where it shows that this registry was there; else it is kept, and told that this is not so.
     """
     errors: list[ApiError | None] = [None] * len(said)
     ahead: list[int] = []
@@ -47,21 +58,45 @@ def keep(registry: Registry, said: Sequence[Said]) -> list[ApiError | None]:
                 errors[at] = error
     for at in ahead:
         try:
-            _rise(registry, said[at])
+            _rise(registry, signer, said[at])
         except ApiError as error:
             errors[at] = error
+            latest[said[at].router] = said[at]
     if latest:
         with registry.aside("peergate") as aside:
             _put(aside, list(latest.values()))
     return errors
 
 
-def _rise(registry: Registry, said: Said) -> None:
+def _rise(registry: Registry, signer: Signer, said: Said) -> None:
     cause = f"router {said.router} reported revision {said.revision}"
     with registry.write(said.caller.actor, cause) as write:
         if _is_ahead(write.head, said):
-            write.rise_to(said.revision + 1, cause)
+            write.rise_to(_proven(write, signer, said) + 1, cause)
         _put(write, [said])
+
+
+def _proven(write: Write, signer: Signer, said: Said) -> int:
+    """A revision that this registry once had, not below the one reported.
+
+    A router's token alone is not believed: whoever has it could send all routers to snapshots.
+    """
+    shown, found = said.proof, None
+    if shown is not None:
+        found = signer.said(shown.statement, shown.signature, write.now)
+    if (
+        found is None
+        or found.registry != write.head.registry
+        or not said.revision <= found.revision <= HIGHEST_RISE
+    ):
+        raise ConflictError(
+            f"router {said.router} is at revision {said.revision}, this registry at "
+            f"{write.head.revision}, and no word with its key's signature shows that it was ever "
+            "there: if it was restored from a backup, lift it by hand, `peergate api lift "
+            f"--to-revision {said.revision}`",
+            "not-lifted",
+        )
+    return found.revision
 
 
 def _put(write: Write | Aside, said: Sequence[Said]) -> None:
@@ -82,9 +117,4 @@ def _is_ahead(head: Head, said: Said) -> bool:
             "router at its own registry, or accept this one there",
             "other-registry",
         )
-    ahead = said.revision > head.revision
-    if ahead and said.revision > HIGHEST_RISE:
-        rule = f"a registry goes on above {HIGHEST_RISE} by its own changes alone"
-        problem = Problem("revision", str(said.revision), rule)
-        raise RefusedError("no registry was ever there", "", (problem,))
-    return ahead
+    return said.revision > head.revision

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from api.errors import ConflictError, GoneError, RefusedError
-from api.records import Gateway, Head, Peer, Point, Revision, State
+from api.records import Gateway, Peer, Point, Revision, State
 from api.registry import gateways, peers
 from api.registry.core import Expected, Read, Write
 from api.registry.policy import Difference, differing
@@ -61,7 +61,7 @@ def plan(state: Read | Write, revision: int) -> Plan:
     Where an owner moves the sources, these stay: the site is where it is now, whatever is taken
     back elsewhere.
     """
-    _check_kept(state.head, revision)
+    _check_kept(state, revision)
     return plan_to(state, Point(revision), owners=True)
 
 
@@ -163,11 +163,16 @@ def _check_name_free(write: Write, peer: Peer) -> None:
         )
 
 
-def _check_kept(head: Head, revision: int) -> None:
+def _check_kept(state: Read | Write, revision: int) -> None:
+    head = state.head
     if revision > head.revision:
         rule = f"this registry is at {head.revision}"
         problem = Problem("to_revision", str(revision), rule)
         raise RefusedError("there is no such revision yet", "", (problem,))
+    if revision and not log.is_there(state.connection, revision):
+        rule = "the registry was restored, and lifted above what it had lost: see the revisions"
+        problem = Problem("to_revision", str(revision), rule)
+        raise RefusedError("there is no such revision here", "", (problem,))
     if revision < head.floor:
         raise GoneError(
             f"revision {revision} is no longer kept: the oldest to go back to is {head.floor}",

@@ -58,7 +58,7 @@ def progress(read: Read) -> Progress:
     due = stopped = None
     if pending and rollout.hold is not None:
         due = pending[0].time + timedelta(seconds=rollout.hold)
-        stopped = _stopped(canaries, pending[0].revision)
+        stopped = _stopped(read, canaries, pending[0].revision)
     return Progress(rollout, pending, canaries, due, stopped)
 
 
@@ -129,7 +129,7 @@ def _due(state: Read | Write) -> int | None:
         return None
     ready = state.now - timedelta(seconds=rollout.hold)
     last = log.last_pending(state.connection, rollout.released, ready)
-    if last is None or _stopped(_canaries(state, rollout), last) is not None:
+    if last is None or _stopped(state, _canaries(state, rollout), last) is not None:
         return None
     return last
 
@@ -177,8 +177,12 @@ def _trouble(now: datetime, report: Report) -> str | None:
     return f"not attached: {', '.join(down)}" if down else None
 
 
-def _stopped(canaries: tuple[Canary, ...], revision: int) -> str | None:
-    """Why a revision does not go on by itself. One that never reported is no canary yet."""
+def _stopped(state: Read | Write, canaries: tuple[Canary, ...], revision: int) -> str | None:
+    """Why a revision does not go on by itself. One that never reported is no canary yet.
+
+    After the registry was lifted, what a canary reports from before may be another history's.
+    """
+    revision = max(revision, state.head.lifted)
     started = [canary for canary in canaries if canary.revision is not None]
     if not started:
         return f"no canary has revision {revision} in force"

@@ -10,8 +10,8 @@ from api.registry.permissions import Caller
 from api.store import routers, tokens
 from policy.errors import Problem
 
-# A report lifts no registry above this, far below what reports may say: a router that lies cannot
-# leave the registry at a revision which the honest ones can no longer report.
+# No registry is lifted above this, far below what reports may say: so that routers can report
+# what comes after it.
 HIGHEST_RISE = 2**52
 
 

@@ -59,7 +59,7 @@ def _standing(
         behind_since=behind,
         clock_offset=offset,
         stage=stage,
-        warnings=tuple(_warnings(read.now, report, behind, offset)),
+        warnings=(*_ahead(read, report), *_warnings(read.now, report, behind, offset)),
     )
 
 
@@ -75,6 +75,15 @@ def _clock_offset(report: Report) -> float | None:
         return round(-float(measured), 3)
     said = datetime.fromisoformat(report.content["time"])
     return round((said - report.received).total_seconds(), 3)
+
+
+def _ahead(read: Read | Write, report: Report) -> Iterator[str]:
+    if report.revision > read.head.revision:
+        yield (
+            f"is at revision {report.revision}, above this registry, and takes nothing from it: "
+            "if the registry was restored from a backup, lift it above (peergate api lift "
+            f"--to-revision {report.revision}), else end this router's token"
+        )
 
 
 def _warnings(

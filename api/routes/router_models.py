@@ -50,6 +50,15 @@ class ClockReport(Document):
     correction: Annotated[float, Field(ge=-1e12, le=1e12)] = 0.0
 
 
+class ReportedWord(Document):
+    """The registry's word on the newest answer that the router took, as it was signed."""
+
+    statement: Annotated[str, Field(min_length=1, max_length=1000)]
+    signature: Annotated[
+        str, Field(max_length=200, description="public key and signature, as in the header")
+    ]
+
+
 class RouterReport(Document):
     """What an agent says of its router. Counters are by gateway; "" is no gateway known."""
 
@@ -66,6 +75,11 @@ class RouterReport(Document):
         default=None, description="when the registry signed its newest word that came here"
     )
     clock: ClockReport | None = None
+    word: ReportedWord | None = Field(
+        default=None,
+        description="shows a registry that was restored from a backup where it had been: it goes "
+        "on above that. It is not kept",
+    )
     counters: dict[str, dict[str, Count]] = Field(default_factory=dict)
 
 

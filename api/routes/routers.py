@@ -9,7 +9,7 @@ from api.gathered import Gathered
 from api.registry import routers
 from api.registry.core import Read, Write
 from api.registry.permissions import Permission
-from api.registry.reports import Said
+from api.registry.reports import Proof, Said
 from api.registry.standing import standings
 from api.routes.conventions import ExpectedOf, Limit, NameCursor, OnceOf, answer
 from api.routes.router_models import (
@@ -101,9 +101,14 @@ async def report(
 ) -> None:
     """Keeps what a router says of itself. One about another registry is kept out.
 
+    One that is ahead of this registry lifts it where `word` shows that it was there before it was
+    restored; else it is answered with 409, and an admin lifts it.
+
     `Peergate-Time` in the answer is the registry's time.
     """
-    content = body.model_dump(mode="json")
+    content = body.model_dump(mode="json", exclude={"word"})
+    word = body.word
+    proof = None if word is None else Proof(word.statement, word.signature)
     gathered: Gathered[Said] = request.app.state.reports
-    await gathered.do(Said(caller, name, body.registry, body.revision, content))
+    await gathered.do(Said(caller, name, body.registry, body.revision, content, proof))
     response.headers["Peergate-Time"] = str(rfc3339(registry.clock()))

@@ -24,12 +24,13 @@ def head(connection: Connection, *, lock: bool = False) -> Head:
         registry.c.floor,
         registry.c.policy_version,
         registry.c.rollout,
+        registry.c.lifted,
     )
     row = connection.execute(query.with_for_update() if lock else query).one_or_none()
     if row is None:
         raise NotFoundError("the database holds no registry: run `peergate api init`")
     rollout = None if row.rollout is None else Rollout(**row.rollout)
-    return Head(row.uuid, row.revision, row.floor, row.policy_version, rollout)
+    return Head(row.uuid, row.revision, row.floor, row.policy_version, rollout, row.lifted)
 
 
 def exists(connection: Connection) -> bool:
@@ -43,5 +44,6 @@ def save(connection: Connection, head: Head) -> None:
             floor=head.floor,
             policy_version=head.policy_version,
             rollout=None if head.rollout is None else asdict(head.rollout),
+            lifted=head.lifted,
         )
     )

@@ -76,6 +76,12 @@ def forget(connection: Connection, floor: int) -> None:
     connection.execute(delete(changes).where(changes.c.revision <= floor))
 
 
+def is_there(connection: Connection, revision: int) -> bool:
+    """Whether this registry made that revision."""
+    query = select(revisions.c.revision).where(revisions.c.revision == revision)
+    return connection.execute(query).first() is not None
+
+
 def page(connection: Connection, below: int | None, limit: int) -> tuple[Revision, ...]:
     """The latest first."""
     query = (

@@ -69,6 +69,7 @@ registry = Table(
     # The last record of the audit trail; before the first one, what that follows.
     Column("audit_number", BigInteger, nullable=False, server_default=str(START.number)),
     Column("audit_hash", String(64), nullable=False, server_default=START.hash),
+    Column("lifted", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("id = 1", name="one"),
 )
 

@@ -21,7 +21,7 @@ from control.allowlist import Changes
 from control.follow import Follower
 from control.model import Allowlist
 from control.registry import RegistryClient
-from control.report import Reporter
+from control.report import Reporter, shown
 from control.settings import Settings
 from control.snapshot import load_snapshot
 from control.trust import Trust
@@ -65,6 +65,7 @@ class Gate:
         self._notes = notes
         self._settings = settings
         self.reporter: Reporter | None = None
+        self.follower: Follower | None = None
 
     async def offer(self, allowlist: Allowlist) -> None:
         self._notes.came.append((allowlist.revision, time.monotonic()))
@@ -76,15 +77,15 @@ class Gate:
     async def follow(self, base: Allowlist, changes: Changes, allowlist: Allowlist) -> None:
         await self.offer(allowlist)
 
-
-async def _report() -> dict[str, object]:
-    return {
-        "version": "bench",
-        "kernel": "none",
-        "time": "2026-11-28T12:00:00Z",
-        "interfaces": [],
-        "entries": {"hosts": 0, "prefixes": 0},
-    }
+    async def report(self) -> dict[str, object]:
+        return {
+            "version": "bench",
+            "kernel": "none",
+            "time": "2026-11-28T12:00:00Z",
+            "interfaces": [],
+            "entries": {"hosts": 0, "prefixes": 0},
+            "word": shown(None if self.follower is None else self.follower.word),
+        }
 
 
 async def _router(
@@ -104,9 +105,10 @@ async def _router(
     async with Client.of(settings) as client:
         client.notes = notes
         gate = Gate(notes, settings)
-        gate.reporter = Reporter(client, settings, _report, lambda _: None)
+        gate.reporter = Reporter(client, settings, gate.report, lambda _: None)
         trust = Trust(settings.state_dir)
         follower = Follower(client, settings.state_dir, gate, gate.reporter.send, trust, base)
+        gate.follower = follower
         await asyncio.gather(follower.run(), gate.reporter.run())
 
 

@@ -18,7 +18,8 @@ from api.app import create_app
 from api.bootstrap import init
 from api.records import Role
 from api.settings import Settings
-from tests.api.bodies import NOW, gateway, peer
+from api.signing import Statement
+from tests.api.bodies import NOW, gateway, peer, text
 from tests.api.client import Client, running
 from tests.api.process import Process
 from tests.postgresql import Server
@@ -71,6 +72,23 @@ class Service:
     def revision(self) -> int:
         revision: int = self.admin.get("/v1/status").json()["revision"]
         return revision
+
+    def word(self, revision: int, registry: str = "") -> dict[str, str]:
+        """As a router has it that was at that revision of this registry, or of another one."""
+        statement = Statement(
+            registry=registry or self.admin.get("/v1/status").json()["registry"],
+            kind="changes",
+            view="router/edge-1",
+            after=0,
+            revision=revision,
+            time=text(self.clock.now),
+            sha256="0" * 64,
+        )
+        headers = self.app.state.signer.sign(statement)
+        return {
+            "statement": headers["Peergate-Statement"],
+            "signature": headers["Peergate-Signature"],
+        }
 
     def add_router(self, name: str, **labels: str) -> Client:
         """A router of its own labels, and a client that speaks with its token."""

@@ -146,7 +146,8 @@ def test_a_restored_registry_goes_on_above_what_a_router_has(service: Service) -
     service.add_gateway()
     old = service.revision
     held = snapshot(service)
-    answer = service.agent.put("/v1/routers/edge-1/report", json=report(held["registry"], 41))
+    ahead = report(held["registry"], 41, word=service.word(41))
+    answer = service.agent.put("/v1/routers/edge-1/report", json=ahead)
     assert answer.status_code == 204
     risen = snapshot(service)
     assert risen["revision"] == 42
@@ -210,8 +211,12 @@ def test_lifted_by_hand_it_goes_on_above_what_routers_have(
     assert lift(settings, 41) == 42
     told = service.agent.get("/v1/allowlist/changes", params={"after": before, "wait": 20})
     assert told.status_code == 410
-    # What waited for a release can no longer be told from what did not.
+    # What waited for a release goes on waiting.
+    assert snapshot(service)["peers"] == []
+    waiting = service.admin.get("/v1/rollout").json()["pending"]
+    assert [each["revision"] for each in waiting] == [before]
+    assert service.admin.post("/v1/rollout/confirm", json={"revision": before}).is_success
     assert [each["id"] for each in snapshot(service)["peers"]] == [1]
-    assert changes(service, 42)["peers"] == {}
-    with pytest.raises(SettingsError, match="is at revision 42, above 7: nothing has to be done"):
+    assert list(changes(service, 42)["peers"]) == ["1"]
+    with pytest.raises(SettingsError, match="is at revision 43, above 7: nothing has to be done"):
         lift(settings, 7)

@@ -233,7 +233,7 @@ def test_a_request_sent_again_is_recorded_once(service: Service, settings: Setti
 
 def test_a_router_that_lifts_the_registry_is_recorded(service: Service, settings: Settings) -> None:
     registry = service.admin.get("/v1/status").json()["registry"]
-    service.agent.put("/v1/routers/edge-1/report", json=report(registry, 41))
+    service.agent.put("/v1/routers/edge-1/report", json=report(registry, 41, word=service.word(41)))
     record = latest(settings)
     assert (record["action"], record["subject"]) == ("registry.rise", "registry")
     assert (record["actor"]["name"], record["before"]["revision"]) == ("edge-1", 0)

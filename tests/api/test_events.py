@@ -183,7 +183,7 @@ def test_what_a_router_reports(service: Service, since: Callable[[], list[Event]
     assert reports(1) == [("router.released", {"held": None})]
     assert reports(1, repairs=3) == [("router.repaired", {"repairs": 3})]
     assert reports(1) == []
-    body = report(registry, 9)
+    body = report(registry, 9, word=service.word(9))
     service.agent.put("/v1/routers/edge-1/report", json=body)
     assert short(since()) == [("router.applied", "edge-1"), ("revision.lifted", "10")][::-1]
 

@@ -264,6 +264,35 @@ def test_it_does_not_go_on_by_itself_where_a_canary_is_silent_or_lacks_it(
     assert eventually(lambda: staged.status()["pending"] == [])
 
 
+def test_a_lifted_registry_releases_nothing_by_that(
+    start: Callable[[Settings], Service], settings: Settings
+) -> None:
+    staged = stage(start(replace(settings, poll_seconds=0.05)), hold=3600)
+    service = staged.service
+    second = service.add_peer(name="second")
+    waits = service.revision
+    staged.report(41, word=service.word(41))
+    assert service.revision == 42
+    assert [each["revision"] for each in staged.status()["pending"]] == [waits]
+    for follower in (staged.canary, staged.rest):
+        follower.start()
+    assert staged.follow() == ({1, second}, {1})
+    # What a canary had before is of a history that the registry has lost.
+    service.clock.pass_time(2 * HOUR)
+    staged.report(41)
+    stopped = "canary canary-1 does not have revision 42 in force"
+    assert staged.status()["stopped"] == stopped
+    time.sleep(0.3)  # some rounds of what releases
+    assert staged.follow()[1] == {1}
+    # What was before can still be gone back to, but nothing in the gap.
+    body = {"to_revision": 41}
+    refused = service.admin.post("/v1/rollback", json=body, headers=ANY)
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "to_revision")
+    assert service.admin.post("/v1/rollout/abort").is_success
+    assert staged.follow() == ({1}, {1})
+    staged.report(service.revision)
+
+
 def test_what_waits_outlives_the_kept_revisions_and_a_restart(
     start: Callable[[Settings], Service], settings: Settings
 ) -> None:

@@ -1,7 +1,10 @@
 """Reports: the latest of each router, and none about another registry."""
 
+import json
 from datetime import timedelta
+from pathlib import Path
 
+from api import signing
 from tests.api.bodies import NOW, report, text
 from tests.api.conftest import Service
 
@@ -97,16 +100,52 @@ def test_a_report_about_another_registry_is_kept_out(service: Service) -> None:
     assert service.revision == 0
 
 
-def test_a_router_that_lies_does_not_shut_out_the_others(service: Service) -> None:
+def test_a_router_that_shows_nothing_lifts_nothing(service: Service, tmp_path: Path) -> None:
+    """Its token alone would send all routers to snapshots, and let out what waits."""
     service.add_gateway()
     registry = service.admin.get("/v1/status").json()["registry"]
     liar = service.add_router("liar")
-    highest = report(registry, 2**52)
-    assert liar.put("/v1/routers/liar/report", json=highest).status_code == 204
-    for revision in (2**52 + 2, 2**53):
-        beyond = liar.put("/v1/routers/liar/report", json=report(registry, revision))
-        assert (beyond.status_code, beyond.json()["errors"][0]["field"]) == (422, "revision")
-    service.add_gateway("b", addresses=["198.51.100.2"])
-    honest = report(registry, service.revision)
-    assert service.revision == 2**52 + 2
-    assert service.agent.put("/v1/routers/edge-1/report", json=honest).status_code == 204
+    other_file = tmp_path / "other.key"
+    signing.make(other_file)
+    other = signing.Signer(other_file)
+    before, right = service.revision, service.word(41)
+    statement = signing.Statement(**json.loads(right["statement"]))
+    forged = other.sign(statement)["Peergate-Signature"]
+    words = (
+        None,
+        service.word(40),
+        service.word(2**52 + 1),
+        service.word(41, registry="11111111-1111-4111-8111-111111111111"),
+        {**right, "statement": right["statement"].replace("41", "42")},
+        {**right, "signature": forged},
+        {**right, "signature": "x y"},
+        {**right, "signature": right["signature"].partition(" ")[0] + " x"},
+    )
+    for word in words:
+        body = report(registry, 41, word=word)
+        refused = liar.put("/v1/routers/liar/report", json=body)
+        assert (refused.status_code, refused.json()["type"]) == (409, "/problems/not-lifted")
+        assert "peergate api lift --to-revision 41" in refused.json()["detail"]
+    assert service.revision == before
+    # An admin sees who is ahead.
+    (warning, *_) = service.admin.get("/v1/routers/liar").json()["warnings"]
+    assert "peergate api lift --to-revision 41" in warning
+    assert liar.put("/v1/routers/liar/report", json=report(registry, 41, word=right)).is_success
+    assert service.revision == 42
+    assert "word" not in service.admin.get("/v1/routers/liar").json()["report"]
+
+
+def test_the_word_of_an_older_key_counts_while_its_endorsement_does(tmp_path: Path) -> None:
+    file = tmp_path / "registry.key"
+    signing.make(file)
+    headers = signing.Signer(file).sign(
+        signing.Statement("registry", "changes", "all", 0, 41, text(NOW), "0" * 64)
+    )
+    word = headers["Peergate-Statement"], headers["Peergate-Signature"]
+    signing.rotate(file, NOW)
+    signing.rotate(file, NOW)
+    later = signing.Signer(file)
+    found = later.said(*word, NOW + timedelta(days=6))
+    assert found is not None
+    assert found.revision == 41
+    assert later.said(*word, NOW + timedelta(days=7)) is None

@@ -59,5 +59,6 @@ def test_a_lifted_head_sends_whoever_waits_to_a_snapshot(service: Service) -> No
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(service.agent.get, "/v1/allowlist/changes", params=query)
         until_waiting(service, 1)
-        service.agent.put("/v1/routers/edge-1/report", json=report(registry, 9))
+        ahead = report(registry, 9, word=service.word(9))
+        service.agent.put("/v1/routers/edge-1/report", json=ahead)
         assert waiting.result(_DEADLINE).status_code == 410

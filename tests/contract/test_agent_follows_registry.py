@@ -1,6 +1,7 @@
 """The JSON between registry and agent: real responses of the one, the real parser of the other."""
 
 import asyncio
+import json
 import re
 import threading
 import time
@@ -20,11 +21,14 @@ import uvicorn
 from api.app import create_app
 from api.bootstrap import init
 from api.settings import Settings
+from api.signing import Signer, Statement
 from control.allowlist import advance, to_json
 from control.errors import RegistryError, UnreachableError
 from control.model import Allowlist
 from control.reader import parse_snapshot
 from control.registry import RegistryClient, RevisionAhead, SnapshotRequired
+from control.report import shown
+from control.word import Word
 from policy.services import Service
 from policy.window import Window
 from tests.api.bodies import gateway, peer, report
@@ -40,6 +44,7 @@ class Registry:
     url: str
     http: httpx.Client
     token_file: Path
+    key_file: Path
 
     def ask(self, question: Callable[[RegistryClient], Coroutine[Any, Any, T]]) -> T:
         async def ask() -> T:
@@ -89,7 +94,7 @@ def made(settings: Settings, tmp_path: Path) -> Iterator[Registry]:
     ):
         issued = http.post("/v1/tokens", json={"name": "edge-1", "role": "agent"})
         token_file.write_text(issued.json()["token"] + "\n")
-        yield Registry(url, http, token_file)
+        yield Registry(url, http, token_file, settings.key_file)
 
 
 @pytest.fixture
@@ -158,6 +163,13 @@ def test_a_restored_registry_goes_on_above_what_a_router_reports(registry: Regis
     with pytest.raises(RevisionAhead):
         registry.ask(lambda client: client.changes(known.revision + 40))
     ahead = report(known.registry, known.revision + 40)
+    with pytest.raises(RegistryError, match="peergate api lift --to-revision 41"):
+        registry.ask(lambda client: client.report("edge-1", ahead))
+    # What it had heard before the registry was restored.
+    assert known.word is not None
+    said = Statement(**json.loads(known.word.statement) | {"revision": known.revision + 40})
+    signed = Signer(registry.key_file).sign(said)
+    ahead["word"] = shown(Word.in_headers(signed))
     registry.ask(lambda client: client.report("edge-1", ahead))
     assert registry.ask(RegistryClient.snapshot).revision > known.revision + 40
 

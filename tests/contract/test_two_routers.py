@@ -107,7 +107,7 @@ def two_routers(settings: Settings, tmp_path: Path) -> Iterator[tuple[Registry, 
             tokens[name] = tmp_path / f"{name}.token"
             tokens[name].write_text(http.post("/v1/tokens", json=body).json()["token"])
         with following(url, tokens) as routers:
-            yield Registry(url, http, tmp_path), routers
+            yield Registry(url, http, tmp_path, settings.key_file), routers
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from control.word import Word
 from tests.control.edge import gateway
 
 TOKEN = "pg_test_token"
@@ -196,8 +197,13 @@ class _Handler(BaseHTTPRequestHandler):
             return
         registry.reports.append({**body, "path": self.path})
         if registry.revision < body["revision"] and body["registry"] == registry.id:
-            # As a restored registry does: on above what it hears of.
-            registry.revision = body["revision"] + 1
+            # As a restored registry does: on above what it is shown that it had been at.
+            word = body["word"]
+            shown = None if word is None else Word.of(word["statement"], *word["signature"].split())
+            if shown is None or shown.revision < body["revision"]:
+                self._answer(409, {"type": "/problems/not-lifted", "detail": "lift it by hand"})
+                return
+            registry.revision = shown.revision + 1
         self._send(204, b"")
 
     def _answer(
