@@ -13,7 +13,7 @@ from api.errors import (
     ThrottledError,
 )
 from api.records import Bounds, Origin, Peer, Role, State, Token
-from api.registry import peers, tokens
+from api.registry import peers, rules, tokens
 from api.registry.core import Expected, Read, Write
 from policy.errors import Problem
 from policy.prefixes import Cover, Network, is_routed
@@ -49,9 +49,11 @@ def issue_token(
 ) -> tuple[Token, str]:
     """A token for this peer alone, and its text; the one before it ends.
 
-    This one ends with the peer, or with its bounds.
+    This one ends with the peer, or with its bounds. Raises RefusedError where bounds of before
+    the four-eyes rule are too wide for it.
     """
-    peer, _ = _movable(write, number)
+    peer, bounds = _movable(write, number)
+    rules.check_bounds(rules.current(write), bounds)
     tokens.end_of_peer(write, number)
     return tokens.issue(write, name or peer.name, Role.OWNER, expires, peer=number)
 

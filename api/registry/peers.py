@@ -92,6 +92,7 @@ def request(
     """
     in_force = rules.current(write)
     rules.check_terms(in_force, terms)
+    rules.check_bounds(in_force, bounds)
     if wanted.valid_until is None:
         end = rules.last_end(in_force, write.now, wanted.valid_from)
         wanted = wanted.model_copy(update={"valid_until": end})
@@ -182,6 +183,8 @@ def edited(write: Write, before: Peer, fields: Mapping[str, object]) -> Peer:
     if wanted.name != before.name:
         _check_name_free(write, before.gateway, wanted.name)
     after = replace(filled(before, wanted), bounds=bounds)
+    if bounds != before.bounds:
+        rules.check_bounds(rules.current(write), bounds)
     if (after.valid_from, after.valid_until) != (before.valid_from, before.valid_until):
         in_force = rules.current(write)
         rules.check_validity(in_force, write.now, after.valid_from, after.valid_until)

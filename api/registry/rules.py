@@ -8,7 +8,7 @@ from typing import TypedDict
 
 from api.errors import ForbiddenError, RefusedError
 from api.event_types import EventType
-from api.records import Peer, Rules, Terms
+from api.records import Bounds, Peer, Rules, Terms
 from api.registry.core import Expected, Read, Write
 from api.registry.permissions import Caller
 from api.store import rules
@@ -71,6 +71,17 @@ def lets_more_in(before: Peer, after: Peer) -> bool:
         or (after.valid_until or _NEVER) > (before.valid_until or _NEVER)
         or after.bounds not in (None, before.bounds)
     )
+
+
+def check_bounds(rules: Rules, bounds: Bounds | None) -> None:
+    """Whoever makes an owner's token may use it: what that lets in are two to have agreed on."""
+    if rules.four_eyes and bounds is not None and not bounds.within:
+        rule = (
+            "by the four-eyes rule bounds name the prefixes that sources are within: whoever makes "
+            "the owner's token could else let in any address alone"
+        )
+        problem = Problem("bounds.within", "[]", rule)
+        raise RefusedError("the bounds are too wide", "", (problem,))
 
 
 def check_terms(rules: Rules, acknowledged: str | None) -> None:

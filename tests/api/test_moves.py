@@ -283,12 +283,13 @@ def test_bounds_that_are_none_are_refused(hub: Service, bounds: object, field: s
 def test_bounds_that_two_approved_outlive_the_four_eyes_rule(hub: Service) -> None:
     assert hub.admin.patch("/v1/rules", json={"four_eyes": True}, headers=ANY).is_success
     approver = hub.clients[Role.APPROVER]
-    body = peer(bounds={"interval_seconds": 0})
+    inside = ["203.0.113.0/24"]
+    body = peer(bounds={"interval_seconds": 0, "within": inside})
     number = hub.clients[Role.REGISTRAR].post("/v1/peers", json=body).json()["id"]
     assert approver.post(f"/v1/peers/{number}/approve", headers=ANY).is_success
     assert here(hub.owner(number)).json()["sources"] == ["203.0.113.7", SITE]
     # But who sets others alone would let in whom they like.
-    wider = {"bounds": {"ipv4_length": 8}}
+    wider = {"bounds": {"ipv4_length": 8, "within": inside}}
     alone = approver.patch(f"/v1/peers/{number}", json=wider, headers=ANY)
     assert refusal(alone) == (403, "four-eyes")
     proposed = approver.post(f"/v1/peers/{number}/propose", json=wider, headers=ANY)
@@ -298,6 +299,29 @@ def test_bounds_that_two_approved_outlive_the_four_eyes_rule(hub: Service) -> No
     assert granted.json()["bounds"]["ipv4_length"] == 8
     taken = approver.patch(f"/v1/peers/{number}", json={"bounds": None}, headers=ANY)
     assert taken.is_success
+
+
+def test_with_four_eyes_no_token_lets_in_what_one_alone_chose(hub: Service) -> None:
+    """Whoever makes an owner's token may use it."""
+    site(hub)
+    assert hub.admin.patch("/v1/rules", json={"four_eyes": True}, headers=ANY).is_success
+    approver = hub.clients[Role.APPROVER]
+    anywhere = {"bounds": {"interval_seconds": 0}}
+    path = "/v1/peers/1"
+    for refused in (
+        approver.post(f"{path}/token", json={}),
+        approver.post(f"{path}/propose", json={"bounds": {"sources": 9}}, headers=ANY),
+        hub.clients[Role.REGISTRAR].post("/v1/peers", json=peer(name="new", **anywhere)),
+    ):
+        assert refused.status_code == 422
+        assert [each["field"] for each in refused.json()["errors"]] == ["bounds.within"]
+    within = {"bounds": {"interval_seconds": 0, "within": ["203.0.113.0/24"]}}
+    assert approver.post(f"{path}/propose", json=within, headers=ANY).is_success
+    assert hub.admin.post(f"{path}/grant", headers=ANY).is_success
+    made = approver.post(f"{path}/token", json={})
+    owner = hub.nobody.with_token(made.json()["token"])
+    assert refusal(move(owner, "203.0.113.5", "8.8.8.8")) == (422, "beyond-bounds")
+    assert move(owner, "203.0.113.5").is_success
 
 
 def test_a_policy_leaves_alone_what_an_owner_moves(hub: Service) -> None:
