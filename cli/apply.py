@@ -9,7 +9,7 @@ from rich.text import Text
 
 from cli import policy_lines
 from cli.client import Json, Registry, connect
-from cli.errors import CliError
+from cli.errors import CliError, RegistryError
 from cli.impact import show_impact
 from cli.imports import opened
 from cli.options import AsJson, CaFile, TokenFile, Url, Yes
@@ -46,8 +46,8 @@ def apply(
     """Make the registry match a policy file, whole or not at all.
 
     Gateways that the file does not name are removed, peers revoked. On a terminal it asks
-    before that. Pending peers that the file does not name stay. Of a file above 4 MiB it tells
-    the differences in numbers alone.
+    before that. Pending peers that the file does not name stay. Of a file above 4 MiB, or where
+    the registry has more than 50,000 peers, it tells the differences in numbers alone.
 
     Examples:
       peergate apply -f policy.yaml --dry-run
@@ -55,11 +55,18 @@ def apply(
       cat policy.yaml | peergate apply -f - --json
     """
     if file != "-" and policy_lines.is_large(file):
-        _apply_large(file, dry_run, yes, as_json, connect(url, token_file, ca_file))
+        with connect(url, token_file, ca_file) as registry:
+            _apply_large(file, dry_run, yes, as_json, registry)
         return
     wanted = read_policy(file).model_dump(mode="json")
     with connect(url, token_file, ca_file) as registry:
-        plan = registry.replace(PATH, wanted, None, dry_run="true")
+        try:
+            plan = registry.replace(PATH, wanted, None, dry_run="true")
+        except RegistryError as error:
+            if error.kind != "too-many-peers" or file == "-":
+                raise
+            _apply_large(file, dry_run, yes, as_json, registry)
+            return
         planned: Json = plan.body
         changes = planned["changes"]
         if not as_json:
@@ -134,12 +141,12 @@ def _field(name: str, before: object, after: object) -> list[Text]:
     ]
 
 
-def _apply_large(file: str, dry_run: bool, yes: bool, as_json: bool, connection: Registry) -> None:
+def _apply_large(file: str, dry_run: bool, yes: bool, as_json: bool, registry: Registry) -> None:
     def confirm(going: int) -> None:
         if not yes and interactive():
             _confirm(going)
 
-    with connection as registry, opened(file) as policy:
+    with opened(file) as policy:
         policy_lines.apply(
             registry, policy, file, dry_run=dry_run, as_json=as_json, confirm=confirm
         )

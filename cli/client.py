@@ -330,7 +330,8 @@ def _told(problem: Json) -> RegistryError:
     elif status == httpx.codes.PRECONDITION_FAILED:
         message += ": somebody changed it in the meantime; look at it, then try again"
     errors = problem.get("errors") or ()
-    return RegistryError(message, tuple(_line(each) for each in errors), status)
+    kind = str(problem.get("type", "")).rpartition("/")[2]
+    return RegistryError(message, tuple(_line(each) for each in errors), status, kind)
 
 
 def _line(problem: Mapping[str, Any]) -> str:

@@ -19,10 +19,16 @@ class UsageError(CliError):
 
 
 class RegistryError(CliError):
-    """The registry was not reached, or refused. `status` is HTTP's, if there was an answer."""
+    """The registry was not reached, or refused. `status` is HTTP's, if there was an answer, and
+    `kind` the last word of the problem's type."""
 
     def __init__(
-        self, message: str, details: tuple[str, ...] = (), status: int | None = None
+        self,
+        message: str,
+        details: tuple[str, ...] = (),
+        status: int | None = None,
+        kind: str = "",
     ) -> None:
         super().__init__(message, details)
         self.status = status
+        self.kind = kind

@@ -75,15 +75,15 @@ def rollback(
         done = planned
         if not dry_run and planned["changes"]:
             if not as_json:
-                show_changes(planned["changes"])
+                show_changes(planned)
             if not yes and interactive() and not ask(f"Go back to revision {to_revision}?"):
                 raise CliError("nothing was changed")
             done = _carry_out(registry, body, etag, urgent=urgent)
     if as_json:
         show_json(done)
     elif dry_run:
-        show_changes(planned["changes"])
-        note(f"{len(planned['changes'])} changes; nothing was done")
+        show_changes(planned)
+        note(f"{planned['total']} changes; nothing was done")
     elif not planned["changes"]:
         note(f"nothing differs from revision {to_revision}")
     else:
@@ -95,12 +95,16 @@ def _carry_out(registry: Registry, body: Json, etag: str | None, *, urgent: bool
     return done
 
 
-def show_changes(changes: list[Json]) -> None:
+def show_changes(done: Json) -> None:
+    """The first of them, and how many more there are."""
+    changes = done["changes"]
     rows = [
         (each["action"], each["kind"], each["gateway"], each["name"], _fields(each["fields"]))
         for each in changes
     ]
     show(table(("action", "kind", "gateway", "name", "fields"), rows))
+    if (more := done["total"] - len(changes)) > 0:
+        note(f"and {more} more")
 
 
 def _fields(fields: dict[str, list[object]]) -> list[str]:

@@ -127,7 +127,7 @@ def abort(
     if as_json:
         show_json(done)
     else:
-        show_changes(done["changes"])
+        show_changes(done)
         note(f"aborted with revision {done['revision']}")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_network
 
-from api.errors import ForbiddenError, RefusedError
+from api.errors import ConflictError, ForbiddenError, RefusedError
 from api.event_types import EventType
 from api.records import Gateway, Json, Peer, State
 from api.registry import gateways, many, peers, rules
@@ -14,6 +14,9 @@ from api.registry.permissions import Caller
 from api.store import gateways as gateway_rows
 from api.store import peers as peer_rows
 from policy.document import GatewaySpec, PeerSpec, Policy, policy_problems
+
+# All live peers are held in memory at once: some 4 KB each.
+MOST = 50_000
 
 Fields = dict[str, tuple[Json, Json]]
 
@@ -75,8 +78,15 @@ class Comparison:
 def compare(state: Read | Write, wanted: Policy, caller: Caller) -> Comparison:
     """Pending peers that the document does not name are left alone.
 
-    Raises ForbiddenError where it lets in what by the four-eyes rule takes two.
+    Raises ForbiddenError where it lets in what by the four-eyes rule takes two, and ConflictError
+    where there are more peers than are compared at once.
     """
+    if peer_rows.count_live(state.connection) > MOST:
+        raise ConflictError(
+            f"there are more than {MOST} peers: send the document as lines to "
+            "POST /v1/policy/import, as `peergate apply` does with a file by itself",
+            "too-many-peers",
+        )
     if problems := policy_problems(wanted):
         raise RefusedError("the policy is refused as a whole", "", problems)
     held_gateways = {g.name: g for g in gateway_rows.every(state.connection)}

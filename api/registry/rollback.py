@@ -4,18 +4,24 @@ It takes gateways and peers back, as the allowlist had them. Labels of routers a
 roll-out describe the machines of now, and stay; so do sources that a peer's owner moves.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from api.errors import ConflictError, GoneError, RefusedError
 from api.records import Gateway, Peer, Point, Revision, State
-from api.registry import gateways, peers
+from api.registry import gateways, many, peers
 from api.registry.core import Expected, Read, Write
 from api.registry.policy import Difference, differing
 from api.store import gateways as gateway_rows
 from api.store import log
 from api.store import peers as peer_rows
 from policy.errors import Problem
+
+T = TypeVar("T")
+
+# Peers written together.
+_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +35,14 @@ class Plan:
     restore: tuple[tuple[Peer, Peer], ...]
 
     @property
-    def differences(self) -> tuple[Difference, ...]:
-        return (*self._of_gateways(), *self._of_peers())
+    def count(self) -> int:
+        """Of all that has to be done."""
+        parts = (self.revoke, self.remove, self.change, self.revive, self.restore)
+        return sum(map(len, parts))
+
+    def differences(self) -> Iterator[Difference]:
+        yield from self._of_gateways()
+        yield from self._of_peers()
 
     def _of_gateways(self) -> Iterator[Difference]:
         for gateway in self.revive:
@@ -122,12 +134,12 @@ def roll_back(write: Write, revision: int, expected: Expected) -> Plan:
 
 def carry_out(write: Write, found: Plan, why: str) -> None:
     """Raises ConflictError where a pending peer stands in the way; nothing is changed then."""
-    if not found.differences:
+    if not found.count:
         return
     then = {"revision": write.head.revision}
     write.record("registry.rollback", "registry", then, {"done": why})
-    for peer in found.revoke:
-        peers.save(write, peer, peers.decided(write, peer, State.REVOKED, why))
+    for some in _batches(found.revoke, _AT_ONCE):
+        many.save(write, ((peer, peers.decided(write, peer, State.REVOKED, why)) for peer in some))
     if write.touched:
         # One gateway may give way to another of its name: the log takes both as one change.
         write.write_touched()
@@ -137,9 +149,20 @@ def carry_out(write: Write, found: Plan, why: str) -> None:
         gateways.save(write, now, wanted.spec)
     for wanted in found.revive:
         gateways.revive(write, wanted)
-    for current, before in found.restore:
-        _check_name_free(write, before)
-        peers.save(write, current, _restored(write, current, before, why))
+    _restore(write, found.restore, why)
+
+
+def _restore(write: Write, pairs: Sequence[tuple[Peer, Peer]], why: str) -> None:
+    for renamed in (True, False):
+        # One by one where a name may give way to the next: these come first.
+        of_these = [
+            (now, then)
+            for now, then in pairs
+            if (now.state is State.APPROVED and now.name != then.name) is renamed
+        ]
+        for some in _batches(of_these, 1 if renamed else _AT_ONCE):
+            _check_names_free(write, [then for _, then in some])
+            many.save(write, ((now, _restored(write, now, then, why)) for now, then in some))
 
 
 def _restored(write: Write, now: Peer, then: Peer, why: str) -> Peer:
@@ -153,9 +176,20 @@ def _restored(write: Write, now: Peer, then: Peer, why: str) -> Peer:
     return after if now.state is State.APPROVED else peers.decided(write, after, then.state, why)
 
 
-def _check_name_free(write: Write, peer: Peer) -> None:
-    holder = peer_rows.find_live(write.connection, peer.gateway, peer.name)
-    if holder is not None and holder.id != peer.id:
+def _batches(found: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (found[start : start + size] for start in range(0, len(found), size))
+
+
+def _check_names_free(write: Write, back: Sequence[Peer]) -> None:
+    ids = gateway_rows.ids(write.connection)
+    names: dict[int, list[str]] = {}
+    for peer in back:
+        names.setdefault(ids[peer.gateway], []).append(peer.name)
+    held = peer_rows.live_among(write.connection, names)
+    for peer in back:
+        holder = held.get((peer.gateway, peer.name))
+        if holder is None or holder.id == peer.id:
+            continue
         raise ConflictError(
             f"peer {holder.id} ({holder.state}) has the name {peer.name!r}, which peer {peer.id} "
             f"at gateway {peer.gateway!r} would have again: reject it first",

@@ -12,7 +12,6 @@ from api.errors import ConflictError, RefusedError
 from api.records import Actor, Point, Report, Revision, Rollout, Router
 from api.registry import rollback
 from api.registry.core import Expected, Read, Registry, Write
-from api.registry.policy import Difference
 from api.registry.standing import SILENT
 from api.store import log, routers
 from policy.errors import Problem
@@ -95,7 +94,7 @@ def confirm(write: Write, revision: int) -> None:
     _release(write, rollout, revision, "rollout.confirm")
 
 
-def abort(write: Write) -> tuple[Difference, ...]:
+def abort(write: Write) -> rollback.Plan:
     """Takes back what waits: a new revision, of what the rest has, for the canaries too."""
     rollout = _rule(write)
     if not log.pending(write.connection, rollout.released):
@@ -103,7 +102,7 @@ def abort(write: Write) -> tuple[Difference, ...]:
     found = rollback.plan_to(write, Point(write.head.revision, rollout.released))
     rollback.carry_out(write, found, f"roll-out aborted: back to revision {rollout.released}")
     release_all(write, "rollout.abort")
-    return found.differences
+    return found
 
 
 def release_all(write: Write, action: str) -> None:

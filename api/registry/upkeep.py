@@ -7,17 +7,38 @@ from api.records import Actor
 from api.registry import events
 from api.registry.core import Registry
 from api.store import events as event_rows
-from api.store import peers, reminders, replays
+from api.store import log, peers, reminders, replays
+
+# In one transaction, so that no writer waits for the end of a million.
+_AT_ONCE = 1000
+_UPKEEP = Actor("peergate")
 
 
 def upkeep(registry: Registry, replay_kept: timedelta) -> None:
     """Takes long-ended peers out of the allowlist, and forgets old answers and events."""
-    with registry.write(Actor("peergate"), "long-ended peers leave the allowlist") as write:
-        for peer in peers.ended(write.connection, write.now - write.ended_kept):
-            after = replace(peer, listed=False)
-            peers.save(write.connection, after)
-            write.touch_peer(peer.id, peer)
-            write.record("peer.unlist", f"peer/{peer.id}", peer, after)
+    after: int | None = 0
+    while after is not None:
+        after = _unlist(registry, after)
+    with registry.write(_UPKEEP, "old answers and events are forgotten") as write:
         replays.forget(write.connection, write.now - replay_kept)
         reminders.forget(write.connection, write.now - write.ended_kept)
         event_rows.forget(write.connection, write.now - events.KEPT_FOR, events.KEPT)
+
+
+def _unlist(registry: Registry, after: int) -> int | None:
+    """The next ones by id; the last of these, or None after the last of all."""
+    with registry.write(_UPKEEP, "long-ended peers leave the allowlist") as write:
+        ended = peers.ended(write.connection, write.now - write.ended_kept, after, _AT_ONCE)
+        going = ended
+        if (rollout := write.head.rollout) is not None:
+            # Nobody confirms what only forgets. But it would take along what waits of a peer.
+            write.urgent = True
+            waiting = log.waiting_among(
+                write.connection, rollout.released, [peer.id for peer in ended]
+            )
+            going = tuple(peer for peer in ended if peer.id not in waiting)
+        peers.unlist(write.connection, [peer.id for peer in going])
+        for peer in going:
+            write.touch_peer(peer.id, peer)
+            write.record("peer.unlist", f"peer/{peer.id}", peer, replace(peer, listed=False))
+    return ended[-1].id if len(ended) == _AT_ONCE else None

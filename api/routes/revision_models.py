@@ -1,15 +1,20 @@
 """Bodies and answers of /v1/revisions, /v1/rollback and /v1/rollout."""
 
 from datetime import datetime
+from itertools import islice
 from typing import Annotated, Self
 
 from pydantic import BaseModel, Field
 
 from api.records import Revision
+from api.registry.rollback import Plan
 from api.registry.rollout import Canary, Progress
 from api.routes.models import DifferenceView
 from policy.document import Document
 from policy.labels import Labels
+
+# The rest is counted.
+_SHOWN = 1_000
 
 Number = Annotated[int, Field(ge=0, le=2**53, strict=True)]
 
@@ -41,7 +46,13 @@ class Rollback(Document):
 class RolledBack(BaseModel):
     dry_run: bool
     revision: int = Field(description="the one that this made; in a dry run the one there is")
-    changes: list[DifferenceView]
+    total: int = Field(description="how many changes it is")
+    changes: list[DifferenceView] = Field(description="the first thousand of them")
+
+    @classmethod
+    def of(cls, plan: Plan, revision: int, *, dry_run: bool = False) -> Self:
+        changes = [DifferenceView.of(each) for each in islice(plan.differences(), _SHOWN)]
+        return cls(dry_run=dry_run, revision=revision, total=plan.count, changes=changes)
 
 
 class Rule(Document):

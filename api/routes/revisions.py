@@ -5,11 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
-from api.auth import CallerOf, RegistryOf, needs
+from api.auth import RegistryOf, needs
 from api.registry import rollback, rollout
+from api.registry.core import Write
 from api.registry.permissions import Permission
-from api.routes.conventions import ExpectedOf, Limit, Urgent, answer
-from api.routes.models import DifferenceView
+from api.routes.conventions import ExpectedOf, Limit, OnceOf, Urgent, answer
 from api.routes.revision_models import (
     KeptRevision,
     RevisionPage,
@@ -41,8 +41,7 @@ def list_revisions(registry: RegistryOf, cursor: Cursor = None, limit: Limit = 1
 
 @router.post("/v1/rollback", dependencies=[changes], response_model=RolledBack)
 def roll_back(
-    registry: RegistryOf,
-    caller: CallerOf,
+    once: OnceOf,
     expected: ExpectedOf,
     body: Rollback,
     urgent: Urgent = False,
@@ -54,20 +53,16 @@ def roll_back(
     is the ETag of `/v1/policy`, or of a dry run; a dry run needs none.
     """
     if dry_run:
-        with registry.read() as state:
-            found, head = rollback.plan(state, body.to_revision), state.head
-    else:
-        cause = f"rollback to revision {body.to_revision}"
-        with registry.write(caller.actor, cause) as write:
-            if urgent:
-                write.hurry()
-            found = rollback.roll_back(write, body.to_revision, expected)
-            if urgent:  # the whole of it: parts of two states need not fit together
-                rollout.release_all(write, "rollout.release")
-        head = write.head
-    done = RolledBack(
-        dry_run=dry_run,
-        revision=head.revision,
-        changes=[DifferenceView.of(each) for each in found.differences],
-    )
-    return answer(done, version=head.policy_version)
+        with once.registry.read() as state:
+            found = rollback.plan(state, body.to_revision)
+        done = RolledBack.of(found, state.head.revision, dry_run=True)
+        return answer(done, version=state.head.policy_version)
+
+    def work(write: Write) -> Response:
+        found = rollback.roll_back(write, body.to_revision, expected)
+        if urgent:  # the whole of it: parts of two states need not fit together
+            rollout.release_all(write, "rollout.release")
+        head = write.coming
+        return answer(RolledBack.of(found, head.revision), version=head.policy_version)
+
+    return once(f"rollback to revision {body.to_revision}", body, work, urgent=urgent)

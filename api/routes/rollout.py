@@ -8,7 +8,6 @@ from api.registry import rollout
 from api.registry.core import Registry, Write
 from api.registry.permissions import Permission
 from api.routes.conventions import ExpectedOf, OnceOf, answer
-from api.routes.models import DifferenceView
 from api.routes.revision_models import Confirmation, RolledBack, RolloutView, Rule
 
 router = APIRouter(prefix="/v1/rollout", tags=["roll-out"])
@@ -70,7 +69,6 @@ def abort_rollout(once: OnceOf) -> Response:
         found = rollout.abort(write)
         # The revision that this transaction makes.
         revision = write.head.revision + 1
-        done = [DifferenceView.of(each) for each in found]
-        return answer(RolledBack(dry_run=False, revision=revision, changes=done))
+        return answer(RolledBack.of(found, revision))
 
     return once("the roll-out is aborted", None, work)

@@ -4,7 +4,7 @@ A row says that a subject changed at a revision and what it was before. So what 
 some revision is told by the first later row, or by its own table where there is none.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
@@ -20,6 +20,8 @@ GATEWAY = "gateway"
 PEER = "peer"
 ROUTER = "router"
 ROLLOUT = "rollout"
+
+_BATCH = 500
 
 # Kind and subject: a name, or an id in decimal.
 Subject = tuple[str, str]
@@ -99,6 +101,20 @@ def _waiting(released: int) -> Select[Any]:
         changes.c.revision > released, changes.c.kind.in_((GATEWAY, PEER)), ~changes.c.urgent
     )
     return select(revisions).where(revisions.c.revision.in_(touched))
+
+
+def waiting_among(connection: Connection, released: int, numbers: Sequence[int]) -> set[int]:
+    """Those of these peers of which a change waits for a release."""
+    found: set[int] = set()
+    for start in range(0, len(numbers), _BATCH):
+        query = select(changes.c.subject).where(
+            changes.c.kind == PEER,
+            changes.c.subject.in_([str(number) for number in numbers[start : start + _BATCH]]),
+            changes.c.revision > released,
+            ~changes.c.urgent,
+        )
+        found |= {int(subject) for subject in connection.execute(query).scalars()}
+    return found
 
 
 def pending(connection: Connection, released: int, limit: int = 100) -> tuple[Revision, ...]:

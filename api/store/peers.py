@@ -180,10 +180,16 @@ def among(connection: Connection, numbers: Iterable[int]) -> Iterator[Peer]:
         yield from (peer_of(row) for row in connection.execute(query))
 
 
-def ended(connection: Connection, before: datetime) -> tuple[Peer, ...]:
-    """Peers in the allowlist whose validity ended before a moment, or at it."""
-    query = every().where(peers.c.listed, peers.c.valid_until <= before)
-    return tuple(peer_of(row) for row in connection.execute(query))
+def ended(connection: Connection, before: datetime, after: int, limit: int) -> tuple[Peer, ...]:
+    """Peers in the allowlist whose validity ended before a moment, or at it; by id."""
+    query = every().where(peers.c.listed, peers.c.valid_until <= before, peers.c.id > after)
+    return tuple(peer_of(row) for row in connection.execute(query.limit(limit)))
+
+
+def unlist(connection: Connection, numbers: Sequence[int]) -> None:
+    for start in range(0, len(numbers), _BATCH):
+        some = peers.c.id.in_(numbers[start : start + _BATCH])
+        connection.execute(update(peers).where(some).values(listed=False))
 
 
 def expiring(
@@ -214,6 +220,10 @@ def passing_at(
     )
     for row in connection.execute(query, execution_options={"yield_per": 1000}):
         yield row.id, row.sources
+
+
+def count_live(connection: Connection) -> int:
+    return connection.execute(select(func.count()).select_from(peers).where(_lives())).scalar_one()
 
 
 def count_live_at(connection: Connection, gateway: Gateway) -> int:

@@ -10,6 +10,7 @@ import pytest
 from api.bootstrap import lift
 from api.database import open_store
 from api.errors import SettingsError
+from api.registry.upkeep import upkeep
 from api.settings import Settings
 from tests.api.bodies import NOW, WEEK, report, text
 from tests.api.conftest import Service
@@ -185,6 +186,33 @@ def test_ended_peers_leave_after_thirty_days(
     assert service.admin.get(f"/v1/peers/{ends}").json()["state"] == "expired"
     service.act(ends, "renew", {"valid_until": None})
     assert list(changes(service, before + 1)["peers"]) == [str(ends)]
+
+
+def test_those_who_ended_together_leave_some_at_a_time(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for a million; canaries and the rest lose them alike, but what waits stays."""
+    monkeypatch.setattr("api.registry.upkeep._AT_ONCE", 2)
+    service.add_gateway()
+    for number in range(5):
+        service.add_peer(name=f"p-{number}", valid_until=text(NOW + WEEK))
+    rule = {"canaries": {"stage": "canary"}, "hold": None}
+    service.admin.put("/v1/rollout", json=rule, headers={"If-Match": "*"})
+    changed = service.admin.patch("/v1/peers/4", json={"purpose": "x"}, headers={"If-Match": "*"})
+    assert changed.is_success
+    before = service.revision
+    service.clock.now = NOW + WEEK + timedelta(days=30)
+    upkeep(service.app.state.registry, timedelta(days=1))
+    assert service.revision == before + 3
+    causes = [each["cause"] for each in service.admin.get("/v1/revisions").json()["items"][:3]]
+    assert causes == ["long-ended peers leave the allowlist (urgent)"] * 3
+    assert [each["id"] for each in snapshot(service)["peers"]] == [4]
+    assert snapshot(service)["peers"][0]["purpose"] != "x"
+    waiting = service.admin.get("/v1/rollout").json()["pending"]
+    assert [each["revision"] for each in waiting] == [before]
+    assert service.admin.post("/v1/rollout/confirm", json={"revision": before}).is_success
+    upkeep(service.app.state.registry, timedelta(days=1))
+    assert snapshot(service)["peers"] == []
 
 
 @pytest.mark.parametrize("approved", [False, True])

@@ -181,3 +181,22 @@ def test_services_that_need_thought_are_warned_of(service: Service) -> None:
             ["hub", "tcp/22"],
             ["hub", "tcp/443"],
         ]
+
+
+def test_with_too_many_peers_it_is_sent_as_lines(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All live ones would be held in memory at once."""
+    monkeypatch.setattr("api.registry.policy.MOST", 1)
+    service.add_gateway()
+    service.add_peer()
+    document = {"gateways": [gateway()], "peers": []}
+    service.request_peer(name="waits")
+    before = service.revision
+    for query in ({"dry_run": True}, {}):
+        refused = service.admin.put(
+            "/v1/policy", json=document, params=query, headers={"If-Match": "*"}
+        )
+        assert (refused.status_code, refused.json()["type"]) == (409, "/problems/too-many-peers")
+        assert "POST /v1/policy/import" in refused.json()["detail"]
+    assert service.revision == before

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import httpx
+import pytest
 
 from api.settings import Settings
 from tests.api.bodies import NOW, WEEK, gateway, text
@@ -74,7 +75,8 @@ def test_the_allowlist_is_as_it_was_under_a_new_revision(service: Service) -> No
 
 def test_nothing_changed_makes_no_revision(service: Service) -> None:
     service.add_gateway()
-    assert roll_back(service, 1).json() == {"dry_run": False, "revision": 1, "changes": []}
+    done = {"dry_run": False, "revision": 1, "total": 0, "changes": []}
+    assert roll_back(service, 1).json() == done
 
 
 def test_whoever_goes_back_has_seen_what_that_changes(service: Service) -> None:
@@ -203,3 +205,54 @@ def test_a_proposal_stays_as_it_is_now(service: Service) -> None:
     assert service.admin.get(path).json()["proposal"]["declined"] == "Not needed"
     refused = service.admin.post(f"{path}/grant", headers=ANY)
     assert refused.json()["type"] == "/problems/nothing-proposed"
+
+
+def test_of_many_changes_the_first_are_shown(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are written some at a time, and a name may go from one to the next."""
+    monkeypatch.setattr("api.registry.rollback._AT_ONCE", 2)
+    monkeypatch.setattr("api.routes.revision_models._SHOWN", 3)
+    service.add_gateway()
+    old = [service.add_peer(name=f"old-{n}", sources=[f"203.0.113.{n}"]) for n in range(5)]
+    then, before = service.revision, content(service)
+    for number in old[:3]:
+        service.act(number, "revoke")
+    for number, name in ((old[4], "freed"), (old[3], "old-4")):
+        service.admin.patch(f"/v1/peers/{number}", json={"name": name}, headers=ANY)
+    new = [service.add_peer(name=f"new-{n}", sources=[f"203.0.113.9{n}"]) for n in range(5)]
+    planned = roll_back(service, then, dry_run=True).json()
+    assert (planned["total"], len(planned["changes"])) == (10, 3)
+    done = roll_back(service, then)
+    assert done.json() == planned | {"dry_run": False, "revision": service.revision}
+    assert content(service) == before
+    assert all(service.admin.get(f"/v1/peers/{n}").json()["state"] == "revoked" for n in new)
+    # One whose name somebody else waits for is refused, and nothing is written.
+    service.act(old[1], "revoke")
+    waiting = service.request_peer(name="old-1")
+    refused = roll_back(service, then)
+    assert (refused.status_code, refused.json()["type"]) == (409, "/problems/name-taken")
+    assert f"peer {waiting} (pending)" in refused.json()["detail"]
+
+
+def test_a_rollback_that_is_sent_twice_is_one(service: Service) -> None:
+    service.add_gateway()
+    service.add_peer()
+    headers = ANY | {"Idempotency-Key": "k"}
+
+    def ask(**query: object) -> httpx.Response:
+        body = {"to_revision": 1}
+        return service.admin.post("/v1/rollback", json=body, params=query, headers=headers)
+
+    first = ask()
+    made = service.revision
+    service.add_peer(name="later")
+    again = ask()
+    assert (again.json(), again.headers["ETag"]) == (first.json(), first.headers["ETag"])
+    assert again.json()["revision"] == made
+    assert service.revision > made
+    assert ask(urgent=True).json()["type"] == "/problems/key-reused"
+    # The version that it was answered with is the one there is then.
+    seen = {"If-Match": roll_back(service, made).headers["ETag"]}
+    document = {"gateways": [gateway()], "peers": []}
+    assert service.admin.put("/v1/policy", json=document, headers=seen).is_success

@@ -238,3 +238,18 @@ def test_what_is_wrong_in_a_large_policy_is_named_by_its_place(
     assert "  peers[1]: sources[0]: 203.0.113.8/24: host bits" in refused.err
     policy.write_text("peers: some")
     assert "a list is wanted here" in peergate("apply", "-f", policy).err
+
+
+def test_where_the_registry_has_too_many_peers_it_is_sent_as_lines(
+    peergate: Peergate, policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert peergate("apply", "-f", policy).code == 0
+    monkeypatch.setattr("api.registry.policy.MOST", 1)
+    policy.write_text(POLICY.partition("  - name: branch-8")[0])
+    applied = peergate("apply", "-f", policy, "--yes")
+    assert applied.code == 0
+    assert "peers: 1 revoked, 1 unchanged: applied" in applied.out
+    monkeypatch.setattr("api.registry.policy.MOST", 0)
+    refused = peergate("apply", "-f", "-", stdin=POLICY.encode())
+    assert refused.code == 1
+    assert "more than 0 peers" in refused.err
