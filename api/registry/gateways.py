@@ -88,6 +88,7 @@ def revive(write: Write, gateway: Gateway) -> Gateway:
     write.touch_gateway(gateway.name, None)
     after = get(write, gateway.name)
     write.record("gateway.add", f"gateway/{gateway.name}", None, after)
+    write.tell(EventType.GATEWAY_ADDED, gateway.name, after.spec.model_dump(mode="json"))
     return after
 
 

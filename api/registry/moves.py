@@ -12,9 +12,10 @@ from api.errors import (
     RefusedError,
     ThrottledError,
 )
-from api.records import Bounds, Origin, Peer, Role, State, Token
+from api.records import Bounds, Origin, Peer, Point, Role, State, Token
 from api.registry import peers, rules, tokens
 from api.registry.core import Expected, Read, Write
+from api.store import log
 from policy.errors import Problem
 from policy.prefixes import Cover, Network, is_routed
 
@@ -123,8 +124,13 @@ def _moved(
         return before
     _check_bounds(before, bounds, sources)
     _check_interval(write, before, bounds)
-    # A site that waited for a staged roll-out would be cut off meanwhile.
-    write.hurry()
+    # A site that waited for a staged roll-out would be cut off meanwhile: where it is let in. One
+    # that canaries alone have is no owner's to take past them.
+    rollout = write.head.rollout
+    if rollout is not None and not log.is_new(
+        write.connection, Point(write.head.revision, rollout.released), before.id
+    ):
+        write.hurry()
     here = tuple(source for source in before.here if source in sources)
     after = replace(before, sources=sources, here=here if given is None else given, moved=write.now)
     return peers.save(write, before, after, peers.MOVE)

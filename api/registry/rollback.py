@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from api.errors import ConflictError, GoneError, RefusedError
+from api.event_types import EventType
 from api.records import Gateway, Peer, Point, Revision, State
 from api.registry import gateways, many, peers
 from api.registry.core import Expected, Read, Write
@@ -129,6 +130,8 @@ def roll_back(write: Write, revision: int, expected: Expected) -> Plan:
     expected.check(write.head.policy_version, "the policy")
     found = plan(write, revision)
     carry_out(write, found, f"rollback to revision {revision}")
+    if found.count:
+        write.tell(EventType.REVISION_ROLLED_BACK, revision, {"changes": found.count})
     return found
 
 

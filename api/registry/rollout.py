@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from api.errors import ConflictError, RefusedError
-from api.records import Actor, Point, Report, Revision, Rollout, Router
+from api.event_types import EventType
+from api.records import Actor, Json, Point, Report, Revision, Rollout, Router
 from api.registry import rollback
 from api.registry.core import Expected, Read, Registry, Write
 from api.registry.standing import SILENT
@@ -20,6 +21,13 @@ from policy.window import rfc3339
 
 # Of what waits, so much is told.
 TOLD = 100
+_EVENTS = {
+    "rollout.set": EventType.ROLLOUT_SET,
+    "rollout.confirm": EventType.ROLLOUT_CONFIRMED,
+    "rollout.release": EventType.ROLLOUT_RELEASED,
+    "rollout.abort": EventType.ROLLOUT_ABORTED,
+    "rollout.end": EventType.ROLLOUT_ENDED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +150,10 @@ def _release(write: Write, rollout: Rollout, revision: int, action: str) -> None
 def _set(write: Write, action: str, rollout: Rollout | None) -> None:
     write.record(action, "rollout", write.head.rollout, rollout)
     write.set_rollout(rollout)
+    told: dict[str, Json] = {}
+    if rollout is not None:
+        told = {"canaries": rollout.canaries, "hold": rollout.hold, "released": rollout.released}
+    write.tell(_EVENTS[action], None, told)
 
 
 def _rule(write: Write) -> Rollout:

@@ -195,8 +195,14 @@ def rollout_at(connection: Connection, revision: int, now: Rollout | None) -> Ro
     return now
 
 
+def is_new(connection: Connection, point: Point, number: int) -> bool:
+    """Whether a peer of now was not there in that state."""
+    found = _undone(connection, point, (PEER,), str(number))
+    return any(before is None for _, before in found)
+
+
 def _undone(
-    connection: Connection, point: Point, kinds: Collection[str]
+    connection: Connection, point: Point, kinds: Collection[str], only: str | None = None
 ) -> Iterable[tuple[Subject, Json]]:
     query = (
         select(
@@ -207,6 +213,7 @@ def _undone(
             changes.c.before,
         )
         .where(changes.c.revision > point.surely, changes.c.kind.in_(kinds))
+        .where(true() if only is None else changes.c.subject == only)
         .order_by(changes.c.kind, changes.c.subject, changes.c.revision)
     )
     rows = connection.execute(query)

@@ -94,6 +94,37 @@ def test_a_peers_life(service: Service, since: Callable[[], list[Event]]) -> Non
     assert found[8]["content"] == {"fields": ["mode"], "mode": "monitor"}
 
 
+def test_roll_outs_and_rollbacks_are_told(
+    service: Service, since: Callable[[], list[Event]]
+) -> None:
+    service.add_gateway()
+    then = service.revision
+    service.admin.delete("/v1/gateways/hub", headers=ANY)
+    since()
+    done = service.admin.post("/v1/rollback", json={"to_revision": then}, headers=ANY)
+    assert done.is_success
+    revived, rolled_back = since()
+    assert short([revived, rolled_back]) == [
+        ("gateway.added", "hub"),
+        ("revision.rolled-back", str(then)),
+    ]
+    assert revived["content"]["addresses"] == ["198.51.100.1"]
+    assert rolled_back["content"] == {"changes": 1}
+    rule = {"canaries": {"stage": "canary"}, "hold": None}
+    assert service.admin.put("/v1/rollout", json=rule, headers=ANY).is_success
+    (told_of,) = since()
+    assert (told_of["type"], told_of["author"]) == ("rollout.set", "admin")
+    assert told_of["content"] == rule | {"released": service.revision}
+    service.add_peer()
+    body = {"revision": service.revision}
+    assert service.admin.post("/v1/rollout/confirm", json=body).is_success
+    service.add_peer(name="other")
+    assert service.admin.post("/v1/rollout/abort").is_success
+    assert service.admin.delete("/v1/rollout", headers=ANY).is_success
+    found = [each["type"] for each in since() if each["type"].startswith("r")]
+    assert found == ["rollout.confirmed", "rollout.aborted", "rollout.ended"]
+
+
 def test_what_does_not_change_anything_is_not_told(
     service: Service, since: Callable[[], list[Event]]
 ) -> None:

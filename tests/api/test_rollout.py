@@ -14,6 +14,7 @@ from tests.api.bodies import gateway, peer, report, text
 from tests.api.client import Client
 from tests.api.conftest import Service
 from tests.api.follower import Follower
+from tests.api.streams import parsed
 
 ANY = {"If-Match": "*"}
 HOUR = timedelta(hours=1)
@@ -165,6 +166,28 @@ def test_an_urgent_change_goes_past_what_waits(staged: Staged) -> None:
     assert staged.follow() == ({number}, {number})
 
 
+def test_an_owners_move_takes_no_peer_past_the_canaries(staged: Staged) -> None:
+    service = staged.service
+    bounds = {"interval_seconds": 0}
+    second = service.add_peer(name="second", bounds=bounds)
+    waits = service.revision
+    owner = service.owner(second)
+    assert owner.post(f"/v1/peers/{second}/here").is_success
+    assert staged.follow() == ({1, second}, {1})
+    assert staged.canary.peers[second]["sources"] == ["203.0.113.7", "203.0.113.99"]
+    pending = [each["revision"] for each in staged.status()["pending"]]
+    assert pending == [waits, service.revision]
+    assert staged.confirm(waits) == 200
+    assert staged.rest.peers == {1: staged.rest.peers[1]}
+    staged.follow()
+    assert staged.rest.peers[second]["sources"] == ["203.0.113.7"]
+    # One that is let in everywhere moves everywhere.
+    body = {"sources": ["203.0.113.50"]}
+    assert owner.put(f"/v1/peers/{second}/sources", json=body, headers=ANY).is_success
+    staged.follow()
+    assert staged.rest.peers[second]["sources"] == ["203.0.113.50"]
+
+
 def test_a_rollback_is_staged_unless_it_is_urgent(staged: Staged) -> None:
     service = staged.service
     before = service.revision
@@ -230,6 +253,9 @@ def test_after_its_time_it_goes_on_if_the_canaries_bear_it(
     assert staged.follow() == ({1, second}, {1})
     staged.report(made)
     assert eventually(lambda: staged.status()["pending"] == [])
+    query = {"follow": False, "after": 0, "types": "rollout.released"}
+    (told,) = parsed(service.admin.get("/v1/events", params=query).text.splitlines())
+    assert (told["author"], told["content"]["hold"]) == ("peergate", 3600)
     assert eventually(staged.agree)
     assert staged.follow() == ({1, second}, {1, second})
     # One revision for it, whichever process was first.
