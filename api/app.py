@@ -8,6 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.background import close, lifespan_of
 from api.database import open_store
+from api.door import Door
 from api.errors import ApiError
 from api.event_records import KeptEvent
 from api.feed.changes import ChangesFeed
@@ -15,7 +16,7 @@ from api.feed.snapshots import SnapshotFeed
 from api.feed.spans import Spans
 from api.gathered import Gathered
 from api.known import KnownCallers
-from api.limits import BodyLimit
+from api.limits import MOST, BodyLimit
 from api.oidc import Oidc
 from api.ongoing import EndsWithToken, Ongoing
 from api.openapi import describe, refuse_unknown_queries
@@ -58,6 +59,8 @@ from api.watch import Watch
 # Of a crowd's reports some are one transaction: a router alone costs four times as much.
 _REPORTS_SECONDS = 0.05
 _REPORTS = 200
+# Bodies that may have more than others: policies, and what routers with thousands of gateways say.
+_LARGE = ("/v1/policy", "/v1/routers/{name}/report", "/v1/routers/{name}/seen")
 
 
 def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
@@ -102,7 +105,9 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     app.state.changes = ChangesFeed(registry, spans, signer)
     app.state.snapshots = SnapshotFeed(registry, spans, signer)
     large = dict.fromkeys(imports.PATHS, settings.max_import)
-    app.add_middleware(BodyLimit, limit=settings.max_body, large=large)
+    large |= dict.fromkeys(_LARGE, settings.max_body)
+    app.add_middleware(Door)
+    app.add_middleware(BodyLimit, limit=min(MOST, settings.max_body), large=large)
     app.add_middleware(EndsWithToken, ongoing=ongoing)
     app.state.happened = happened
     app.state.sender = sender
