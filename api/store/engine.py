@@ -1,7 +1,7 @@
 """Connections and transactions: readers see one state, writers come one after the other."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -9,6 +9,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from api.errors import UnavailableError
 from api.store import audit, notices, postgresql, sqlite
+from api.store.turns import Turns
 
 # Connection is handed through the registry, which does not look into it.
 __all__ = ["Connection", "Store"]
@@ -27,8 +28,7 @@ class Store:
         audit.watch(self._engine)
         self._read: dict[str, object] = engine.READ
         self._write: dict[str, object] = engine.WRITE
-        # PostgreSQL queues writers by itself.
-        self._turn = nullcontext if self.tells else sqlite.Turns().turn
+        self._turns = Turns(engine.WRITERS)
 
     @property
     def engine(self) -> Engine:
@@ -43,7 +43,10 @@ class Store:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Committed as a whole when the block ends, undone when it raises."""
-        with self._turn(), self._transaction({**self._write, **audit.watched()}) as connection:
+        with (
+            self._turns.turn(),
+            self._transaction({**self._write, **audit.watched()}) as connection,
+        ):
             yield connection
 
     @contextmanager

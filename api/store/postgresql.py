@@ -15,6 +15,8 @@ WRITE: dict[str, object] = {"isolation_level": "READ COMMITTED"}
 # Two processes and more fit into a server's usual 100; a thread waits for a free one.
 _CONNECTIONS = 20
 _FREE_SECONDS = 5
+# Those that wait for the head's lock have a connection each, which no reader can have.
+WRITERS = 8
 
 # What the URL does not say otherwise. A server that is gone without a word is given up after
 # about ten seconds.
