@@ -14,6 +14,7 @@ from api.errors import ForbiddenError, SettingsError, UnavailableError
 from api.oidc_settings import OidcSettings, check_fetched
 from api.records import Json, Origin, Role
 from api.registry.permissions import Caller
+from policy.document import printable
 
 _log = logging.getLogger("peergate.api")
 
@@ -71,13 +72,11 @@ class Oidc:
             _log.info("a token of the identity provider is refused: %s", error)
             return None
         subject = claims["sub"]
-        if not isinstance(subject, str) or not 1 <= len(subject) <= 255:
+        if not _is_shown(subject):
             return None
         identity = f"{self._settings.issuer}#{subject}"
         name = claims.get(self._settings.name_claim)
-        shown = (
-            f"{name} ({identity})" if isinstance(name, str) and 0 < len(name) < 256 else identity
-        )
+        shown = f"{name} ({identity})" if _is_shown(name) else identity
         return Caller(None, shown, self._role(claims, shown), origin, None, expires, identity)
 
     def _role(self, claims: dict[str, Json], shown: str) -> Role:
@@ -153,6 +152,17 @@ def _usable(content: Json) -> jwt.PyJWK | None:
         return None
     short = kind == "RSA" and key.key.key_size < _SHORTEST_RSA
     return None if short else key
+
+
+def _is_shown(claim: Json) -> bool:
+    """Whether it can stand in the audit trail."""
+    if not isinstance(claim, str) or not 1 <= len(claim) <= 255:
+        return False
+    try:
+        printable(claim)
+    except ValueError:
+        return False
+    return True
 
 
 def _found(claims: dict[str, Json], path: str) -> Json:

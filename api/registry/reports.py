@@ -64,7 +64,10 @@ def keep(registry: Registry, signer: Signer, said: Sequence[Said]) -> list[ApiEr
             latest[said[at].router] = said[at]
     if latest:
         with registry.aside("peergate") as aside:
-            _put(aside, list(latest.values()))
+            gone = _put(aside, list(latest.values()))
+        for at, one in enumerate(said):
+            if one.router in gone:
+                errors[at] = unknown(one.router)
     return errors
 
 
@@ -73,7 +76,8 @@ def _rise(registry: Registry, signer: Signer, said: Said) -> None:
     with registry.write(said.caller.actor, cause) as write:
         if _is_ahead(write.head, said):
             write.rise_to(_proven(write, signer, said) + 1, cause)
-        _put(write, [said])
+        if _put(write, [said]):
+            raise unknown(said.router)
 
 
 def _proven(write: Write, signer: Signer, said: Said) -> int:
@@ -99,7 +103,13 @@ def _proven(write: Write, signer: Signer, said: Said) -> int:
     return found.revision
 
 
-def _put(write: Write | Aside, said: Sequence[Said]) -> None:
+def _put(write: Write | Aside, said: Sequence[Said]) -> set[str]:
+    """Returns those that are routers' no more: removed since they were looked for."""
+    there = routers.among(write.connection, [one.router for one in said], lock=True)
+    gone = {one.router for one in said} - there
+    said = [one for one in said if one.router in there]
+    if not said:
+        return gone
     names = [one.router for one in said]
     before = routers.reports_of(write.connection, names, lock=True)
     reports = [Report(one.router, one.revision, write.now, one.content) for one in said]
@@ -108,6 +118,7 @@ def _put(write: Write | Aside, said: Sequence[Said]) -> None:
     for report in reports:
         since = silent.get(report.router)
         router_events.tell(write, before.get(report.router), report, since)
+    return gone
 
 
 def _is_ahead(head: Head, said: Said) -> bool:

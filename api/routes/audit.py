@@ -14,7 +14,7 @@ from api.registry.core import Read
 from api.registry.permissions import Permission
 from api.registry.trail import content
 from api.routes.audit_models import AuditHead, AuditPage
-from api.routes.conventions import Limit, answer
+from api.routes.conventions import Limit, Shown, answer
 from api.routes.streams import NDJSON, StreamedOf
 from policy.document import Moment
 
@@ -27,9 +27,9 @@ _LINES = {"schema": {"type": "string", "description": "an AuditView a line, by n
 @router.get("", response_model=AuditPage)
 def list_records(
     registry: RegistryOf,
-    subject: Annotated[str | None, Query(max_length=200, examples=["peer/17"])] = None,
-    actor: Annotated[str | None, Query(max_length=200, description="a token's name")] = None,
-    action: Annotated[str | None, Query(max_length=200, examples=["peer.approve"])] = None,
+    subject: Annotated[Shown | None, Query(max_length=200, examples=["peer/17"])] = None,
+    actor: Annotated[Shown | None, Query(max_length=200, description="a token's name")] = None,
+    action: Annotated[Shown | None, Query(max_length=200, examples=["peer.approve"])] = None,
     since: Annotated[Moment | None, Query(description="from then on")] = None,
     until: Annotated[Moment | None, Query(description="before then")] = None,
     cursor: Annotated[

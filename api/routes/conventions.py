@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 from starlette.responses import Response
 
 from api.auth import CallerOf, RegistryOf
@@ -15,10 +15,12 @@ from api.records import Replay
 from api.registry import replays
 from api.registry.core import Expected, Read, Registry, Write
 from api.registry.permissions import Caller
-from policy.document import Name
+from policy.document import Name, printable
 
 _ETAG = re.compile(r'"([0-9]{1,18})"')
 
+# What is asked for: nothing that is kept has invisible characters.
+Shown = Annotated[str, AfterValidator(printable)]
 Limit = Annotated[int, Query(ge=1, le=500, description="at most so many")]
 NameCursor = Annotated[Name | None, Query(description="`next` of the page before")]
 NumberCursor = Annotated[

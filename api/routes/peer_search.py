@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator
 
 from api.records import Peer, PeerFilter, Place, Sort, State
+from api.routes.conventions import Shown
 from policy.document import Moment, Name
 
 _MOMENTS = ("valid_until", "created", "changed")
@@ -46,8 +47,8 @@ def filter_of(
         State | None,
         Query(description="approved is everyone approved, active and expired among them"),
     ] = None,
-    owner: Annotated[str | None, Query(max_length=500, description="exactly this one")] = None,
-    contact: Annotated[str | None, Query(max_length=254, description="exactly this one")] = None,
+    owner: Annotated[Shown | None, Query(max_length=500, description="exactly this one")] = None,
+    contact: Annotated[Shown | None, Query(max_length=254, description="exactly this one")] = None,
     name_prefix: Annotated[Name | None, Query(description="how the name begins")] = None,
     source: Annotated[
         str | None,

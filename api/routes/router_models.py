@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from api.records import Json
 from api.registry.standing import Standing
-from policy.document import Document, Moment, Name
+from policy.document import Document, Moment, Name, printable
 from policy.labels import Labels
 
 
@@ -35,9 +35,19 @@ class Entries(Document):
     prefixes: Annotated[int, Field(ge=0, le=2**53)]
 
 
+# As the data plane counts.
+_Counter = Annotated[int, Field(ge=0, lt=2**64)]
+
+
 class Count(Document):
-    packets: Annotated[int, Field(ge=0)]
-    bytes: Annotated[int, Field(ge=0)]
+    packets: _Counter
+    bytes: _Counter
+
+
+# Every address that a router carries may be a gateway; and no gateway known.
+_GATEWAYS = 4096 + 1
+_Verdict = Annotated[str, Field(pattern="^[a-z_]{1,40}$", examples=["registered_pass"])]
+_Gateway = Annotated[str, Field(max_length=64), AfterValidator(printable)]
 
 
 class ClockReport(Document):
@@ -80,7 +90,10 @@ class RouterReport(Document):
         description="shows a registry that was restored from a backup where it had been: it goes "
         "on above that. It is not kept",
     )
-    counters: dict[str, dict[str, Count]] = Field(default_factory=dict)
+    counters: Annotated[
+        dict[_Gateway, Annotated[dict[_Verdict, Count], Field(max_length=64)]],
+        Field(max_length=_GATEWAYS),
+    ] = Field(default_factory=dict)
 
 
 class RouterView(BaseModel):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from api.errors import UnavailableError
@@ -69,8 +69,8 @@ class Store:
                 connection.begin(),
             ):
                 yield connection
-        except IntegrityError:
-            raise
+        except (IntegrityError, DataError):
+            raise  # not the database's fault
         except DBAPIError as error:
             # A driver's message may have several lines.
             cause = " ".join(str(error.orig).split())

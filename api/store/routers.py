@@ -49,7 +49,8 @@ def change(connection: Connection, router: Router) -> None:
 
 
 def remove(connection: Connection, name: str) -> None:
-    """With its report."""
+    """With its report. Those who report lock in the same order."""
+    connection.execute(select(routers.c.name).where(routers.c.name == name).with_for_update())
     connection.execute(delete(reports).where(reports.c.router == name))
     connection.execute(delete(routers).where(routers.c.name == name))
 
@@ -73,9 +74,11 @@ def count(connection: Connection) -> int:
     return connection.execute(select(func.count()).select_from(routers)).scalar_one()
 
 
-def among(connection: Connection, names: Iterable[str]) -> set[str]:
-    """Those of the names that are routers'."""
-    query = select(routers.c.name).where(routers.c.name.in_(list(names)))
+def among(connection: Connection, names: Iterable[str], *, lock: bool = False) -> set[str]:
+    """Those of the names that are routers'; with `lock`, until the transaction's end."""
+    query = select(routers.c.name).where(routers.c.name.in_(list(names))).order_by(routers.c.name)
+    if lock:
+        query = query.with_for_update(read=True, key_share=True)
     return set(connection.execute(query).scalars())
 
 

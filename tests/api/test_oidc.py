@@ -243,6 +243,15 @@ def test_they_are_known_by_issuer_and_subject(service: Service, issuer: Issuer) 
     ]
 
 
+def test_a_name_that_cannot_be_shown_is_not(service: Service, issuer: Issuer) -> None:
+    token = issuer.token("a", groups="admins", preferred_username="al\0ice")
+    made = post(service, token, "/v1/gateways", gateway())
+    assert made.status_code == 201, made.text
+    (latest, *_) = service.admin.get("/v1/audit").json()["items"]
+    assert latest["actor"]["name"] == f"{issuer.url}#u-1"
+    assert get(service, issuer.token("a", groups="admins", sub="u\0")).status_code == 401
+
+
 def test_without_a_provider_such_a_token_is_unknown(
     start: Callable[[Settings], Service], settings: Settings, issuer: Issuer
 ) -> None:

@@ -1,10 +1,17 @@
 """Reports: the latest of each router, and none about another registry."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from api import signing
+from api.records import Actor
+from api.registry import routers
+from api.registry.core import Aside, Expected
 from tests.api.bodies import NOW, report, text
 from tests.api.conftest import Service
 
@@ -149,3 +156,57 @@ def test_the_word_of_an_older_key_counts_while_its_endorsement_does(tmp_path: Pa
     assert found is not None
     assert found.revision == 41
     assert later.said(*word, NOW + timedelta(days=7)) is None
+
+
+def test_a_router_that_is_removed_while_it_reports(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = service.admin.get("/v1/status").json()
+    agent, other = service.add_router("edge-2"), service.add_router("edge-3")
+    registry = service.app.state.registry
+    right = registry.aside
+
+    @contextmanager
+    def aside(author: str) -> Iterator[Aside]:
+        monkeypatch.undo()
+        with registry.write(Actor("an admin"), "a test") as write:
+            routers.remove(write, "edge-2", Expected(any_version=True))
+        with right(author) as found:
+            yield found
+
+    monkeypatch.setattr(registry, "aside", aside)
+    sent = report(status["registry"], status["revision"])
+    refused = agent.put("/v1/routers/edge-2/report", json=sent)
+    assert (refused.status_code, refused.json()["type"]) == (404, "/problems/not-found")
+    assert other.put("/v1/routers/edge-3/report", json=sent).status_code == 204
+    names = [each["name"] for each in service.admin.get("/v1/routers").json()["items"]]
+    assert names == ["edge-1", "edge-3"]
+
+
+ONE = {"packets": 1, "bytes": 60}
+
+
+@pytest.mark.parametrize(
+    "counters",
+    [
+        {f"hub-{n}": {"registered_pass": ONE} for n in range(4098)},
+        {"hub": {"v" * (1 + n % 40) + "_" * (n // 40): ONE for n in range(65)}},
+        {"h" * 65: {"registered_pass": ONE}},
+        {"hub\0": {"registered_pass": ONE}},
+        {"hub": {"registered pass": ONE}},
+        {"hub": {"v" * 41: ONE}},
+        {"hub": {"registered_pass": ONE | {"packets": 2**64}}},
+        {"hub": {"registered_pass": ONE | {"bytes": 10**1000}}},
+    ],
+)
+def test_counters_are_no_more_than_a_router_has(
+    service: Service, counters: dict[str, object]
+) -> None:
+    registry = service.admin.get("/v1/status").json()["registry"]
+    sent = report(registry, 0, counters=counters)
+    assert service.agent.put("/v1/routers/edge-1/report", json=sent).status_code == 422
+    assert service.admin.get("/v1/routers/edge-1").json()["report"] is None
+    most = {f"hub-{n}": {"registered_pass": {"packets": 2**64 - 1, "bytes": 0}} for n in range(4)}
+    sent = report(registry, 0, counters=most)
+    assert service.agent.put("/v1/routers/edge-1/report", json=sent).status_code == 204
+    assert service.admin.get("/v1/routers/edge-1").json()["report"]["counters"] == most

@@ -254,3 +254,17 @@ def test_no_search_reads_all_there_is(service: Service) -> None:
                 plan = "\n".join(str(row) for row in connection.execute(part.limit(10)))
                 assert "SCAN peers'" not in plan, plan
                 assert "Seq Scan on peers" not in plan, plan
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/v1/peers?owner=", "/v1/peers?contact=", "/v1/audit?actor=", "/v1/audit?subject="),
+        *("/v1/audit?action=", "/v1/peers?name_prefix=", "/v1/routers?cursor=", "/v1/gateways/"),
+    ],
+)
+def test_what_no_database_can_hold_is_not_looked_for(service: Service, path: str) -> None:
+    for wrong in ("%00", "a%00b"):
+        refused = service.admin.get(path + wrong)
+        assert refused.status_code == 422, refused.text
+        assert refused.json()["errors"]
