@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.client import Json, Registry, connect
-from cli.errors import CliError, UsageError
+from cli.errors import CliError, RegistryError, UsageError
 from cli.export import Output, opened
 from cli.options import AsJson, CaFile, TokenFile, Url
 from cli.output import note, show, show_json, table
@@ -102,6 +102,8 @@ def export(
     with connect(url, token_file, ca_file) as registry, opened(output) as write:
         number = after
         for line in registry.lines(f"{PATH}/export", after=after):
+            if b'"hash"' not in line:
+                raise RegistryError("this is no audit trail; is this a peergate registry?")
             write(line + b"\n")
             number += 1
     if output is not None:

@@ -25,6 +25,13 @@ NDJSON = "application/x-ndjson"
 Json = dict[str, Any]
 
 
+class _Object(Json):
+    """What lacks something that a registry says came from somebody else."""
+
+    def __missing__(self, name: str) -> object:
+        raise RegistryError(f"the answer has no {name!r}; is this a peergate registry?")
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What the registry answered; `etag` names the state of the resource."""
@@ -121,10 +128,11 @@ class Registry:
                     got.read()
                     raise _refused(self.url, "POST", got)
                 if got.headers.get("Content-Type") != NDJSON:  # it was done before
-                    yield {"result": json.loads(got.read())}
+                    got.read()
+                    yield {"result": _object(self.url + path, got.content)}
                     return
                 for line in got.iter_lines():
-                    told = json.loads(line)
+                    told = _object(self.url + path, line)
                     if "problem" in told:
                         raise _told(told["problem"])
                     yield told
@@ -206,12 +214,21 @@ class Registry:
             raise _refused(self.url, method, response)
         if response.status_code == httpx.codes.NO_CONTENT:
             return Reply(None, None)
-        try:
-            return Reply(response.json(), response.headers.get("ETag"))
-        except ValueError:
-            raise RegistryError(
-                f"{self.url}{path}: the answer is not JSON; is this a peergate registry?"
-            ) from None
+        found = _object(self.url + path, response.content)
+        return Reply(found, response.headers.get("ETag"))
+
+
+def _object(where: str, content: bytes | str) -> Json:
+    """All that a registry says is objects, and none of them is empty."""
+    try:
+        found = json.loads(content, object_hook=_Object)
+    except ValueError:
+        raise RegistryError(
+            f"{where}: the answer is not JSON; is this a peergate registry?"
+        ) from None
+    if not isinstance(found, _Object) or not found:
+        raise RegistryError(f"{where}: the answer says nothing; is this a peergate registry?")
+    return found
 
 
 def connect(

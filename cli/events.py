@@ -83,9 +83,13 @@ def _pieces(content: Iterator[bytes]) -> Iterator[tuple[int, Json | None]]:
     for part in content:
         *pieces, rest = (rest + part).split(b"\n\n")
         for piece in pieces:
-            fields = dict(_field(line) for line in piece.decode().split("\n"))
-            event = fields.get("data")
-            yield int(fields["id"]), None if event is None else json.loads(event)
+            try:
+                fields = dict(_field(line) for line in piece.decode().split("\n"))
+                if "id" in fields:  # else a comment, as proxies send it
+                    event = fields.get("data")
+                    yield int(fields["id"]), None if event is None else json.loads(event)
+            except ValueError:
+                raise RegistryError("these are no events; is this a peergate registry?") from None
 
 
 def _field(line: str) -> tuple[str, str]:

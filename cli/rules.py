@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.client import Json, connect
-from cli.errors import UsageError
+from cli.errors import RegistryError, UsageError
 from cli.options import AsJson, CaFile, TokenFile, Url
 from cli.output import details, note, show, show_json
 
@@ -105,6 +105,8 @@ def set_some(
         raise UsageError("nothing to change: name at least one option, see --help")
     with connect(url, token_file, ca_file) as registry:
         changed = registry.change(PATH, body).body
+    if not body.keys() <= changed.keys():
+        raise RegistryError("the answer holds no rules; is this a peergate registry?")
     if as_json:
         show_json(changed)
     else:
