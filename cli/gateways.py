@@ -6,7 +6,7 @@ import typer
 
 from cli.client import Json, connect, segment
 from cli.errors import CliError, UsageError
-from cli.options import AsJson, CaFile, TokenFile, Url, Yes, labels, spelled
+from cli.options import AsJson, CaFile, NamePrefix, TokenFile, Url, Yes, labels, spelled
 from cli.output import ask, details, interactive, note, show, show_json, table, warn
 
 PATH = "/v1/gateways"
@@ -76,6 +76,8 @@ def add(
 
 
 def list_all(
+    name_prefix: NamePrefix = None,
+    mode: Annotated[Mode | None, typer.Option(help="Only those in this mode.")] = None,
     as_json: AsJson = False,
     url: Url = None,
     token_file: TokenFile = None,
@@ -85,10 +87,10 @@ def list_all(
 
     Examples:
       peergate gateway list
-      peergate gateway list --json
+      peergate gateway list --mode monitor --json
     """
     with connect(url, token_file, ca_file) as registry:
-        gateways = list(registry.pages(PATH))
+        gateways = list(registry.pages(PATH, name_prefix=name_prefix, mode=mode))
     if as_json:
         show_json(gateways)
         return

@@ -58,6 +58,9 @@ def moment(text: str | None, option: str) -> datetime | None:
     raise UsageError(f"{option} {text}: must be a time with its zone, as in 2026-12-01T00:00:00Z")
 
 
+NamePrefix = Annotated[str | None, typer.Option(help="Only names that begin so.", metavar="TEXT")]
+
+
 def labels(texts: list[str], option: str) -> dict[str, str]:
     """KEY=VALUE, each key once."""
     found: dict[str, str] = {}

@@ -8,7 +8,7 @@ import typer
 from cli import export, impact, imports, owners, proposals
 from cli.client import Json, connect
 from cli.errors import CliError
-from cli.options import AsJson, CaFile, TokenFile, Urgent, Url
+from cli.options import AsJson, CaFile, NamePrefix, TokenFile, Urgent, Url
 from cli.output import details, show, show_json, table
 from cli.peer import PATH, Reason, Which, act, done, find
 
@@ -102,9 +102,7 @@ def list_all(
     ] = None,
     owner: Annotated[str | None, typer.Option(help="Only theirs.", metavar="TEXT")] = None,
     contact: Annotated[str | None, typer.Option(help="Only theirs.", metavar="MAIL")] = None,
-    name_prefix: Annotated[
-        str | None, typer.Option(help="Only names that begin so.", metavar="TEXT")
-    ] = None,
+    name_prefix: NamePrefix = None,
     source: Annotated[
         str | None,
         typer.Option(

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from cli.client import Json, connect, segment
 from cli.errors import CliError
-from cli.options import AsJson, CaFile, TokenFile, Url, Yes, labels, spelled
+from cli.options import AsJson, CaFile, NamePrefix, TokenFile, Url, Yes, labels, spelled
 from cli.output import ask, details, harmless, interactive, note, show, show_json, table, warn
 
 PATH = "/v1/routers"
@@ -52,6 +52,11 @@ def add(
 
 
 def list_all(
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="Only those with this label; repeatable.", metavar="KEY=VALUE"),
+    ] = None,
+    name_prefix: NamePrefix = None,
     as_json: AsJson = False,
     url: Url = None,
     token_file: TokenFile = None,
@@ -61,10 +66,11 @@ def list_all(
 
     Examples:
       peergate router list
-      peergate router list --json
+      peergate router list --label site=fra --json
     """
+    wanted = spelled(labels(label or [], "--label"))
     with connect(url, token_file, ca_file) as registry:
-        routers = list(registry.pages(PATH))
+        routers = list(registry.pages(PATH, label=wanted, name_prefix=name_prefix))
     if as_json:
         show_json(routers)
         return

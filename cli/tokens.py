@@ -61,6 +61,12 @@ def add(
 
 
 def list_all(
+    role: Annotated[
+        str | None, typer.Option(help="Only tokens of this role.", metavar="ROLE")
+    ] = None,
+    router: Annotated[
+        str | None, typer.Option(help="Only those of this router's agent.", metavar="NAME")
+    ] = None,
     as_json: AsJson = False,
     url: Url = None,
     token_file: TokenFile = None,
@@ -70,9 +76,10 @@ def list_all(
 
     Examples:
       peergate token list
+      peergate token list --role admin
     """
     with connect(url, token_file, ca_file) as registry:
-        tokens = list(registry.pages(PATH))
+        tokens = list(registry.pages(PATH, role=role, router=router))
     if as_json:
         show_json(tokens)
         return

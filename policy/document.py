@@ -143,13 +143,16 @@ def _check_order(start: datetime | None, end: datetime | None, field: str) -> No
         raise refusal(field, end.isoformat(), "the window ends before it starts")
 
 
+Mode = Literal["monitor", "enforce"]
+
+
 class GatewaySpec(Document):
     """Addresses that the operator runs, what they offer, and whether strangers are dropped."""
 
     name: Name
     addresses: Annotated[tuple[Block, ...], Field(min_length=1, max_length=256)]
     services: Annotated[tuple[ServiceText, ...], Field(min_length=1, max_length=64)]
-    mode: Literal["monitor", "enforce"] = "monitor"
+    mode: Mode = "monitor"
     enforce_from: Moment | None = None
     enforce_until: Moment | None = None
     # The routers that carry it, by their labels; none is all of them.

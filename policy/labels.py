@@ -7,8 +7,11 @@ from pydantic import AfterValidator, Field
 
 LABELS_PER_ROUTER = 32
 
-_WORD = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$"
-_Word = Annotated[str, Field(pattern=_WORD)]
+_WORD = r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}"
+_Word = Annotated[str, Field(pattern=f"^{_WORD}$")]
+
+# One, as it is written in a line.
+Label = Annotated[str, Field(pattern=f"^{_WORD}={_WORD}$", examples=["site=fra"])]
 
 
 def _few(labels: dict[str, str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from api.event_types import EventType
 from api.records import Gateway, Peer
 from api.registry.core import Expected, Read, Write
 from api.store import gateways, peers
-from policy.document import GatewaySpec, problems_of
+from policy.document import GatewaySpec, Mode, problems_of
 from policy.errors import Problem
 from policy.offers import offer_problems
 from policy.services import warning
@@ -23,8 +23,10 @@ def get(state: Read | Write, name: str) -> Gateway:
     return gateway
 
 
-def page(read: Read, after: str, limit: int) -> tuple[Gateway, ...]:
-    return gateways.page(read.connection, after, limit)
+def page(
+    read: Read, after: str, limit: int, *, prefix: str = "", mode: Mode | None = None
+) -> tuple[Gateway, ...]:
+    return gateways.page(read.connection, after, limit, prefix, mode)
 
 
 def warnings(*specs: GatewaySpec) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Routers: declared, labelled, removed; and what they report."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from api.errors import ConflictError, ForbiddenError, NotFoundError
@@ -26,8 +27,10 @@ def unknown(name: str) -> NotFoundError:
     return NotFoundError(f"there is no router {name!r}: `peergate router add {name}` makes it")
 
 
-def page(read: Read, after: str, limit: int) -> tuple[Router, ...]:
-    return routers.page(read.connection, after, limit)
+def page(
+    read: Read, after: str, limit: int, *, prefix: str, labelled: Mapping[str, str]
+) -> tuple[Router, ...]:
+    return routers.page(read.connection, after, limit, prefix, labelled)
 
 
 def create(write: Write, name: str, labels: dict[str, str]) -> Router:

@@ -74,8 +74,10 @@ def get(state: Read | Write, number: int) -> Token:
     return found[0]
 
 
-def page(read: Read, after: int, limit: int) -> tuple[Token, ...]:
-    return tokens.page(read.connection, after, limit)
+def page(
+    read: Read, after: int, limit: int, *, role: Role | None = None, router: str | None = None
+) -> tuple[Token, ...]:
+    return tokens.page(read.connection, after, limit, role, router)
 
 
 def lapsed(read: Read, numbers: Collection[int]) -> set[int]:

@@ -22,6 +22,7 @@ _ETAG = re.compile(r'"([0-9]{1,18})"')
 # What is asked for: nothing that is kept has invisible characters.
 Shown = Annotated[str, AfterValidator(printable)]
 Limit = Annotated[int, Query(ge=1, le=500, description="at most so many")]
+NamePrefix = Annotated[Name | None, Query(description="how the name begins")]
 NameCursor = Annotated[Name | None, Query(description="`next` of the page before")]
 NumberCursor = Annotated[
     str | None, Query(pattern="^[0-9]{1,10}$", description="`next` of the page before")

@@ -2,16 +2,16 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Depends, Path, Query
 from starlette.responses import Response
 
 from api.auth import CallerOf, RegistryOf, needs
 from api.registry import gateways
 from api.registry.core import Write
 from api.registry.permissions import Permission
-from api.routes.conventions import ExpectedOf, Limit, NameCursor, OnceOf, answer
+from api.routes.conventions import ExpectedOf, Limit, NameCursor, NamePrefix, OnceOf, answer
 from api.routes.models import GatewayPage, GatewayPatch, GatewayView
-from policy.document import GatewaySpec, Name
+from policy.document import GatewaySpec, Mode, Name
 
 router = APIRouter(prefix="/v1/gateways", tags=["gateways"])
 reads = Depends(needs(Permission.READ))
@@ -20,10 +20,16 @@ GatewayName = Annotated[Name, Path()]
 
 
 @router.get("", dependencies=[reads], response_model=GatewayPage)
-def list_gateways(registry: RegistryOf, cursor: NameCursor = None, limit: Limit = 100) -> Response:
+def list_gateways(
+    registry: RegistryOf,
+    name_prefix: NamePrefix = None,
+    mode: Annotated[Mode | None, Query()] = None,
+    cursor: NameCursor = None,
+    limit: Limit = 100,
+) -> Response:
     """All gateways, by name."""
     with registry.read() as read:
-        found = gateways.page(read, cursor or "", limit + 1)
+        found = gateways.page(read, cursor or "", limit + 1, prefix=name_prefix or "", mode=mode)
     items = [GatewayView.of(gateway) for gateway in found[:limit]]
     return answer(GatewayPage(items=items, next=items[-1].name if len(found) > limit else None))
 

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator
 
 from api.records import Peer, PeerFilter, Place, Sort, State
-from api.routes.conventions import Shown
+from api.routes.conventions import NamePrefix, Shown
 from policy.document import Moment, Name
 
 _MOMENTS = ("valid_until", "created", "changed")
@@ -49,7 +49,7 @@ def filter_of(
     ] = None,
     owner: Annotated[Shown | None, Query(max_length=500, description="exactly this one")] = None,
     contact: Annotated[Shown | None, Query(max_length=254, description="exactly this one")] = None,
-    name_prefix: Annotated[Name | None, Query(description="how the name begins")] = None,
+    name_prefix: NamePrefix = None,
     source: Annotated[
         str | None,
         Query(max_length=50, description="an address or prefix that a source holds, or overlaps"),

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from api.auth import NEEDS_TOKEN, CallerOf, RegistryOf, ReporterOf, needs
 from api.gathered import Gathered
@@ -11,7 +11,7 @@ from api.registry.core import Read, Write
 from api.registry.permissions import Permission
 from api.registry.reports import Proof, Said
 from api.registry.standing import standings
-from api.routes.conventions import ExpectedOf, Limit, NameCursor, OnceOf, answer
+from api.routes.conventions import ExpectedOf, Limit, NameCursor, NamePrefix, OnceOf, answer
 from api.routes.router_models import (
     NewRouter,
     RouterPage,
@@ -20,6 +20,7 @@ from api.routes.router_models import (
     RouterView,
 )
 from policy.document import Name
+from policy.labels import LABELS_PER_ROUTER, Label
 from policy.window import rfc3339
 
 router = APIRouter(prefix="/v1/routers", tags=["routers"])
@@ -35,10 +36,21 @@ def _view(read: Read, name: str) -> tuple[RouterView, int]:
 
 
 @router.get("", dependencies=[reads], response_model=RouterPage)
-def list_routers(registry: RegistryOf, cursor: NameCursor = None, limit: Limit = 100) -> Response:
+def list_routers(
+    registry: RegistryOf,
+    name_prefix: NamePrefix = None,
+    label: Annotated[
+        tuple[Label, ...],
+        Query(max_length=LABELS_PER_ROUTER, description="key=value, repeatable: those with all"),
+    ] = (),
+    cursor: NameCursor = None,
+    limit: Limit = 100,
+) -> Response:
     """All routers by name: how each stands, with its latest report."""
+    labelled = dict(each.split("=") for each in label)
     with registry.read() as read:
-        found = routers.page(read, cursor or "", limit + 1)
+        prefix = name_prefix or ""
+        found = routers.page(read, cursor or "", limit + 1, prefix=prefix, labelled=labelled)
         items = [RouterView.of(each) for each in standings(read, found[:limit])]
     return answer(RouterPage(items=items, next=items[-1].name if len(found) > limit else None))
 

@@ -2,15 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Depends, Path, Query
 from starlette.responses import Response
 
 from api.auth import CallerOf, RegistryOf, needs
+from api.records import Role
 from api.registry import tokens
 from api.registry.core import Write
 from api.registry.permissions import Permission
 from api.routes.conventions import Limit, NumberCursor, OnceOf, answer
 from api.routes.models import IssuedToken, NewToken, TokenPage, TokenView
+from policy.document import Name
 
 router = APIRouter(
     prefix="/v1/tokens", tags=["tokens"], dependencies=[Depends(needs(Permission.TOKENS))]
@@ -19,10 +21,16 @@ Number = Annotated[int, Path(alias="id", ge=1, le=2**53)]
 
 
 @router.get("", response_model=TokenPage)
-def list_tokens(registry: RegistryOf, cursor: NumberCursor = None, limit: Limit = 100) -> Response:
+def list_tokens(
+    registry: RegistryOf,
+    role: Annotated[Role | None, Query()] = None,
+    router: Annotated[Name | None, Query(description="whose agent's they are")] = None,
+    cursor: NumberCursor = None,
+    limit: Limit = 100,
+) -> Response:
     """Tokens that were not revoked, without their secrets."""
     with registry.read() as read:
-        found = tokens.page(read, int(cursor or 0), limit + 1)
+        found = tokens.page(read, int(cursor or 0), limit + 1, role=role, router=router)
     items = [TokenView.of(token) for token in found[:limit]]
     return answer(TokenPage(items=items, next=str(items[-1].id) if len(found) > limit else None))
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from api.records import Gateway
 from api.store.schema import gateways
-from policy.document import GatewaySpec
+from policy.document import GatewaySpec, Mode
 
 _BATCH = 500
 
@@ -42,9 +42,14 @@ def ids(connection: Connection) -> dict[str, int]:
     return {row.name: row.id for row in connection.execute(query)}
 
 
-def page(connection: Connection, after: str, limit: int) -> tuple[Gateway, ...]:
-    query = _live().where(gateways.c.name > after).limit(limit)
-    return tuple(_gateway(row) for row in connection.execute(query))
+def page(
+    connection: Connection, after: str, limit: int, prefix: str, mode: Mode | None
+) -> tuple[Gateway, ...]:
+    """The next ones whose name begins so, in that mode."""
+    query = _live().where(gateways.c.name > after, gateways.c.name.between(prefix, prefix + "~"))
+    if mode is not None:
+        query = query.where(gateways.c.spec["mode"].as_string() == mode)
+    return tuple(_gateway(row) for row in connection.execute(query.limit(limit)))
 
 
 def named(connection: Connection, names: Iterable[str]) -> Iterator[Gateway]:

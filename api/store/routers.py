@@ -1,6 +1,6 @@
 """Rows of routers, and the latest report of each."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -60,9 +60,21 @@ def find(connection: Connection, name: str) -> Router | None:
     return None if row is None else _router(row)
 
 
-def page(connection: Connection, after: str, limit: int) -> tuple[Router, ...]:
-    query = select(routers).where(routers.c.name > after).order_by(routers.c.name).limit(limit)
-    return tuple(_router(row) for row in connection.execute(query))
+def page(
+    connection: Connection,
+    after: str,
+    limit: int,
+    prefix: str,
+    labelled: Mapping[str, str],
+) -> tuple[Router, ...]:
+    """The next ones whose name begins so, and that have all of these labels."""
+    query = select(routers).where(
+        routers.c.name > after, routers.c.name.between(prefix, prefix + "~")
+    )
+    for name, value in labelled.items():
+        query = query.where(routers.c.labels[name].as_string() == value)
+    found = connection.execute(query.order_by(routers.c.name).limit(limit))
+    return tuple(_router(row) for row in found)
 
 
 def every(connection: Connection) -> tuple[Router, ...]:

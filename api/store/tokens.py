@@ -52,14 +52,17 @@ def find(connection: Connection, number: int) -> tuple[Token, str] | None:
     return None if row is None else (_token(row), row.digest)
 
 
-def page(connection: Connection, after: int, limit: int) -> tuple[Token, ...]:
-    query = (
-        select(tokens)
-        .where(tokens.c.id > after, tokens.c.revoked.is_(None))
-        .order_by(tokens.c.id)
-        .limit(limit)
-    )
-    return tuple(_token(row) for row in connection.execute(query))
+def page(
+    connection: Connection, after: int, limit: int, role: Role | None, router: str | None
+) -> tuple[Token, ...]:
+    """The next ones, of that role and for that router."""
+    query = select(tokens).where(tokens.c.id > after, tokens.c.revoked.is_(None))
+    if role is not None:
+        query = query.where(tokens.c.role == role.value)
+    if router is not None:
+        query = query.where(tokens.c.router == router)
+    found = connection.execute(query.order_by(tokens.c.id).limit(limit))
+    return tuple(_token(row) for row in found)
 
 
 def lasting_admins(connection: Connection, now: datetime) -> set[int]:
