@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from api.errors import ApiError, ConflictError
 from api.records import Head, Json, Report
 from api.registry import router_events
-from api.registry.core import Aside, Registry, Write
+from api.registry.core import Aside, Read, Registry, Write
 from api.registry.permissions import Caller
 from api.registry.routers import HIGHEST_RISE, check_own, unknown
 from api.signing import Signer
@@ -50,18 +50,21 @@ def keep(registry: Registry, signer: Signer, said: Sequence[Said]) -> list[ApiEr
                 check_own(one.caller, one.router)
                 if one.router not in known:
                     raise unknown(one.router)
-                if _is_ahead(read.head, one):
-                    ahead.append(at)
-                else:
-                    latest[one.router] = one
+                is_ahead = _is_ahead(read.head, one)
             except ApiError as error:
                 errors[at] = error
+                continue
+            if is_ahead and _proven(read, signer, one) is not None:
+                ahead.append(at)
+                continue
+            latest[one.router] = one
+            if is_ahead:
+                errors[at] = _not_lifted(read.head, one)
     for at in ahead:
         try:
             _rise(registry, signer, said[at])
         except ApiError as error:
             errors[at] = error
-            latest[said[at].router] = said[at]
     if latest:
         with registry.aside("peergate") as aside:
             gone = _put(aside, list(latest.values()))
@@ -74,33 +77,33 @@ def keep(registry: Registry, signer: Signer, said: Sequence[Said]) -> list[ApiEr
 def _rise(registry: Registry, signer: Signer, said: Said) -> None:
     cause = f"router {said.router} reported revision {said.revision}"
     with registry.write(said.caller.actor, cause) as write:
-        if _is_ahead(write.head, said):
-            write.rise_to(_proven(write, signer, said) + 1, cause)
+        reach = _proven(write, signer, said)
+        if reach is not None and _is_ahead(write.head, said):
+            write.rise_to(reach + 1, cause)
         if _put(write, [said]):
             raise unknown(said.router)
 
 
-def _proven(write: Write, signer: Signer, said: Said) -> int:
+def _proven(state: Read | Write, signer: Signer, said: Said) -> int | None:
     """A revision that this registry once had, not below the one reported.
 
     A router's token alone is not believed: whoever has it could send all routers to snapshots.
     """
-    shown, found = said.proof, None
-    if shown is not None:
-        found = signer.said(shown.statement, shown.signature, write.now)
-    if (
-        found is None
-        or found.registry != write.head.registry
-        or not said.revision <= found.revision <= HIGHEST_RISE
-    ):
-        raise ConflictError(
-            f"router {said.router} is at revision {said.revision}, this registry at "
-            f"{write.head.revision}, and no word with its key's signature shows that it was ever "
-            "there: if it was restored from a backup, lift it by hand, `peergate api lift "
-            f"--to-revision {said.revision}`",
-            "not-lifted",
-        )
-    return found.revision
+    if said.proof is None:
+        return None
+    found = signer.said(said.proof.statement, said.proof.signature, state.now)
+    if found is None or found.registry != state.head.registry:
+        return None
+    return found.revision if said.revision <= found.revision <= HIGHEST_RISE else None
+
+
+def _not_lifted(head: Head, said: Said) -> ConflictError:
+    return ConflictError(
+        f"router {said.router} is at revision {said.revision}, this registry at {head.revision}, "
+        "and no word with its key's signature shows that it was ever there: if it was restored "
+        f"from a backup, lift it by hand, `peergate api lift --to-revision {said.revision}`",
+        "not-lifted",
+    )
 
 
 def _put(write: Write | Aside, said: Sequence[Said]) -> set[str]:
