@@ -5,7 +5,7 @@ import functools
 import socket
 import ssl
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Network, ip_address
 
 import httpcore
 
@@ -23,6 +23,9 @@ _LOST = (
 )
 # Under these, IPv6 leads to an IPv4 address: the last 32 bits.
 _NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+
+# IPv4 addresses in IPv6 as nobody writes them any more, and segment identifiers.
+_UNUSED = (IPv6Network("::/96"), IPv6Network("5f00::/16"))
 
 
 class DeliveryError(Exception):
@@ -123,7 +126,7 @@ async def _addresses(host: str, port: int) -> tuple[Address, ...]:
 def check_public(host: str, address: Address) -> None:
     """Raises DeliveryError where `host` leads into somebody's own network."""
     leads_to = _embedded(address) or address
-    if not leads_to.is_global or leads_to.is_multicast or _tunnelled(leads_to):
+    if not leads_to.is_global or leads_to.is_multicast or _is_nobodys(leads_to):
         raise DeliveryError(
             f"{host}: {address} is not a public address: webhooks go there only where "
             "PEERGATE_PRIVATE_WEBHOOKS=yes"
@@ -139,8 +142,10 @@ def _embedded(address: Address) -> IPv4Address | None:
     return address.ipv4_mapped
 
 
-def _tunnelled(address: Address) -> bool:
-    """6to4 and Teredo may end anywhere; nobody has a service there."""
-    return isinstance(address, IPv6Address) and (
-        address.sixtofour is not None or address.teredo is not None
-    )
+def _is_nobodys(address: Address) -> bool:
+    """6to4 and Teredo may end anywhere, and nobody has a service there. The others were taken out
+    of use, or are for segment routing, which Python does not know in each of its versions."""
+    if isinstance(address, IPv4Address):
+        return False
+    tunnelled = address.sixtofour is not None or address.teredo is not None
+    return tunnelled or address.is_site_local or any(address in each for each in _UNUSED)
