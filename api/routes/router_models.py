@@ -9,6 +9,8 @@ from api.records import Json
 from api.registry.standing import Standing
 from policy.document import Document, Moment, Name, printable
 from policy.labels import Labels
+from policy.prefixes import ADDRESSES_PER_ROUTER
+from policy.services import SERVICES_PER_ADDRESS
 
 
 class NewRouter(Document):
@@ -44,8 +46,8 @@ class Count(Document):
     bytes: _Counter
 
 
-# Every address that a router carries may be a gateway; and no gateway known.
-_GATEWAYS = 4096 + 1
+# Each service of each address that a router carries may be a gateway; and no gateway known.
+_GATEWAYS = ADDRESSES_PER_ROUTER * SERVICES_PER_ADDRESS + 1
 _Verdict = Annotated[str, Field(pattern="^[a-z_]{1,40}$", examples=["registered_pass"])]
 _Gateway = Annotated[str, Field(max_length=64), AfterValidator(printable)]
 

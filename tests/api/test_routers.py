@@ -189,7 +189,7 @@ ONE = {"packets": 1, "bytes": 60}
 @pytest.mark.parametrize(
     "counters",
     [
-        {f"hub-{n}": {"registered_pass": ONE} for n in range(4098)},
+        {f"hub-{n}": {} for n in range(4096 * 16 + 2)},
         {"hub": {"v" * (1 + n % 40) + "_" * (n // 40): ONE for n in range(65)}},
         {"h" * 65: {"registered_pass": ONE}},
         {"hub\0": {"registered_pass": ONE}},
