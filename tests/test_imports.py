@@ -13,7 +13,17 @@ HTTP = {"fastapi", "httpcore", "httpx", "starlette", "uvicorn"}
 HTTP_PARTS = {
     f"api/{name}.py"
     for name in (
-        *("app", "auth", "limits", "oidc", "ongoing", "openapi", "origin", "outbound"),
+        *(
+            "app",
+            "auth",
+            "background",
+            "limits",
+            "oidc",
+            "ongoing",
+            "openapi",
+            "origin",
+            "outbound",
+        ),
         *("problems", "protocol", "serve"),
     )
 }

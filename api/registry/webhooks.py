@@ -132,6 +132,7 @@ def _recorded(webhook: Webhook) -> dict[str, object]:
         "types": sorted(webhook.types),
         "enabled": webhook.enabled,
         "failed": webhook.failed,
+        "former_secret_until": webhook.former_until,
     }
 
 
