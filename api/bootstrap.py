@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from api import migrations, signing
 from api.database import check, open_store
-from api.errors import SettingsError, UnavailableError
+from api.errors import ApiError, SettingsError, UnavailableError
 from api.files import make_private
 from api.records import Actor, Role
 from api.registry import tokens
@@ -98,6 +98,46 @@ def lift(settings: Settings, revision: int) -> int:
                 raise SettingsError(f"{revision}: no registry was ever there")
             write.rise_to(revision + 1, cause)
         return write.head.revision
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """Public keys; `before` is None where the new one does not follow on another. `unrecorded`
+    says why the audit trail could not be told."""
+
+    key: str
+    before: str | None
+    unrecorded: str | None
+
+
+def rotate_key(settings: Settings) -> NewKey:
+    """A new key in the old one's place, also where this machine has only the file."""
+    before, key = signing.rotate(settings.key_file, utc_now())
+    return NewKey(key, before, _record_key(settings, "key.rotate", before, key))
+
+
+def make_key(settings: Settings) -> NewKey:
+    """Another key where the registry's is gone."""
+    if settings.key_file.exists():
+        raise SettingsError(
+            f"{settings.key_file}: the key is there: `peergate api key rotate` makes another one "
+            "that routers take. Where somebody else has it, move the file away first"
+        )
+    key = signing.make(settings.key_file)
+    return NewKey(key, None, _record_key(settings, "key.make", None, key))
+
+
+def _record_key(settings: Settings, action: str, before: str | None, key: str) -> str | None:
+    """Why not, if it could not be."""
+    then = None if before is None else {"public": before}
+    try:
+        with _opened(settings) as store:
+            check(store, settings)
+            with _registry(store, settings).write(_somebody(), action) as write:
+                write.record(action, "key", then, {"public": key})
+    except (ApiError, OSError) as error:
+        return str(error)
+    return None
 
 
 def _registry(store: Store, settings: Settings) -> Registry:

@@ -25,13 +25,18 @@ def replace_private(file: Path, content: bytes) -> None:
         fresh.unlink(missing_ok=True)
         _write(fresh, content)
         os.replace(fresh, file)
-        directory = os.open(file.parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        flush(file.parent)
     except OSError as error:
         raise SettingsError(f"{file}: cannot be written: {error.strerror}") from error
+
+
+def flush(path: Path) -> None:
+    """What was written there is safe on disk; of a directory, the names in it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _write(file: Path, content: bytes) -> None:

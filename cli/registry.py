@@ -4,15 +4,18 @@ import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
 from cli.logs import log_to_stderr
 from cli.options import AsJson
-from cli.output import console, harmless, show_json
+from cli.output import console, harmless, show_json, warn
 from cli.systemd import Systemd
+
+if TYPE_CHECKING:
+    from api.bootstrap import NewKey
 
 Database = Annotated[
     str | None,
@@ -30,6 +33,7 @@ def group() -> typer.Typer:
     made.command("serve")(serve)
     made.command("token")(token)
     made.command("lift")(lift)
+    made.command("backup")(backup)
     made.add_typer(_keys(), name="key")
     return made
 
@@ -165,6 +169,29 @@ def lift(
         _say(f"{settings.database}: at revision {revision}; routers fetch a snapshot")
 
 
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where to, which is not there yet.", metavar="FILE")],
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy the SQLite database while the service goes on: one state, in one file.
+
+    The registry's key is not in it: keep a copy of that elsewhere. For PostgreSQL there is pg_dump.
+
+    Examples:
+      peergate api backup /srv/backup/registry.db
+      peergate api backup "registry-$(date +%F).db" --database ./registry.db
+    """
+    from api import backup as backups
+    from api.settings import Settings
+
+    made = backups.make(Settings.from_environment(database=database), file)
+    if as_json:
+        show_json(asdict(made))
+    else:
+        _say(f"{made.file}: registry {made.registry} at revision {made.revision}")
+
+
 def show_key(database: Database = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
     """Show the public key, which an agent may be told in its setting `registry_key`.
 
@@ -183,18 +210,18 @@ def rotate_key(
 ) -> None:
     """Put a new key into the old one's place. The old one endorses it, so that routers take it.
 
-    Processes on this machine sign with it within a second. Where others have a copy of the file,
+    The audit trail has both public keys, where the database can be reached from here. Processes
+    on this machine sign with the new one within a second. Where others have a copy of the file,
     give them the new one within seven days: until then routers take both keys' words.
 
     Examples:
       peergate api key rotate
     """
-    from api import signing
-    from api.registry.core import utc_now
+    from api import bootstrap
+    from api.settings import Settings
 
-    file = _key_file(database, key_file)
-    old, new = signing.rotate(file, utc_now())
-    _tell_key({"file": str(file), "key": new, "before": old}, as_json)
+    settings = Settings.from_environment(database=database, key_file=key_file)
+    _tell_new_key(settings.key_file, bootstrap.rotate_key(settings), as_json)
 
 
 def make_key(database: Database = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
@@ -203,16 +230,18 @@ def make_key(database: Database = None, key_file: KeyFile = None, as_json: AsJso
     Examples:
       peergate api key make
     """
-    from api import signing
-    from api.errors import SettingsError
+    from api import bootstrap
+    from api.settings import Settings
 
-    file = _key_file(database, key_file)
-    if file.exists():
-        raise SettingsError(
-            f"{file}: the key is there: `peergate api key rotate` makes another one that routers "
-            "take. Where somebody else has it, move the file away first"
-        )
-    _tell_key({"file": str(file), "key": signing.make(file)}, as_json)
+    settings = Settings.from_environment(database=database, key_file=key_file)
+    _tell_new_key(settings.key_file, bootstrap.make_key(settings), as_json)
+
+
+def _tell_new_key(file: Path, made: "NewKey", as_json: bool) -> None:
+    told = {"file": str(file), "key": made.key}
+    _tell_key(told if made.before is None else told | {"before": made.before}, as_json)
+    if made.unrecorded is not None:
+        warn(f"the audit trail does not know of it: {made.unrecorded}")
 
 
 def _key_file(database: str | None, key_file: Path | None) -> Path:

@@ -6,13 +6,15 @@ import json
 import random
 import time
 from base64 import b64decode, b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from api.event_records import KeptEvent, Webhook
 from api.event_types import EventType
-from api.records import Json
+from api.records import Actor, Json
 from api.registry.core import Registry
+from api.registry.webhooks import recorded
 from api.store import events, leases, webhooks
 from policy.window import rfc3339
 
@@ -152,24 +154,26 @@ class Deliverer:
     def failed(self, delivery: Delivery, error: str) -> None:
         """It is tried again after a pause that grows, or never."""
         webhook = delivery.webhook
-        with self._registry.aside("peergate") as write:
-            since = webhook.failing_since or write.now
-            given_up = write.now - since >= GIVE_UP
-            pause = min(_FIRST_PAUSE * 2.0 ** min(webhook.failures, 30), _LONGEST_PAUSE)
-            # So that receivers are not asked by all at once when they come back.
-            pause *= random.uniform(0.5, 1)
-            noted = webhooks.note(
-                write.connection,
-                webhook,
-                failures=webhook.failures + 1,
-                failing_since=since,
-                next_try=None if given_up else write.now + timedelta(seconds=pause),
-                failed=write.now if given_up else None,
-                error=error,
-            )
-            if noted and given_up:
-                told = {"error": error, "since": rfc3339(since), "event": delivery.number}
-                write.tell(EventType.WEBHOOK_FAILED, webhook.name, told)
+        now = self._registry.clock()
+        since = webhook.failing_since or now
+        noted = {"failures": webhook.failures + 1, "failing_since": since, "error": error}
+        if now - since >= GIVE_UP:
+            self._give_up_on(delivery, noted | {"next_try": None, "failed": now})
+            return
+        pause = min(_FIRST_PAUSE * 2.0 ** min(webhook.failures, 30), _LONGEST_PAUSE)
+        # So that receivers are not asked by all at once when they come back.
+        pause *= random.uniform(0.5, 1)
+        self._note(webhook, **noted, next_try=now + timedelta(seconds=pause))
+
+    def _give_up_on(self, delivery: Delivery, noted: dict[str, Any]) -> None:
+        webhook, name = delivery.webhook, delivery.webhook.name
+        with self._registry.write(Actor("peergate"), f"webhook {name} given up") as write:
+            if webhooks.note(write.connection, webhook, **noted):
+                after = replace(webhook, **noted)
+                write.record("webhook.fail", f"webhook/{name}", recorded(webhook), recorded(after))
+                since = rfc3339(noted["failing_since"])
+                told = {"error": noted["error"], "since": since, "event": delivery.number}
+                write.tell(EventType.WEBHOOK_FAILED, name, told)
 
     def _note(self, webhook: Webhook, **values: object) -> bool:
         with self._registry.store.write() as connection:

@@ -58,7 +58,7 @@ def create(
         place=last,
     )
     webhooks.add(write.connection, webhook)
-    write.record("webhook.add", f"webhook/{name}", None, _recorded(webhook))
+    write.record("webhook.add", f"webhook/{name}", None, recorded(webhook))
     write.tell(EventType.WEBHOOK_ADDED, name, {"types": sorted(types)})
     return get(write, name)
 
@@ -85,8 +85,8 @@ def change(
         return before
     after = replace(after, version=before.version + 1)
     webhooks.save(write.connection, after)
-    then = _recorded(before)
-    write.record("webhook.change", f"webhook/{name}", then, _recorded(after))
+    then = recorded(before)
+    write.record("webhook.change", f"webhook/{name}", then, recorded(after))
     write.tell(EventType.WEBHOOK_CHANGED, name, {"fields": sorted(fields)})
     return after
 
@@ -102,8 +102,8 @@ def renew_secret(write: Write, name: str) -> Webhook:
         version=before.version + 1,
     )
     webhooks.save(write.connection, after)
-    then = _recorded(before)
-    write.record("webhook.renew_secret", f"webhook/{name}", then, _recorded(after))
+    then = recorded(before)
+    write.record("webhook.renew_secret", f"webhook/{name}", then, recorded(after))
     write.tell(EventType.WEBHOOK_CHANGED, name, {"fields": ["secret"]})
     return after
 
@@ -112,7 +112,7 @@ def remove(write: Write, name: str, expected: Expected) -> None:
     webhook = get(write, name)
     expected.check(webhook.version, f"webhook {name!r}")
     webhooks.remove(write.connection, webhook)
-    write.record("webhook.remove", f"webhook/{name}", _recorded(webhook), None)
+    write.record("webhook.remove", f"webhook/{name}", recorded(webhook), None)
     write.tell(EventType.WEBHOOK_REMOVED, name)
 
 
@@ -121,7 +121,7 @@ def _new_secret() -> str:
     return f"whsec_{b64encode(secrets.token_bytes(32)).decode()}"
 
 
-def _recorded(webhook: Webhook) -> dict[str, object]:
+def recorded(webhook: Webhook) -> dict[str, object]:
     """For the audit trail. Many a receiver is known by its path alone: that is a secret, too."""
     parts = urlsplit(webhook.url)
     digest = hashlib.sha256(webhook.url.encode()).hexdigest()

@@ -1,9 +1,13 @@
 """What is SQLite's own: one file, and processes of one machine."""
 
 import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import ConnectionPoolEntry
+
+from api.errors import UnavailableError
 
 _WRITES = "peergate_writes"
 READ: dict[str, object] = {}
@@ -41,3 +45,16 @@ def _prepare(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> Non
 def _begin(connection: Connection) -> None:
     writes = connection.get_execution_options().get(_WRITES, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def copy_to(connection: Connection, file: Path) -> None:
+    """The state that this transaction sees, into one file. Raises UnavailableError."""
+    own = connection.connection.driver_connection
+    assert isinstance(own, sqlite3.Connection)
+    try:
+        with closing(sqlite3.connect(file)) as copy:
+            own.backup(copy)
+            # Else it would want files beside it.
+            copy.execute("PRAGMA journal_mode = DELETE").close()
+    except sqlite3.Error as error:
+        raise UnavailableError(f"{file}: cannot be written: {error}") from error

@@ -136,6 +136,10 @@ def test_pauses_grow_until_it_is_given_up(service: Service) -> None:
         asked = receiver.asked
         lines = service.admin.get("/v1/events?follow=false&types=webhook.failed").text
         assert '"subject":"pager"' in lines
+        (given_up,) = service.admin.get("/v1/audit?action=webhook.fail").json()["items"]
+        assert (given_up["actor"]["name"], given_up["subject"]) == ("peergate", "webhook/pager")
+        assert given_up["before"]["failed"] is None
+        assert given_up["after"]["failed"] == text(service.clock.now)
         service.clock.pass_time(timedelta(days=1))
         service.add_gateway("b", addresses=["198.51.100.2"])
         # It goes on where it stopped.

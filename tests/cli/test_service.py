@@ -5,10 +5,11 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -173,6 +174,34 @@ def test_the_key_stands_beside_the_database_and_is_rotated(
         in offline_peergate("api", "serve", "--database", "r.db", "--listen", "127.0.0.1:0").err
     )
     assert offline_peergate("api", "key", "make", "--database", "r.db").code == 0
+
+
+def _trail(file: Path) -> list[tuple[str, str, str | None, str | None]]:
+    query = "SELECT action, actor, before, after FROM audit WHERE subject = 'key' ORDER BY number"
+    with closing(sqlite3.connect(file)) as database:
+        return database.execute(query).fetchall()
+
+
+def test_new_keys_are_in_the_audit_trail(offline_peergate: Peergate, tmp_path: Path) -> None:
+    first = offline_peergate("api", "init", "--database", "r.db", "--json").json["key"]
+    second = offline_peergate("api", "key", "rotate", "--database", "r.db").out.strip()
+    (tmp_path / "r.key").unlink()
+    third = offline_peergate("api", "key", "make", "--database", "r.db").out.strip()
+    rotated, made = _trail(tmp_path / "r.db")
+    assert rotated[0] == "key.rotate"
+    assert [json.loads(each or "") for each in rotated[2:]] == [
+        {"public": first},
+        {"public": second},
+    ]
+    assert made[0] == "key.make"
+    assert json.loads(made[3] or "") == {"public": third}
+    assert made[1] == rotated[1]
+    # Where only the file is, that is said and done all the same.
+    alone = ("--database", "none.db", "--key-file", "r.key")
+    away = offline_peergate("api", "key", "rotate", *alone)
+    assert (away.code, away.out) == (0, offline_peergate("api", "key", "show", *alone).out)
+    assert "warning: the audit trail does not know of it: " in away.err
+    assert not (tmp_path / "none.db").exists()
 
 
 def test_serve_without_a_registry_says_what_to_do(tmp_path: Path) -> None:

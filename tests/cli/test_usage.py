@@ -39,7 +39,7 @@ def test_all_commands_are_there() -> None:
         *("api init", "api serve", "api token", "agent", "status", "apply", "detach"),
         *("doctor", "events", "webhook add", "webhook list", "webhook show", "webhook set"),
         *("webhook renew", "webhook test", "webhook remove"),
-        *("api key show", "api key rotate", "api key make"),
+        *("api key show", "api key rotate", "api key make", "api backup"),
         *("gateway add", "gateway list", "gateway show", "gateway set", "gateway remove"),
         *("peer add", "peer list", "peer show", "peer approve", "peer reject", "peer revoke"),
         *("audit list", "audit export", "audit verify"),
