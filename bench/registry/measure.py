@@ -37,14 +37,14 @@ class Size:
     routers: int = 1000
     peers: int = 100_000
     many: int = 1_000_000
-    rounds: int = 20
-    pause: float = 4.0  # between two registrations
+    rounds: int = 12
+    pause: float = 12.0  # between two registrations: reports of a change are spread over ten
     downs: tuple[float, ...] = (0.0, 45.0)  # how long nobody serves, beside the start itself
     patience: float = 60.0
 
 
 FULL = Size("full")
-QUICK = Size("quick", many=200_000, rounds=5, pause=2.0, downs=(0.0,))
+QUICK = Size("quick", many=100_000, rounds=4, downs=(0.0,))
 
 
 @contextmanager
