@@ -8,6 +8,7 @@ each line on stdin what was noted since the last one is printed, in JSON on one 
 import asyncio
 import gc
 import json
+import logging
 import random
 import sys
 import time
@@ -112,6 +113,12 @@ async def _router(
         await asyncio.gather(follower.run(), gate.reporter.run())
 
 
+def _ended(router: "asyncio.Task[None]") -> None:
+    """None should, but at the end."""
+    if not router.cancelled():
+        logging.error("a router has ended", exc_info=router.exception())
+
+
 async def _run(url: str, directory: Path, state_dir: Path, first: int, count: int) -> None:
     base = load_snapshot(directory)
     assert base is not None
@@ -121,6 +128,8 @@ async def _run(url: str, directory: Path, state_dir: Path, first: int, count: in
         asyncio.create_task(_router(url, directory, state_dir, number, base, notes))
         for number in range(first, first + count)
     ]
+    for each in routers:
+        each.add_done_callback(_ended)
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
