@@ -31,7 +31,7 @@ bench:
 	@./setup.sh bench
 	$(VENV)/python -m bench $(BENCH_FLAGS)
 
-# A registry with 1,000 routers that follow it, and a million peers, on loopback: half an hour. As root.
+# A registry with 1,000 routers that follow it, and a million peers, on loopback. As root.
 bench-registry:
 	@./setup.sh
 	$(VENV)/python -m bench.registry $(BENCH_FLAGS)
