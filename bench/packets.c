@@ -5,7 +5,7 @@
  * nothing), then calls what is in `measured`. `generate` sends packets out of an interface
  * in the same way. Compiled by bcc as peergate.c is; PG_LINES comes as a compiler flag.
  */
-#include "parse.h"
+#include "plain.h"
 
 #define PG_LINE_WORDS 16
 #define PG_WORDS6     4
@@ -79,6 +79,16 @@ static __always_inline struct iphdr *pg_write_source4(struct xdp_md *ctx,
 	return ipv4;
 }
 
+/* In two stores, as it is read: else the CPU would wait until both are in its cache. */
+static __always_inline void pg_copy6(struct in6_addr *to, const __be32 *address)
+{
+	const __be64 *from = (const void *)address;
+	__be64 *part = (void *)to;
+
+	part[0] = from[0];
+	part[1] = from[1];
+}
+
 static __always_inline struct ipv6hdr *pg_write_source6(struct xdp_md *ctx,
 							struct pg_walk_state *walk)
 {
@@ -87,10 +97,7 @@ static __always_inline struct ipv6hdr *pg_write_source6(struct xdp_md *ctx,
 
 	if (!ipv6 || !address)
 		return NULL;
-	ipv6->saddr.in6_u.u6_addr32[0] = address[0];
-	ipv6->saddr.in6_u.u6_addr32[1] = address[1];
-	ipv6->saddr.in6_u.u6_addr32[2] = address[2];
-	ipv6->saddr.in6_u.u6_addr32[3] = address[3];
+	pg_copy6(&ipv6->saddr, address);
 	return ipv6;
 }
 
@@ -141,30 +148,57 @@ int walk_destinations6(struct xdp_md *ctx)
 	address = pg_next6(walk);
 	if (!address)
 		return XDP_ABORTED;
-	ipv6->daddr.in6_u.u6_addr32[0] = address[0];
-	ipv6->daddr.in6_u.u6_addr32[1] = address[1];
-	ipv6->daddr.in6_u.u6_addr32[2] = address[2];
-	ipv6->daddr.in6_u.u6_addr32[3] = address[3];
+	pg_copy6(&ipv6->daddr, address);
 	measured.call(ctx, 0);
 	return XDP_ABORTED;
 }
 
-/* All that the program reads of a packet, and nothing that it looks up. */
-int parse_and_drop(struct xdp_md *ctx)
+/* Neither side of a lookup may be left out as unused. */
+static __always_inline void pg_use(const struct pg_address *address)
+{
+	pg_seen(address->number[0] ^ address->number[1]);
+}
+
+static __always_inline int pg_read_plain(const void *start, __u32 version)
 {
 	const struct pg_target nothing = {};
 	struct pg_upper upper = {};
 	struct pg_packet packet;
-	struct pg_cursor cursor;
 
-	pg_cursor_start(&cursor, (void *)(long)ctx->data, (void *)(long)ctx->data_end, pg_seen(0));
+	pg_plain_destination(start, version, &packet);
+	pg_use(&packet.destination);
+	if (!pg_plain_headers(&packet, version, &nothing, &upper))
+		return XDP_ABORTED;
+	pg_plain_source(version, &packet);
+	pg_use(&packet.source);
+	pg_seen(upper.protocol ^ upper.gateway);
+	return XDP_DROP;
+}
+
+/* All that the program reads of a packet, by the same code, and nothing that it looks up. */
+int parse_and_drop(struct xdp_md *ctx)
+{
+	const void *start = (void *)(long)ctx->data;
+	const void *end = (void *)(long)ctx->data_end;
+	const struct pg_target nothing = {};
+	struct pg_upper upper = {};
+	struct pg_packet packet;
+	struct pg_cursor cursor;
+	__u32 version;
+
+	version = pg_plain_version(start, end);
+	if (version == 4)
+		return pg_read_plain(start, 4);
+	if (version == 6)
+		return pg_read_plain(start, 6);
+	pg_cursor_start(&cursor, start, end, pg_seen(0));
 	if (!pg_parse_addresses(&cursor, &packet))
 		return XDP_ABORTED;
-	/* Neither side of the lookup may be left out as unused. */
-	pg_seen(packet.destination.number[0] ^ packet.destination.number[1]);
+	pg_use(&packet.destination);
 	if (!pg_parse_headers(&cursor, &packet, &nothing, &upper))
 		return XDP_ABORTED;
-	pg_seen(packet.source.number[0] ^ packet.source.number[1] ^ upper.protocol ^ upper.gateway);
+	pg_use(&packet.source);
+	pg_seen(upper.protocol ^ upper.gateway);
 	return XDP_DROP;
 }
 

@@ -203,10 +203,12 @@ static __always_inline __u32 pg_find_service(const struct pg_target *target, __u
 {
 	const struct pg_service service = {
 	    .protocol = protocol, .has_port = has_port, .port = port};
-	__u32 wanted, offered;
+	__u32 word, offered;
+	__u64 wanted;
 	int i;
 
-	__builtin_memcpy(&wanted, &service, sizeof(wanted));
+	__builtin_memcpy(&word, &service, sizeof(word));
+	wanted = pg_seen(word); /* or the compiler would cut it to 32 bits at each service */
 	for (i = 0; i < PG_SERVICES_MAX; i++) {
 		__builtin_memcpy(&offered, &target->services[i], sizeof(offered));
 		if (offered == wanted)

@@ -10,7 +10,9 @@
  * pinned by control/dataplane.py.
  */
 #include "peergate.h"
+#include "decision.h"
 #include "parse.h"
+#include "plain.h"
 #include "sources.h"
 
 /* How many elements each has is the control plane's to say, when it makes them. */
@@ -29,6 +31,16 @@ BPF_F_TABLE("array", __u32, struct pg_explanation, explanation, 1, 0);
 #ifdef PG_FRAGS
 BPF_F_TABLE("percpu_array", __u32, struct pg_head, head, 1, 0);
 #endif
+
+/* In place of a descriptor, which bcc would not give us; control/program.py knows it. */
+#define PG_ROOT_FD     (1 << 30)
+#define PG_VALUE_BY_FD 2 /* BPF_PSEUDO_MAP_VALUE */
+
+/* The address of its one element stands in the program: no lookup, and no check. */
+static __always_inline const struct pg_root *pg_root(void)
+{
+	return (const void *)bpf_pseudo_fd(PG_VALUE_BY_FD, PG_ROOT_FD);
+}
 
 static __always_inline const struct pg_lengths4 *pg_lengths4_at(__u32 at)
 {
@@ -60,29 +72,6 @@ static __always_inline struct pg_entry *pg_overflow_of(const struct pg_key *key)
 	return overflow.lookup(key);
 }
 
-/* As much of a frame as decides on it, and the length of it all. */
-struct pg_frame {
-	const void *start;
-	const void *end;
-#ifdef PG_FRAGS
-	__u64 length;
-#endif
-};
-
-/* UTC in nanoseconds: given to the explaining entry point, else read when first asked for. */
-struct pg_now {
-	__u64 utc;
-	__u8 known;
-	__u8 explaining; /* touches nothing, and takes no short cut */
-};
-
-struct pg_decision {
-	struct pg_found found; /* the longest match of the source */
-	__u32 gateway;	       /* PG_NO_GATEWAY where none is known */
-	__u8 verdict;	       /* enum pg_verdict */
-	__u8 drop;
-};
-
 static __always_inline __u64 pg_utc(const struct pg_root *root, struct pg_now *now)
 {
 	if (now->known)
@@ -96,32 +85,45 @@ static __always_inline __u64 pg_utc(const struct pg_root *root, struct pg_now *n
 	return now->utc;
 }
 
+/* The target's number, counted from 1, by the line of this hash; 0 where there is none. */
+static __always_inline __u64 pg_find_in_line(const struct pg_root *root, __u64 guard, __u64 hash)
+{
+	__u32 at = (hash >> PG_LINE_SHIFT & root->lines) | (guard & 1);
+	__u32 last = guard >> 1 & 7;
+	const struct pg_line *line = addresses.lookup(&at);
+	__u64 slot;
+	int i;
+
+	if (!line)
+		return 0;
+	for (i = 0; i < 8; i++) {
+		slot = line->word[i];
+		if ((slot ^ hash) <= PG_PLACE_MASK)
+			return slot & PG_PLACE_MASK;
+		/* Of all lines the same: whether one is empty, the CPU would guess wrongly. */
+		if (i == last)
+			break;
+	}
+	return 0;
+}
+
 /* What an address offers; NULL where it is no gateway's. */
 static __always_inline const struct pg_target *
 pg_find_target(const struct pg_root *root, __u64 guard, const struct pg_address *address)
 {
 	__u64 hash = pg_hash_address(address, guard);
-	__u32 bits = root->addresses_bits + PG_LINES_BITS;
-	__u32 at = ((guard & 1) << bits) + (hash >> 40 & ((1U << bits) - 1));
-	__u32 last = guard >> 1 & 7;
-	const struct pg_line *line = addresses.lookup(&at);
+	__u64 direct = pg_seen(guard << PG_DIRECT_BITS | hash >> (64 - PG_DIRECT_BITS));
 	const struct pg_target *target;
-	__u64 slot;
-	int i;
+	__u64 number;
+	__u32 at;
 
-	if (!line)
+	/* Of `guard` the lowest bit is left; Linux 5.10 wants to see a bound in one step. */
+	number = root->direct[direct & ((2 << PG_DIRECT_BITS) - 1)];
+	if (!number)
 		return NULL;
-	for (i = 0; i < 8; i++) {
-		slot = line->word[i];
-		if ((slot ^ hash) <= PG_PLACE_MASK)
-			break;
-		/* Of all lines the same: whether one is empty, the CPU would guess wrongly. */
-		if (i == last)
-			return NULL;
-	}
-	if (!(slot & PG_PLACE_MASK))
-		return NULL;
-	at = ((guard & 1) << root->addresses_bits) + (slot & PG_PLACE_MASK) - 1;
+	if (number == PG_SEVERAL)
+		number = pg_find_in_line(root, guard, hash);
+	at = number - 1; /* of none: past the end */
 	target = targets.lookup(&at);
 	if (!target || target->address.version != address->version ||
 	    target->address.number[0] != address->number[0] ||
@@ -133,7 +135,7 @@ pg_find_target(const struct pg_root *root, __u64 guard, const struct pg_address 
 static __always_inline __u8 pg_enforces(const struct pg_root *root, __u64 guard, __u32 number,
 					struct pg_now *now)
 {
-	__u32 at = (guard & 1) * root->gateways + number;
+	__u32 at = number * 2 + (guard & 1);
 	const struct pg_gateway *gateway = gateways.lookup(&at);
 	__u64 utc;
 
@@ -225,10 +227,10 @@ static __always_inline void pg_judge_source(const struct pg_root *root, __u32 ga
 		pg_see(root, found);
 }
 
-static __always_inline __u64 pg_length(const struct xdp_md *ctx, const struct pg_frame *frame)
+static __always_inline __u64 pg_length(struct xdp_md *ctx)
 {
 #ifdef PG_FRAGS
-	return frame->length;
+	return bpf_xdp_get_buff_len(ctx);
 #else
 	return ctx->data_end - ctx->data;
 #endif
@@ -244,11 +246,10 @@ static __always_inline void pg_frame_of(struct xdp_md *ctx, struct pg_frame *fra
 	frame->start = (void *)(long)ctx->data;
 	frame->end = (void *)(long)ctx->data_end;
 #ifdef PG_FRAGS
-	__u64 size = bpf_xdp_get_buff_len(ctx);
+	__u64 size = pg_length(ctx);
 	struct pg_head *copy;
 	__u32 zero = 0;
 
-	frame->length = size;
 	if (size > PG_HEAD_SIZE)
 		size = PG_HEAD_SIZE;
 	if (frame->start + size <= frame->end)
@@ -267,68 +268,109 @@ static __always_inline void pg_frame_of(struct xdp_md *ctx, struct pg_frame *fra
 #endif
 }
 
-static __always_inline void pg_decide(const struct pg_root *root, const struct pg_frame *frame,
+/* A plain packet, up to the first look that does not settle it. */
+static __always_inline enum pg_way pg_decide_plain(const struct pg_root *root, __u64 guard,
+						   const void *start, __u32 version,
+						   struct pg_arrival *arrival,
+						   struct pg_decision *decision)
+{
+	pg_plain_destination(start, version, &arrival->packet);
+	arrival->target = pg_find_target(root, guard, &arrival->packet.destination);
+	if (!arrival->target) {
+		decision->verdict = PG_BYSTANDER;
+		return PG_PASSES;
+	}
+	if (!pg_plain_headers(&arrival->packet, version, arrival->target, &arrival->upper))
+		return PG_CAREFULLY;
+	decision->gateway = arrival->upper.gateway;
+	if (arrival->upper.gateway == PG_NO_GATEWAY) {
+		decision->gateway = arrival->target->gateways[0];
+		decision->verdict = PG_UNPROTECTED;
+		return PG_PASSES;
+	}
+	pg_plain_source(version, &arrival->packet);
+	decision->verdict = PG_UNREGISTERED;
+	if (pg_is_stranger(root, arrival->upper.gateway, &arrival->packet.source))
+		return PG_REFUSED;
+	return PG_BY_SOURCE;
+}
+
+/* Any other packet, and each that is explained. */
+static __always_inline enum pg_way pg_decide_carefully(const struct pg_root *root, __u64 guard,
+						       struct xdp_md *ctx,
+						       struct pg_arrival *arrival,
+						       struct pg_decision *decision)
+{
+	struct pg_upper *upper = &arrival->upper;
+	struct pg_cursor cursor;
+	struct pg_frame frame;
+
+	pg_frame_of(ctx, &frame);
+	pg_cursor_start(&cursor, frame.start, frame.end, root->zero);
+	if (!pg_parse_addresses(&cursor, &arrival->packet))
+		return PG_PASSES;
+	arrival->target = pg_find_target(root, guard, &arrival->packet.destination);
+	if (!arrival->target) {
+		decision->verdict = PG_BYSTANDER;
+		return PG_PASSES;
+	}
+	decision->gateway = arrival->target->gateways[0];
+	upper->gateway = PG_NO_GATEWAY;
+	upper->drops = 0;
+	if (!pg_parse_headers(&cursor, &arrival->packet, arrival->target, upper)) {
+		decision->verdict = PG_MALFORMED;
+		return PG_REFUSED;
+	}
+	if (upper->gateway != PG_NO_GATEWAY || upper->shared) {
+		if (!upper->shared)
+			decision->gateway = upper->gateway;
+		return PG_BY_SOURCE;
+	}
+	decision->verdict = PG_UNPROTECTED;
+	return PG_PASSES;
+}
+
+static __always_inline void pg_decide(const struct pg_root *root, struct xdp_md *ctx,
 				      struct pg_now *now, struct pg_decision *decision)
 {
 	/* Read once: what is guarded may be replaced meanwhile. */
 	__u64 guard = *(volatile const __u64 *)&root->guard;
-	const struct pg_target *target;
-	struct pg_cursor cursor;
-	struct pg_packet packet;
-	struct pg_upper upper;
+	const void *start = (void *)(long)ctx->data;
+	const void *end = (void *)(long)ctx->data_end;
+	enum pg_way way = PG_CAREFULLY;
+	struct pg_arrival arrival;
+	__u32 version;
 
 	decision->found.at = PG_NOWHERE;
 	decision->gateway = PG_NO_GATEWAY;
 	decision->verdict = PG_OTHER;
 	decision->drop = 0;
 
-	pg_cursor_start(&cursor, frame->start, frame->end, root->zero);
-	if (!pg_parse_addresses(&cursor, &packet))
-		return;
-	target = pg_find_target(root, guard, &packet.destination);
-	if (!target) {
-		decision->verdict = PG_BYSTANDER;
-		return;
+	if (!now->explaining) {
+		version = pg_plain_version(start, end);
+		/* Twice, so that each family has a way of its own. */
+		if (version == 4)
+			way = pg_decide_plain(root, guard, start, 4, &arrival, decision);
+		else if (version == 6)
+			way = pg_decide_plain(root, guard, start, 6, &arrival, decision);
 	}
-	decision->gateway = target->gateways[0];
-	upper.gateway = PG_NO_GATEWAY;
-	upper.drops = 0;
-	if (!pg_parse_headers(&cursor, &packet, target, &upper)) {
-		decision->verdict = PG_MALFORMED;
-	} else if (upper.gateway != PG_NO_GATEWAY || upper.shared) {
-		if (!upper.shared)
-			decision->gateway = upper.gateway;
-		pg_judge_source(root, upper.shared ? target->later : upper.gateway, &packet.source,
-				decision, now);
-	} else {
-		decision->verdict = PG_UNPROTECTED;
+	if (way == PG_CAREFULLY)
+		way = pg_decide_carefully(root, guard, ctx, &arrival, decision);
+	if (way == PG_PASSES)
 		return;
+	if (way == PG_BY_SOURCE) {
+		pg_judge_source(
+		    root, arrival.upper.shared ? arrival.target->later : arrival.upper.gateway,
+		    &arrival.packet.source, decision, now);
+		if (decision->verdict == PG_REGISTERED)
+			return;
 	}
-	if (decision->verdict == PG_REGISTERED)
-		return;
-	if (upper.drops)
+	if (arrival.upper.drops)
 		decision->drop = 1;
-	else if (upper.gateway != PG_NO_GATEWAY)
-		decision->drop = pg_enforces(root, guard, upper.gateway, now);
+	else if (arrival.upper.gateway != PG_NO_GATEWAY)
+		decision->drop = pg_enforces(root, guard, arrival.upper.gateway, now);
 	else
-		decision->drop = pg_any_enforces(root, guard, target, now);
-}
-
-/* struct pg_counters has those that were dropped behind the others. */
-static __always_inline struct pg_counter *pg_counter_of(struct pg_counters *counters,
-							const struct pg_decision *decision)
-{
-	__u32 at = decision->verdict + (decision->drop ? PG_DROPPING : 0);
-	struct pg_counter *first = (void *)counters;
-
-	if (at >= sizeof(*counters) / sizeof(*first))
-		at = PG_OTHER; /* never: the verifier wants a bound */
-	return first + at;
-}
-
-static __always_inline int pg_action(const struct pg_decision *decision)
-{
-	return decision->drop ? XDP_DROP : XDP_PASS;
+		decision->drop = pg_any_enforces(root, guard, arrival.target, now);
 }
 
 /* The live decision: counts, and acts. */
@@ -339,19 +381,14 @@ static __always_inline int pg_live(struct xdp_md *ctx)
 	const struct pg_root *base;
 	struct pg_counters *value;
 	struct pg_counter *counter;
-	struct pg_frame frame;
-	__u32 zero = 0;
 
-	base = root.lookup(&zero);
-	if (!base)
-		return XDP_ABORTED;
-	pg_frame_of(ctx, &frame);
-	pg_decide(base, &frame, &now, &decision);
+	base = pg_root();
+	pg_decide(base, ctx, &now, &decision);
 	value = counters.lookup(&decision.gateway);
 	if (value) {
 		counter = pg_counter_of(value, &decision);
 		counter->packets += 1;
-		counter->bytes += pg_length(ctx, &frame);
+		counter->bytes += pg_length(ctx);
 	}
 	return pg_action(&decision);
 }
@@ -368,19 +405,16 @@ int peergate_explain(struct xdp_md *ctx)
 	struct pg_decision decision;
 	const struct pg_entry *entry;
 	struct pg_explanation *out;
-	const struct pg_root *base;
-	struct pg_frame frame;
+	const struct pg_root *base = pg_root();
 	__u32 zero = 0;
 
 	out = explanation.lookup(&zero);
-	base = root.lookup(&zero);
-	if (!out || !base)
+	if (!out)
 		return XDP_ABORTED;
 	now.utc = out->now;
 	now.known = 1;
 	now.explaining = 1;
-	pg_frame_of(ctx, &frame);
-	pg_decide(base, &frame, &now, &decision);
+	pg_decide(base, ctx, &now, &decision);
 	out->gateway = decision.gateway;
 	out->verdict = decision.verdict;
 	out->drop = decision.drop;

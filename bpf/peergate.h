@@ -43,28 +43,30 @@ struct pg_line {
 /* The buckets of one class of sources: 2^bits from the first on, and four times as many entries. */
 struct pg_room {
 	__u32 first;
-	__u32 bits;
+	__u32 shift; /* of a key's hash, to its bucket: PG_HASH_BITS less bits */
 };
 
-#define PG_CLASSES 4
+#define PG_CLASSES     4
+#define PG_DIRECT_BITS 10 /* 2 KiB a half stay in the CPU's first cache */
 
 /*
- * Value of `root`, one element: what every packet needs, in two lines. How large the other
- * arrays are stands here, so that the program is the same for all sizes.
+ * Value of `root`, one element: what every packet needs. How large the other arrays are stands
+ * here, so that the program is the same for all sizes.
  */
 struct pg_root {
-	__u64 guard;	     /* of what is guarded: half, slots and seed, see below */
-	__u64 clock;	     /* UTC less the monotonic clock, ns */
-	__u64 secret[4];     /* of the sources' hashes, while the maps live; 1 and 2 are odd */
-	__u64 zero;	     /* what the verifier does not know to be zero */
-	__u8 tick;	     /* the time, coarsely, for last seen; 0 is never */
-	__u8 addresses_bits; /* of the targets in one half */
-	__u8 cells4_bits;    /* of the cells of `lengths4` */
-	__u8 cells6_bits;
-	__u32 gateways; /* rows in one half of `gateways` */
+	__u64 guard;	   /* of what is guarded: half, slots and seed, see below */
+	__u64 clock;	   /* UTC less the monotonic clock, ns */
+	__u64 secret[4];   /* of the sources' hashes, while the maps live; 1 and 2 are odd */
+	__u64 zero;	   /* what the verifier does not know to be zero */
+	__u8 tick;	   /* the time, coarsely, for last seen; 0 is never */
+	__u8 cells4_shift; /* of a head's hash, to the number of its cell in `lengths4` */
+	__u8 cells6_shift;
+	__u8 pad;
+	__u32 lines; /* twice the highest line of one half of `addresses` */
 	struct pg_room rooms[PG_CLASSES];
 	__u8 shorts[2]; /* whether there are prefixes shorter than a head: of IPv4, of IPv6 */
-	__u8 pad[30];
+	__u8 pad2[30];
+	__u16 direct[2 << PG_DIRECT_BITS]; /* of both halves, one behind the other */
 };
 
 /*
@@ -75,12 +77,17 @@ struct pg_root {
 #define PG_NUMBERS_MAX	((1U << PG_GATEWAY_BITS) - 1)
 
 /*
- * What is guarded stands twice, in two halves of `addresses`, `targets` and `gateways`; one
- * half is in force: bit 0 of `guard`. `addresses` are lines of slots, used ones first: of an
- * address's hash the upper bits, and the place of its target in the half, counted from 1. The next
- * three bits of `guard` are the last slot that any line uses, and all of it is the hash's seed.
+ * What is guarded stands twice, in two halves of `addresses`, `targets` and `gateways`: one has the
+ * even numbers, one the odd. Bit 0 of `guard` says which half is in force. By the first bits of an
+ * address's hash, `direct` has its target's number, counted from 1; 0 where there is none, which
+ * is where most packets end; and PG_SEVERAL where `addresses` have to tell. These are lines of
+ * slots, used ones first: of the hash the upper bits, and the target's number, counted from 1. The
+ * next three bits of `guard` are the last slot that any line uses, and all of it is the hash's
+ * seed.
  */
 #define PG_LINES_BITS 2 /* there are four times as many lines as targets: most are empty */
+#define PG_SEVERAL    0xffff
+#define PG_LINE_SHIFT 39 /* of an address's hash, to twice its line's number */
 #define PG_PLACE_BITS 16
 #define PG_PLACE_MASK ((1ULL << PG_PLACE_BITS) - 1)
 
@@ -165,7 +172,7 @@ struct pg_filter {
  * first 16 or 32 bits; shorter prefixes stand where the head is taken as zero. A length's bit is
  * the one that its name has behind the prefix. Bits that a head leaves free say where in it there
  * are prefixes, one for each value of the source's next 4 bits, and in IPv6 also which heads have
- * hosts or prefixes at all, one for each value of the highest 4 bits of the head's hash.
+ * hosts or prefixes at all, one for each value of 4 bits of the head's hash.
  */
 #define PG_HEAD_BITS4  16
 #define PG_HEAD_BITS6  32
@@ -247,7 +254,7 @@ struct pg_head {
 _Static_assert(sizeof(struct pg_address) == 24, "pg_address");
 _Static_assert(sizeof(struct pg_service) == 8, "pg_service");
 _Static_assert(sizeof(struct pg_line) == 64, "pg_line");
-_Static_assert(sizeof(struct pg_root) == 128, "pg_root");
+_Static_assert(sizeof(struct pg_root) == 128 + 4096, "pg_root");
 _Static_assert(sizeof(struct pg_target) == 256, "pg_target");
 _Static_assert(sizeof(struct pg_gateway) == 80, "pg_gateway");
 _Static_assert(sizeof(struct pg_key) == 24, "pg_key");

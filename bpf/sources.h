@@ -26,7 +26,15 @@ static __always_inline struct pg_entry *pg_overflow_of(const struct pg_key *key)
 /* Of IPv4, the lengths that are shorter than a head: /8 to /15. */
 #define PG_SHORTS4 0x00ff0000U
 
-#define PG_HASH_MASK ((1ULL << PG_HASH_BITS) - 1)
+#define PG_HASH_SHIFT (64 - PG_HASH_BITS)
+
+/* Two groups of five bits of a key's hash that its word in `filter` is asked by: below those that
+ * say which bucket, and not the lowest ones of a product. */
+#define PG_BIT1_SHIFT 12
+#define PG_BIT2_SHIFT 17
+
+/* Four bits of a head's hash, below those that say which cell. */
+#define PG_OWN_SHIFT 32
 
 /* How many lengths a prefix may have: IPv6, from 16 to 127. */
 #define PG_LENGTHS_MAX 112
@@ -36,7 +44,6 @@ struct pg_place {
 	__u32 bucket;
 	__u64 slot; /* what a slot of it has in the bits of PG_USED and the hash */
 	__u64 mask; /* which are these */
-	__u32 bits; /* what its word in `filter` has set */
 };
 
 /* What the tables say of a source: where its entry stands, in `entries` counted from 1. */
@@ -62,27 +69,29 @@ static __always_inline __u64 pg_forgotten(const struct pg_root *root, __u64 numb
 
 static __always_inline __u64 pg_hash_address(const struct pg_address *address, __u64 seed)
 {
-	/* IPv4 is hashed as if it stood in ffff:ffff:ffff:ffff::/64, where no gateway can be. */
-	__u64 high = address->version == 4 ? ~0ULL : address->number[0];
-	__u64 hash = (high ^ seed) * 0x9e3779b97f4a7c15ULL;
+	__u64 hash = seed;
 
-	hash ^= hash >> 32;
-	hash = (hash ^ address->number[1]) * 0xd6e8feb86659fd93ULL;
-	return hash ^ hash >> 32;
+	if (address->version != 4) {
+		hash = (address->number[0] ^ seed) * 0x9e3779b97f4a7c15ULL;
+		hash ^= hash >> 32;
+	}
+	return (hash ^ address->number[1]) * 0xd6e8feb86659fd93ULL;
 }
 
-/* A permutation of PG_HASH_BITS bits, so that bucket and slot together are the key. */
-static __always_inline __u64 pg_hash4(const struct pg_root *root, __u32 gateway, __u32 name)
+/*
+ * A permutation of PG_HASH_BITS bits, so that bucket and slot together are the key. They are the
+ * uppermost ones meanwhile, where a product needs no mask; those below are the same for all keys.
+ */
+static __always_inline __u64 pg_hash4(const struct pg_root *root, __u64 gateway, __u64 name)
 {
-	__u64 hash = ((__u64)gateway << 32 | name) ^ root->secret[0];
+	__u64 hash = (gateway << 32 | name) << PG_HASH_SHIFT ^ root->secret[0];
 
-	hash = (hash * root->secret[1]) & PG_HASH_MASK;
-	hash ^= hash >> 23;
-	hash = (hash * root->secret[2]) & PG_HASH_MASK;
-	return hash ^ hash >> 22;
+	hash *= root->secret[1];
+	hash ^= hash >> 23 & ~((1ULL << PG_HASH_SHIFT) - 1);
+	return hash * root->secret[2] >> PG_HASH_SHIFT;
 }
 
-static __always_inline __u64 pg_hash6(const struct pg_root *root, __u32 gateway, __u64 high,
+static __always_inline __u64 pg_hash6(const struct pg_root *root, __u64 gateway, __u64 high,
 				      __u64 low)
 {
 	__u64 hash = (high ^ root->secret[0]) * root->secret[1];
@@ -90,24 +99,40 @@ static __always_inline __u64 pg_hash6(const struct pg_root *root, __u32 gateway,
 	hash ^= hash >> 32;
 	hash = (hash ^ low ^ gateway * root->secret[3]) * root->secret[2];
 	hash ^= hash >> 29;
-	return hash * root->secret[1] >> (64 - PG_HASH_BITS);
+	return hash * root->secret[1] >> PG_HASH_SHIFT;
 }
 
 /* Of lengths, for the head of a source: its first bits, or zero for the shorter prefixes. */
-static __always_inline __u32 pg_hash_head(const struct pg_root *root, __u32 gateway, __u32 head)
+static __always_inline __u64 pg_hash_head(const struct pg_root *root, __u64 gateway, __u64 head)
 {
-	__u64 hash = (((__u64)gateway << 32 | head) ^ root->secret[3]) * root->secret[1];
+	return ((gateway << 32 | head) ^ root->secret[3]) * root->secret[1];
+}
 
-	return (hash ^ hash >> 32) * root->secret[2] >> 32;
+static __always_inline __u64 pg_bucket_of(__u64 hash, const struct pg_room *room)
+{
+	return room->first + (hash >> room->shift);
+}
+
+/* Whether the bucket may have this hash: both of its bits are set. */
+static __always_inline _Bool pg_in_filter(__u64 hash, __u64 bucket)
+{
+	const struct pg_filter *words = pg_filter_at(bucket / 16);
+	__u64 word;
+
+	if (!words)
+		return 0;
+	word = words->word[bucket % 16];
+	return word >> (hash >> PG_BIT1_SHIFT & 31) & word >> (hash >> PG_BIT2_SHIFT & 31) & 1;
 }
 
 static __always_inline void pg_place_of(struct pg_place *place, __u64 hash,
 					const struct pg_room *room)
 {
-	place->bucket = room->first + (hash >> (PG_HASH_BITS - room->bits));
-	place->mask = (PG_USED << 1) - (1ULL << (room->bits + 2));
-	place->slot = PG_USED | (hash << (room->bits + 2) & place->mask);
-	place->bits = 1U << (hash & 31) | 1U << (hash >> 5 & 31);
+	__u32 bits = PG_HASH_BITS + 2 - room->shift;
+
+	place->bucket = pg_bucket_of(hash, room);
+	place->mask = (PG_USED << 1) - (1ULL << bits);
+	place->slot = PG_USED | (hash << bits & place->mask);
 }
 
 static __always_inline _Bool pg_same(const struct pg_key *a, const struct pg_key *b)
@@ -136,15 +161,13 @@ static __always_inline _Bool pg_probe(const struct pg_root *root, __u64 hash,
 {
 	const struct pg_room *room = &root->rooms[found->key.class & (PG_CLASSES - 1)];
 	const struct pg_bucket *bucket;
-	const struct pg_filter *words;
 	const struct pg_entry *entry;
 	struct pg_place place;
 	__u64 slot = 0;
 	__u32 at, i;
 
 	pg_place_of(&place, hash, room);
-	words = pg_filter_at(place.bucket / 16);
-	if (!words || place.bits & ~words->word[place.bucket % 16])
+	if (!pg_in_filter(hash, place.bucket))
 		return 0;
 	bucket = pg_bucket_at(place.bucket);
 	if (!bucket)
@@ -180,35 +203,55 @@ static __always_inline _Bool pg_probe_key(const struct pg_root *root, struct pg_
 }
 
 /* The cell of this head. */
-static __always_inline __u32 pg_cell4(const struct pg_root *root, __u32 gateway, __u32 head)
+static __always_inline __u64 pg_cell4(const struct pg_root *root, __u64 gateway, __u64 head)
 {
-	__u32 cell = pg_hash_head(root, gateway, head) & ((1U << root->cells4_bits) - 1);
+	__u64 cell = pg_hash_head(root, gateway, head) >> root->cells4_shift;
 	const struct pg_lengths4 *line = pg_lengths4_at(cell / 16);
 
 	return line ? line->cell[cell % 16] : 0;
 }
 
-static __always_inline void pg_cell6(const struct pg_root *root, __u32 hash, __u64 *lengths)
+static __always_inline void pg_cell6(const struct pg_root *root, __u64 hash, __u64 *lengths)
 {
-	__u32 cell = hash & ((1U << root->cells6_bits) - 1);
+	__u64 cell = hash >> root->cells6_shift;
 	const struct pg_lengths6 *line = pg_lengths6_at(cell / 4);
 
 	lengths[0] = line ? line->cell[cell % 4 * 2] : 0;
 	lengths[1] = line ? line->cell[cell % 4 * 2 + 1] : 0;
 }
 
+/* Of a cell, whether there are prefixes near the source. */
+static __always_inline _Bool pg_near4(__u64 cell, __u64 source)
+{
+	__u64 next = source >> (32 - PG_HEAD_BITS4 - PG_NEAR_BITS) & (PG_NEAR_VALUES - 1);
+
+	return cell >> (PG_NEAR4 + next) & 1;
+}
+
+static __always_inline _Bool pg_near6(__u64 cell, __u64 source)
+{
+	__u64 next = source >> (64 - PG_HEAD_BITS6 - PG_NEAR_BITS) & (PG_NEAR_VALUES - 1);
+
+	return cell >> (PG_NEAR6 + next) & 1;
+}
+
+/* And whether the head with this hash has hosts or prefixes at all. */
+static __always_inline _Bool pg_own6(__u64 cell, __u64 hash)
+{
+	return cell >> (PG_OWN6 + (hash >> PG_OWN_SHIFT & (PG_NEAR_VALUES - 1))) & 1;
+}
+
 /*
  * What there may be around the source: the lengths of prefixes, and whether it returns 1, hosts.
  * The heads of IPv4 are few, and used; those of IPv6 are many, and mostly have nothing.
  */
-static __always_inline _Bool pg_around4(const struct pg_root *root, __u32 gateway, __u32 source,
+static __always_inline _Bool pg_around4(const struct pg_root *root, __u32 gateway, __u64 source,
 					__u64 *lengths)
 {
-	__u32 next = source >> (32 - PG_HEAD_BITS4 - PG_NEAR_BITS) & (PG_NEAR_VALUES - 1);
-	__u32 cell = pg_cell4(root, gateway, source >> (32 - PG_HEAD_BITS4));
+	__u64 cell = pg_cell4(root, gateway, source >> (32 - PG_HEAD_BITS4));
 
 	lengths[0] = 0;
-	lengths[1] = cell >> (PG_NEAR4 + next) & 1 ? cell & ((1U << PG_HEAD_BITS4) - 1) : 0;
+	lengths[1] = pg_near4(cell, source) ? cell & ((1U << PG_HEAD_BITS4) - 1) : 0;
 	if (root->shorts[0])
 		lengths[1] |= pg_cell4(root, gateway, 0) & PG_SHORTS4;
 	return 1;
@@ -217,14 +260,13 @@ static __always_inline _Bool pg_around4(const struct pg_root *root, __u32 gatewa
 static __always_inline _Bool pg_around6(const struct pg_root *root, __u32 gateway, __u64 source,
 					__u64 *lengths)
 {
-	__u32 hash = pg_hash_head(root, gateway, source >> (64 - PG_HEAD_BITS6));
-	__u32 next = source >> (64 - PG_HEAD_BITS6 - PG_NEAR_BITS) & (PG_NEAR_VALUES - 1);
+	__u64 hash = pg_hash_head(root, gateway, source >> (64 - PG_HEAD_BITS6));
 	__u64 shorts[2];
 	_Bool own;
 
 	pg_cell6(root, hash, lengths);
-	own = lengths[0] >> (PG_OWN6 + (hash >> (32 - PG_NEAR_BITS))) & 1;
-	if (!own || !(lengths[0] >> (PG_NEAR6 + next) & 1))
+	own = pg_own6(lengths[0], hash);
+	if (!own || !pg_near6(lengths[0], source))
 		lengths[0] = lengths[1] = 0;
 	lengths[0] &= (1ULL << PG_NEAR6) - 1;
 	if (root->shorts[1]) {
@@ -232,6 +274,32 @@ static __always_inline _Bool pg_around6(const struct pg_root *root, __u32 gatewa
 		lengths[0] |= shorts[0] & ((1ULL << PG_OWN6) - (1ULL << PG_NEAR6));
 	}
 	return own;
+}
+
+/* Whether two looks say that pg_find_source() would find nothing: so most strangers end. */
+static __always_inline _Bool pg_is_stranger(const struct pg_root *root, __u64 gateway,
+					    const struct pg_address *source)
+{
+	__u64 high = source->number[0], low = source->number[1];
+	__u64 hash, cell[2];
+
+	if (source->version == 4) {
+		if (root->shorts[0] ||
+		    pg_near4(pg_cell4(root, gateway, low >> (32 - PG_HEAD_BITS4)), low))
+			return 0;
+		hash = pg_hash4(root, gateway, low);
+		return !pg_in_filter(hash, pg_bucket_of(hash, &root->rooms[PG_HOSTS4]));
+	}
+	if (root->shorts[1])
+		return 0;
+	hash = pg_hash_head(root, gateway, high >> (64 - PG_HEAD_BITS6));
+	pg_cell6(root, hash, cell);
+	if (!pg_own6(cell[0], hash))
+		return 1;
+	if (pg_near6(cell[0], high))
+		return 0;
+	hash = pg_hash6(root, gateway, high, low);
+	return !pg_in_filter(hash, pg_bucket_of(hash, &root->rooms[PG_HOSTS6]));
 }
 
 /* From the longest prefix to the shortest, in the lengths that there are. */

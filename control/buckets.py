@@ -27,6 +27,7 @@ _RETIRED_MAX = 1024
 
 _FOREVER = np.uint64(FOREVER_NS)
 _ONE, _LOW5 = np.uint64(1), np.uint64(31)
+_BIT1, _BIT2 = np.uint64(12), np.uint64(17)  # PG_BIT1_SHIFT, PG_BIT2_SHIFT
 _SLOTS = 7
 # By which slots are free (the first one's bit is the highest of eight), and a rank: which is the
 # free slot of that rank, _SLOTS where there are not so many.
@@ -334,7 +335,8 @@ def _words(rows: Rows) -> Rows:
 
 def _filter_bits(tag: Column) -> Rows:
     """Of the hash what the bucket's number leaves of it; two bits of a word."""
-    return (_ONE << (tag & _LOW5) | _ONE << (tag >> np.uint64(5) & _LOW5)).astype(np.uint32)
+    one, two = tag >> _BIT1 & _LOW5, tag >> _BIT2 & _LOW5
+    return (_ONE << one | _ONE << two).astype(np.uint32)
 
 
 def _surely(rows: Rows, now: int) -> Column:

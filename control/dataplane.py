@@ -36,7 +36,7 @@ LONGEST_FRAME = 2048  # and some kernels more than a page; what decides stands f
 
 NO_GATEWAY = 0
 # Fields of `root` that never change once it is set up, besides the secret.
-CONSTANT = ("zero", "addresses_bits", "cells4_bits", "cells6_bits", "gateways", "rooms")
+CONSTANT = ("zero", "lines", "cells4_shift", "cells6_shift", "rooms")
 _FIRST = number_key(0)
 
 

@@ -35,6 +35,8 @@ Guarded = tuple[dict[int, GatewayRow], dict[Address, Target]]
 
 _PLACE_BITS = np.uint64(16)
 _SLOTS = 8
+_DIRECT_SHIFT = np.uint64(54)  # PG_DIRECT_BITS
+_SEVERAL = 0xFFFF
 _TRIES = 32  # of seeds, before a line may use another slot
 
 
@@ -51,6 +53,7 @@ class Guard:
 
     def __init__(self, arrays: dict[str, BpfArray], types: Types) -> None:
         self._root = arrays["root"].rows
+        self._direct = self._root["direct"].reshape(2, -1)  # of each half
         self._lines = arrays["addresses"].rows["word"]
         self._targets = arrays["targets"].rows
         self._gateways = arrays["gateways"].rows
@@ -73,14 +76,13 @@ class Guard:
         """Those that packets can find. One that is not as we write it has no services."""
         found: dict[Address, Target] = {}
         always = _always(self.gateways())
-        targets = self._half_of(self._targets)
         lines = self._half_of(self._lines)
         for line, slots in enumerate(lines):
             for slot in slots[: int(np.argmin(slots != 0)) if not slots.all() else _SLOTS]:
-                place = int(slot & np.uint64(0xFFFF))
-                if not 0 < place <= len(targets):
+                number = int(slot & np.uint64(0xFFFF)) - 1
+                if not (0 <= number < len(self._targets) and number % 2 == self._half()):
                     continue
-                record = self._types.target.from_buffer_copy(targets[place - 1])
+                record = self._types.target.from_buffer_copy(self._targets[number])
                 try:
                     address = read_address(record.address)
                 except ValueError:
@@ -94,9 +96,11 @@ class Guard:
         return found
 
     def adopt(self) -> int:
-        """Take what is there for ours; how many slots led to no target, which are gone then."""
+        """Take what is there for ours; how much led to no target, or not to its own: it is gone."""
         self._ours = self.gateways(), self.targets()
-        strays = int(np.count_nonzero(self._half_of(self._lines))) - len(self._ours[1])
+        lines, direct = self._half_of(self._lines), self._direct[self._half()]
+        strays = int(np.count_nonzero(lines)) - len(self._ours[1])
+        strays += int(np.count_nonzero(direct != _direct(lines)))
         if strays:
             self.hold(*self._ours)
         self._written = [rows.tobytes() for rows in self._in_force()]
@@ -122,7 +126,7 @@ class Guard:
     def _in_force(self) -> tuple[Rows, ...]:
         """The half in force, and the word that says which it is."""
         halves = (self._half_of(rows) for rows in (self._lines, self._targets, self._gateways))
-        return self._root["guard"], *halves
+        return self._root["guard"], self._direct[self._half()], *halves
 
     def refusal(
         self, gateways: Mapping[int, GatewayRow], targets: Mapping[Address, Target]
@@ -149,9 +153,10 @@ class Guard:
         for i, (address, target) in enumerate(targets.items()):
             value = target_value(self._types.target, address, target, always)
             rows[i] = np.frombuffer(value, rows.dtype)[0]
-        self._targets[half * len(rows) : (half + 1) * len(rows)] = rows
+        self._targets[half::2] = rows
         guard, lines = self._lines_of(half, list(targets))
-        self._lines[half * len(lines) : (half + 1) * len(lines)] = lines
+        self._lines[half::2] = lines
+        self._direct[half] = _direct(lines)
         in_order()
         self._root["guard"][0] = guard
         self._ours = gateways, targets
@@ -173,7 +178,7 @@ class Guard:
         for number, row in gateways.items():
             value = gateway_value(self._types.gateway, row)
             rows[number] = np.frombuffer(value, rows.dtype)[0]
-        self._gateways[half * len(rows) : (half + 1) * len(rows)] = rows
+        self._gateways[half::2] = rows
 
     def _lines_of(self, half: int, addresses: list[Address]) -> tuple[int, Rows]:
         """What `guard` becomes, by which every address has a slot of its own, and the lines.
@@ -196,7 +201,7 @@ class Guard:
         lines = np.zeros((len(self._lines) // 2, _SLOTS), np.uint64)
         used = np.zeros(len(lines), np.int64)
         for i, line in enumerate(at):
-            lines[line, used[line]] = tags[i] << _PLACE_BITS | np.uint64(i + 1)
+            lines[line, used[line]] = tags[i] << _PLACE_BITS | np.uint64(2 * i + half + 1)
             used[line] += 1
         return guard, lines
 
@@ -217,8 +222,18 @@ class Guard:
         return int(self._root["guard"][0]) & 1
 
     def _half_of(self, rows: Rows) -> Rows:
-        size = len(rows) // 2
-        return rows[self._half() * size : (self._half() + 1) * size]
+        return rows[self._half() :: 2]
+
+
+def _direct(lines: Rows) -> Rows:
+    """By the first bits of a hash, which target: none, one, or that lines tell."""
+    slots = lines[lines != 0]
+    at = (slots >> _DIRECT_SHIFT).astype(np.int64)
+    count = np.bincount(at, minlength=1024)
+    direct = np.zeros(len(count), np.uint16)
+    direct[at] = slots & np.uint64(_SEVERAL)
+    direct[count > 1] = _SEVERAL
+    return direct
 
 
 def _always(gateways: Mapping[int, GatewayRow]) -> set[int]:

@@ -22,7 +22,8 @@ SURELY_SHIFT = np.uint64(48)
 SURELY_FOREVER = 0xFFFF
 SURELY_UNIT = np.uint64(46)
 
-_HASH_MASK = np.uint64((1 << HASH_BITS) - 1)
+_HASH_SHIFT = np.uint64(64 - HASH_BITS)
+_HASH_MASK = np.uint64((1 << 64) - (1 << 64 - HASH_BITS))
 _1, _32 = np.uint64(1), np.uint64(32)
 
 
@@ -36,35 +37,31 @@ class Secret:
         """HASH_BITS bits; of an IPv4 key a permutation."""
         s = self.words
         if kind in (HOSTS4, PREFIXES4):
-            h: Column = ((gateway << _32 | low) ^ s[0]) * s[1] & _HASH_MASK
-            h ^= h >> np.uint64(23)
-            h = h * s[2] & _HASH_MASK
-            h ^= h >> np.uint64(22)
+            h: Column = ((gateway << _32 | low) << _HASH_SHIFT ^ s[0]) * s[1]
+            h ^= h >> np.uint64(23) & _HASH_MASK
+            h *= s[2]
+            h >>= _HASH_SHIFT
             return h
         h = (high ^ s[0]) * s[1]
         h ^= h >> _32
         h = (h ^ low ^ gateway * s[3]) * s[2]
         h ^= h >> np.uint64(29)
         h *= s[1]
-        h >>= np.uint64(64 - HASH_BITS)
+        h >>= _HASH_SHIFT
         return h
 
     def hash_head(self, gateway: Column, head: Column) -> Column:
-        """32 bits, for the cell of `lengths`."""
+        """64 bits; the uppermost ones are for the cell of `lengths`."""
         h: Column = ((gateway << _32 | head) ^ self.words[3]) * self.words[1]
-        h ^= h >> _32
-        h *= self.words[2]
-        h >>= _32
         return h
 
 
 def hash_address(high: Column, low: Column, version: Column, seed: int) -> Column:
     """Of destinations; two that are different differ in it under almost every seed."""
-    high = np.where(version == 4, ~np.uint64(0), high)
     h: Column = (high ^ np.uint64(seed)) * np.uint64(0x9E3779B97F4A7C15)
     h ^= h >> _32
-    h = (h ^ low) * np.uint64(0xD6E8FEB86659FD93)
-    return h ^ h >> _32
+    h = np.where(version == 4, np.uint64(seed), h)
+    return (h ^ low) * np.uint64(0xD6E8FEB86659FD93)
 
 
 def lowest_bit(column: Column) -> Column:

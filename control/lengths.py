@@ -11,6 +11,7 @@ from control.hashing import HOSTS4, PREFIXES4, PREFIXES6, Secret
 Words = tuple[Mirror, Mirror, Mirror]
 
 _NOTHING, _OWN6 = np.uint64(0), np.uint64(1 << 48)  # PG_OWN6
+_OWN_SHIFT, _OWN_MASK = np.uint64(32), np.uint64(15)
 
 
 class Lengths:
@@ -19,7 +20,7 @@ class Lengths:
 
     def __init__(self, arrays: dict[str, BpfArray], secret: Secret, bits4: int, bits6: int) -> None:
         self._secret = secret
-        self._cells4, self._cells6 = np.uint64((1 << bits4) - 1), np.uint64((1 << bits6) - 1)
+        self._shift4, self._shift6 = np.uint64(64 - bits4), np.uint64(64 - bits6)
         self._words: Words = (
             Mirror.of(arrays["lengths4"].rows["cell"].reshape(-1)),
             # Cells of IPv6 are pairs of words.
@@ -39,20 +40,20 @@ class Lengths:
         if kind == HOSTS4 or not len(keys):
             return
         head, high, low, short = hashing.around(kind, keys["name"][:, 0], keys["name"][:, 1])
-        cell = self._secret.hash_head(keys["gateway"].astype(np.uint64), head)
-        high |= np.where(short, _NOTHING, _OWN6 << (cell >> np.uint64(28)))
+        hashes = self._secret.hash_head(keys["gateway"].astype(np.uint64), head)
+        high |= np.where(short, _NOTHING, _OWN6 << (hashes >> _OWN_SHIFT & _OWN_MASK))
         for words in filter(None, (self._words, self._anew)):
-            self._add(kind, cell, high, low, words)
+            self._add(kind, hashes, high, low, words)
             if short.any():
                 family = np.array([int(kind == PREFIXES6)])
                 words[2].add_bits(family, np.ones(1, np.uint8))
 
-    def _add(self, kind: int, cell: Rows, high: Rows, low: Rows, words: Words) -> None:
+    def _add(self, kind: int, hashes: Rows, high: Rows, low: Rows, words: Words) -> None:
         if kind == PREFIXES4:
-            at = (cell & self._cells4).astype(np.int64)
+            at = (hashes >> self._shift4).astype(np.int64)
             words[0].add_bits(at, low.astype(np.uint32))
         else:
-            at = (cell & self._cells6).astype(np.int64) * 2
+            at = (hashes >> self._shift6).astype(np.int64) * 2
             words[1].add_bits(at, high)
             words[1].add_bits(at + 1, low)
 

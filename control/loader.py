@@ -19,7 +19,9 @@ CAPABILITIES = "CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
 # An instruction: operation, registers (the source's number in the upper half), offset, value.
 _INSTRUCTION = struct.Struct("=BBhi")
 _LOAD_64 = 0x18  # two instructions long
-_MAP_BY_FD = 1  # as the source register: the value is a map's descriptor
+# As the source register: the value is a map's descriptor, and what is loaded the map, or its only
+# element.
+_BY_FD = (1, 2)
 
 # r0 = 0, exit; before that a call of bpf_ktime_get_coarse_ns (160, Linux 5.11), or of
 # bpf_xdp_get_buff_len (188, Linux 5.18).
@@ -93,7 +95,7 @@ def over_maps(code: bytes, fds: Mapping[int, int]) -> bytes:
     at = 0
     while at < len(changed):
         operation, registers, offset, value = _INSTRUCTION.unpack_from(changed, at)
-        if operation == _LOAD_64 and registers >> 4 == _MAP_BY_FD:
+        if operation == _LOAD_64 and registers >> 4 in _BY_FD:
             _INSTRUCTION.pack_into(changed, at, operation, registers, offset, fds[value])
         at += _INSTRUCTION.size * (2 if operation == _LOAD_64 else 1)
     return bytes(changed)

@@ -23,6 +23,8 @@ LIVE = "peergate"
 EXPLAIN = "peergate_explain"
 ENTRY_POINTS = (LIVE, EXPLAIN)
 EXPLANATION = "explanation"
+ROOT = "root"
+ROOT_FD = 1 << 30  # PG_ROOT_FD: stands in the program for its descriptor
 HEAD = "head"  # where a frame's first bytes are copied to, if it comes in several buffers
 
 Bcc = Any  # bcc has no types
@@ -55,7 +57,7 @@ def program(*, frags: bool) -> Program:
         names = [*pins.PINNED, EXPLANATION, *([HEAD] if frags else [])]
         return Program(
             code={entry: made.dump_func(entry.encode()) for entry in ENTRY_POINTS},
-            maps={made[name.encode()].map_fd: name for name in names},
+            maps={ROOT_FD: ROOT, **{made[name.encode()].map_fd: name for name in names}},
             shapes={name: _shape(made, name) for name in names},
         )
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from itertools import accumulate, count
 from typing import Any, Self
 
+from control.hashing import HASH_BITS
 from policy.prefixes import ADDRESSES_PER_ROUTER
 
 # Numbers of gateways; above them are those of groups that share addresses.
@@ -19,7 +20,7 @@ _LEAST_GATEWAYS = 15
 
 # Bytes of each map's elements, as bpf/peergate.h has them; of a hash, before it has entries.
 _BYTES = {
-    "root": 128,
+    "root": 4224,
     "addresses": 64,
     "targets": 256,
     "gateways": 80,
@@ -151,11 +152,10 @@ class Sizes:
         """What struct pg_root says of them."""
         firsts = accumulate((1 << bits for bits in self.bits), initial=0)
         return {
-            "addresses_bits": self.addresses_bits,
-            "cells4_bits": self.cells_bits[0],
-            "cells6_bits": self.cells_bits[1],
-            "gateways": self.gateways + 1,
-            "rooms": list(zip(firsts, self.bits, strict=False)),
+            "lines": 2 * ((1 << self.addresses_bits + _LINES_BITS) - 1),
+            "cells4_shift": 64 - self.cells_bits[0],
+            "cells6_shift": 64 - self.cells_bits[1],
+            "rooms": list(zip(firsts, (HASH_BITS - b for b in self.bits), strict=False)),
         }
 
     def bytes(self, cpus: int) -> int:

@@ -1,4 +1,4 @@
-"""bpf/parse.h under libFuzzer with the address and undefined-behaviour sanitizers.
+"""bpf/parse.h and bpf/plain.h under libFuzzer with the address and undefined-behaviour sanitizers.
 
 `python -m tests.bpf.fuzz --seconds 600` fuzzes for ten minutes; a frame that breaks the parser
 is written out and named, and the exit status is then not 0.

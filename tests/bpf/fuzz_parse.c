@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * bpf/parse.h on the host under libFuzzer. The first byte of the input chooses what
+ * bpf/parse.h and bpf/plain.h on the host under libFuzzer. The first byte of the input chooses what
  * the address offers, the rest is the frame, in memory of exactly its size, so that a
  * byte read past its end is found.
  *
  * What must hold besides: the outcome is sound in itself, a VLAN tag changes nothing,
- * and nor does anything past byte 1,024 of the packet.
+ * and nor does anything past byte 1,024 of the packet. What plain.h takes, it judges alike.
  */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "parse.h"
+#include "plain.h"
 
 #define TAG_SIZE 4
 
@@ -100,6 +100,29 @@ static void require_same(const struct outcome *one, const struct outcome *other)
 			one->upper.shared == other->upper.shared);
 }
 
+/* The program asks plain.h first. */
+static void check_plain(const struct outcome *outcome, const uint8_t *frame, size_t size,
+			const struct pg_target *target)
+{
+	struct outcome plain = {.addressed = 1, .judged = 1, .ip = ETH_HLEN};
+	uint8_t *exact = malloc(size ? size : 1);
+	uint32_t version;
+
+	memcpy(exact, frame, size);
+	version = pg_plain_version(exact, exact + size);
+	if (version) {
+		pg_plain_destination(exact, version, &plain.packet);
+		pg_plain_source(version, &plain.packet);
+		require(plain.packet.destination.version == version);
+		if (!pg_plain_headers(&plain.packet, version, target, &plain.upper)) {
+			plain.judged = outcome->judged;
+			plain.upper = outcome->upper;
+		}
+		require_same(outcome, &plain);
+	}
+	free(exact);
+}
+
 static _Bool is_tagged(const uint8_t *frame)
 {
 	return (frame[12] == 0x81 && frame[13] == 0x00) || (frame[12] == 0x88 && frame[13] == 0xa8);
@@ -135,6 +158,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 	size -= 1;
 	outcome = parse(frame, size, target);
 	check_sound(&outcome, size, target);
+	check_plain(&outcome, frame, size, target);
 	check_tag(&outcome, frame, size, target);
 	if (outcome.addressed && size > outcome.ip + PG_HEADERS_END) {
 		shorter = parse(frame, outcome.ip + PG_HEADERS_END, target);

@@ -75,6 +75,15 @@ def addresses_of_nothing(plane: DataPlane) -> None:
     words[words == 0] = 7
 
 
+def no_way_to_addresses(plane: DataPlane) -> None:
+    rows_of(plane, "root")["direct"] = 0
+
+
+def ways_to_others(plane: DataPlane) -> None:
+    direct = rows_of(plane, "root")["direct"]
+    direct[direct == 0] = 1
+
+
 def monitors(plane: DataPlane) -> None:
     half(plane, "gateways")["enforce_until"] = 0
 
@@ -112,6 +121,7 @@ def another_half(plane: DataPlane) -> None:
     [
         *(no_filter, no_lengths, slots_of_nothing, a_slot_gone, two_slots_of_one_entry),
         *(valid_for_ever, another_peer, overflow_of_nothing, no_addresses, addresses_of_nothing),
+        *(no_way_to_addresses, ways_to_others),
         *(monitors, another_gateway, beyond_the_counts, later_elsewhere, drops_without_asking),
         *(another_secret, another_half),
     ],

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What is known of a packet on its way through peergate.c, and what becomes of it. */
+#ifndef PEERGATE_DECISION_H
+#define PEERGATE_DECISION_H
+
+#include "peergate.h"
+#include "parse.h"
+#include "sources.h"
+
+/* As much of a frame as decides on it. */
+struct pg_frame {
+	const void *start;
+	const void *end;
+};
+
+/* UTC in nanoseconds: given to the explaining entry point, else read when first asked for. */
+struct pg_now {
+	__u64 utc;
+	__u8 known;
+	__u8 explaining; /* touches nothing, and takes no short cut */
+};
+
+/* What is known of a packet before its source is looked up. */
+struct pg_arrival {
+	struct pg_packet packet;
+	struct pg_upper upper;
+	const struct pg_target *target;
+};
+
+enum pg_way {
+	PG_PASSES,    /* whoever sent it */
+	PG_REFUSED,   /* whoever sent it, or surely nobody who is registered */
+	PG_BY_SOURCE, /* its source has to be found */
+	PG_CAREFULLY, /* no plain packet */
+};
+
+struct pg_decision {
+	struct pg_found found; /* the longest match of the source */
+	__u32 gateway;	       /* PG_NO_GATEWAY where none is known */
+	__u8 verdict;	       /* enum pg_verdict */
+	__u8 drop;
+};
+
+/* struct pg_counters has those that were dropped behind the others. */
+static __always_inline struct pg_counter *pg_counter_of(struct pg_counters *counters,
+							const struct pg_decision *decision)
+{
+	__u32 at = decision->verdict + decision->drop * PG_DROPPING;
+	struct pg_counter *first = (void *)counters;
+
+	if (at >= sizeof(*counters) / sizeof(*first))
+		at = PG_OTHER; /* never: the verifier wants a bound */
+	return first + at;
+}
+
+static __always_inline int pg_action(const struct pg_decision *decision)
+{
+	return XDP_PASS - decision->drop; /* XDP_DROP; a branch here would cost more */
+}
+
+#endif
