@@ -22,11 +22,13 @@ from api.ongoing import EndsWithToken, Ongoing
 from api.openapi import describe, refuse_unknown_queries
 from api.origin import Origins
 from api.outbound import Sender
+from api.ownership import Ownership
 from api.problems import add_handlers
 from api.registry import reports
 from api.registry.core import Clock, Registry, utc_now
 from api.registry.events import after
 from api.registry.reports import Said
+from api.registry.stranger_reports import StrangerReports
 from api.routes import (
     allowlist,
     audit,
@@ -46,6 +48,9 @@ from api.routes import (
     routers,
     rules,
     sightings,
+    sign_offs,
+    stranger_reports,
+    strangers,
     streams,
     tokens,
     webhooks,
@@ -60,7 +65,10 @@ from api.watch import Watch
 _REPORTS_SECONDS = 0.05
 _REPORTS = 200
 # Bodies that may have more than others: policies, and what routers with thousands of gateways say.
-_LARGE = ("/v1/policy", "/v1/routers/{name}/report", "/v1/routers/{name}/seen")
+_LARGE = (
+    "/v1/policy",
+    *(f"/v1/routers/{{name}}/{what}" for what in ("report", "seen", "strangers")),
+)
 
 
 def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
@@ -68,6 +76,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     watch, happened = Watch(), Watch()
     ongoing = Ongoing()
     sender = Sender(private=settings.private_webhooks)
+    ownership = Ownership(settings.prefixes_file)
     store = open_store(settings)
     registry = Registry(
         store,
@@ -85,7 +94,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=lifespan_of(settings, registry, watch, happened, ongoing, sender),
+        lifespan=lifespan_of(settings, registry, watch, happened, ongoing, sender, ownership),
         dependencies=[Depends(refuse_unknown_queries)],
     )
     app.state.settings = settings
@@ -100,6 +109,11 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     app.state.oidc = None if settings.oidc is None else Oidc(settings.oidc)
     app.state.imports = streams.Places(intake.AT_ONCE, "imports")
     app.state.streams = streams.Places(streams.AT_ONCE, "exports")
+    app.state.ownership = ownership
+    app.state.stranger_reports = StrangerReports(
+        registry, settings.kept_strangers_of_gateway, settings.kept_strangers
+    )
+    app.state.stranger_places = streams.Places(stranger_reports.AT_ONCE, "reports of strangers")
     spans = Spans(registry, watch)
     app.state.known_callers = KnownCallers(registry)
     app.state.changes = ChangesFeed(registry, spans, signer)
@@ -130,6 +144,9 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
         policy,
         rules,
         sightings,
+        strangers,
+        stranger_reports,
+        sign_offs,
         tokens,
         audit,
         revisions,

@@ -13,6 +13,7 @@ from api.deliver import deliver
 from api.errors import ApiError
 from api.ongoing import Ongoing
 from api.outbound import Sender
+from api.ownership import Ownership
 from api.registry import tokens
 from api.registry.attention import Attention
 from api.registry.core import Registry
@@ -44,6 +45,7 @@ def lifespan_of(
     happened: Watch,
     ongoing: Ongoing,
     sender: Sender,
+    ownership: Ownership,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     """From the first request to the last. At its end whoever waits is let go."""
     attention = Attention(registry, settings.remind_days)
@@ -79,6 +81,7 @@ def lifespan_of(
             asyncio.create_task(_again_and_again(_threaded(look), settings.poll_seconds)),
             asyncio.create_task(_again_and_again(_threaded(end_revoked), _REVOKED_AGAIN)),
             asyncio.create_task(_again_and_again(_threaded(attention.look), _ATTENTION)),
+            asyncio.create_task(_again_and_again(_threaded(ownership.look), settings.poll_seconds)),
         ]
         deliverer = Deliverer(registry, str(uuid4()))
         running.append(asyncio.create_task(deliver(deliverer, sender, happened)))

@@ -38,6 +38,8 @@ class EventType(StrEnum):
     ROUTER_REPAIRED = "router.repaired"
     ROUTER_SILENT = "router.silent"
     ROUTER_BACK = "router.back"
+    STRANGER_SIGNED_OFF = "stranger.signed_off"
+    STRANGER_TAKEN_BACK = "stranger.taken_back"
     TOKEN_MADE = "token.made"
     TOKEN_REVOKED = "token.revoked"
     WEBHOOK_ADDED = "webhook.added"

@@ -44,11 +44,15 @@ class Settings:
     # An event tells of a peer so many days before it ends.
     remind_days: tuple[int, ...] = _REMIND_DAYS
     oidc: OidcSettings | None = None
+    # Whose which prefix is, by the operator's own word.
+    prefixes_file: Path | None = None
     named_key_file: Path | None = None
     max_body: int = 8 * 1024 * 1024
     max_import: int = 1024 * 1024 * 1024
     max_import_peers: int = 2_000_000
     kept_revisions: int = 10_000
+    kept_strangers: int = 200_000
+    kept_strangers_of_gateway: int = 20_000
     ended_kept: timedelta = timedelta(days=30)
     replay_kept: timedelta = timedelta(hours=24)
     poll_seconds: float = 1.0
@@ -62,7 +66,7 @@ class Settings:
     def from_environment(cls, **overrides: Unpack[Overrides]) -> Self:
         """PEERGATE_DATABASE_URL, PEERGATE_KEY_FILE, PEERGATE_LISTEN, PEERGATE_TLS_CERT,
         PEERGATE_TLS_KEY, PEERGATE_TRUSTED_PROXIES, PEERGATE_PRIVATE_WEBHOOKS,
-        PEERGATE_REMIND_DAYS.
+        PEERGATE_REMIND_DAYS, PEERGATE_PREFIXES_FILE.
 
         An override wins. `database` may be a URL or a SQLite file's path.
         """
@@ -71,6 +75,7 @@ class Settings:
         cert = overrides.get("tls_cert") or os.environ.get("PEERGATE_TLS_CERT")
         named = overrides.get("key_file") or os.environ.get("PEERGATE_KEY_FILE")
         key = overrides.get("tls_key") or os.environ.get("PEERGATE_TLS_KEY")
+        prefixes = os.environ.get("PEERGATE_PREFIXES_FILE")
         settings = cls(
             database_url=_database_url(database or DEFAULT_DATABASE),
             tls_cert=Path(cert) if cert else None,
@@ -79,6 +84,7 @@ class Settings:
             private_webhooks=_switch("PEERGATE_PRIVATE_WEBHOOKS"),
             oidc=OidcSettings.from_environment(),
             remind_days=_days(os.environ.get("PEERGATE_REMIND_DAYS")),
+            prefixes_file=Path(prefixes) if prefixes else None,
             named_key_file=Path(named) if named else None,
         )
         if listen:

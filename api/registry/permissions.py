@@ -13,6 +13,7 @@ class Permission(StrEnum):
     FOLLOW = "read the allowlist, its changes and the status"
     REQUEST = "ask for a peer, and edit one that is pending"
     DECIDE = "approve, reject, revoke and renew peers, and edit approved ones"
+    SIGN_OFF = "sign off strangers, and take that back"
     GATEWAYS = "add, change and remove gateways"
     POLICY = "apply a policy"
     RULES = "change the registry's rules"
@@ -30,7 +31,7 @@ _READER = frozenset({Permission.READ, Permission.FOLLOW})
 MATRIX: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: _READER,
     Role.REGISTRAR: _READER | {Permission.REQUEST},
-    Role.APPROVER: _READER | {Permission.DECIDE},
+    Role.APPROVER: _READER | {Permission.DECIDE, Permission.SIGN_OFF},
     Role.AGENT: frozenset({Permission.FOLLOW, Permission.REPORT}),
     Role.AUDITOR: _READER | {Permission.AUDIT},
     Role.OWNER: frozenset({Permission.OWN}),

@@ -8,7 +8,7 @@ from api.event_types import EventType
 from api.records import Router
 from api.registry.core import Expected, Read, Write
 from api.registry.permissions import Caller
-from api.store import routers, tokens
+from api.store import routers, strangers, tokens
 from policy.errors import Problem
 
 # No registry is lifted above this, far below what reports may say: so that routers can report
@@ -79,6 +79,7 @@ def remove(write: Write, name: str, expected: Expected) -> None:
         shown = {"name": token.name, "role": token.role.value}
         write.tell(EventType.TOKEN_REVOKED, token.id, shown)
     routers.remove(write.connection, name)
+    strangers.forget_router(write.connection, name)
     write.touch_router(name, router.labels)
     write.record("router.remove", f"router/{name}", router, None)
     write.tell(EventType.ROUTER_REMOVED, name)

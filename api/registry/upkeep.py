@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from api.records import Actor
-from api.registry import events
+from api.registry import events, stranger_reports
 from api.registry.core import Registry
 from api.store import events as event_rows
 from api.store import log, peers, reminders, replays
@@ -15,7 +15,7 @@ _UPKEEP = Actor("peergate")
 
 
 def upkeep(registry: Registry, replay_kept: timedelta) -> None:
-    """Takes long-ended peers out of the allowlist, and forgets old answers and events."""
+    """Takes long-ended peers out of the allowlist; forgets old answers, events and strangers."""
     after: int | None = 0
     while after is not None:
         after = _unlist(registry, after)
@@ -23,6 +23,7 @@ def upkeep(registry: Registry, replay_kept: timedelta) -> None:
         replays.forget(write.connection, write.now - replay_kept)
         reminders.forget(write.connection, write.now - write.ended_kept)
         event_rows.forget(write.connection, write.now - events.KEPT_FOR, events.KEPT)
+    stranger_reports.forget(registry)
 
 
 def _unlist(registry: Registry, after: int) -> int | None:

@@ -35,6 +35,17 @@ _ROUTER = {
     "heard": "2026-11-23T11:59:50Z",
     "counters": {"hub": {"registered_pass": {"packets": 1, "bytes": 60}}},
 }
+_STRANGER = {
+    "gateway": "hub",
+    "source": "203.0.113.9",
+    "service": "udp/51820",
+    "first_seen": "2026-11-23T11:55:02Z",
+    "last_seen": "2026-11-23T11:59:58Z",
+    "packets": 320,
+    "samples": 16,
+    "minutes": 5,
+    "dropped": False,
+}
 _BOUNDS = {
     "sources": 3,
     "ipv4_length": 32,
@@ -85,6 +96,32 @@ EXAMPLES: dict[tuple[str, str], dict[str, Json]] = {
     ("put", "/v1/rollout"): {"an hour": {"canaries": {"stage": "canary"}, "hold": 3600}},
     ("post", "/v1/rollout/confirm"): {"seen": {"revision": 12}},
     ("put", "/v1/routers/{name}/report"): {"router": _ROUTER},
+    ("put", "/v1/routers/{name}/strangers"): {
+        "one": {
+            "registry": _ROUTER["registry"],
+            "since": "2026-11-23T11:55:00Z",
+            "until": "2026-11-23T12:00:00Z",
+            "gateways": {"hub": {"packets": 320, "samples": 16}},
+            "strangers": [_STRANGER],
+        }
+    },
+    ("post", "/v1/strangers/{id}/register"): {
+        "branch": {
+            "name": "branch-8",
+            "owner": "Branch networks",
+            "contact": "netops@example.net",
+            "purpose": "Site-to-site tunnel of branch 8",
+            "prefix_length": 32,
+        }
+    },
+    ("post", "/v1/sign-offs"): {
+        "scanner": {
+            "gateway": "hub",
+            "prefix": "198.51.100.128/25",
+            "reason": "a measurement project: it may see that we drop",
+            "until": "2040-01-31T00:00:00Z",
+        }
+    },
     ("post", "/v1/webhooks"): {
         "reminders": {
             "name": "pager",

@@ -31,7 +31,7 @@ SortText = Literal[
 ]
 
 
-def _prefix(text: str) -> str:
+def prefix_text(text: str) -> str:
     try:
         if "%" in text:
             raise ValueError
@@ -53,7 +53,7 @@ def filter_of(
     source: Annotated[
         str | None,
         Query(max_length=50, description="an address or prefix that a source holds, or overlaps"),
-        AfterValidator(lambda text: None if text is None else _prefix(text)),
+        AfterValidator(lambda text: None if text is None else prefix_text(text)),
     ] = None,
     valid_until_before: Annotated[Moment | None, Query()] = None,
     valid_until_after: Annotated[Moment | None, Query(description="at it, or after it")] = None,

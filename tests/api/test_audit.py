@@ -24,12 +24,14 @@ from policy.document import GatewaySpec
 from policy.prefixes import parse_trusted
 from tests.api.bodies import NOW, gateway, peer, report, text
 from tests.api.conftest import Service
+from tests.api.strangers import seen, told
 from tests.api.test_roles import ROUTES, ask
 
 NO_CHANGE = {
     "PUT /v1/policy?dry_run=true",
     "PUT /v1/routers/edge-1/report",
     "PUT /v1/routers/edge-1/seen",
+    "PUT /v1/routers/edge-1/strangers",
 }
 ONLY_SENDS = {"POST /v1/webhooks/pager/test"}
 # What owners do stands in test_moves.
@@ -100,6 +102,9 @@ def filled(service: Service) -> Service:
     pager = {"name": "pager", "url": "https://192.0.2.80/"}
     assert service.admin.post("/v1/webhooks", json=pager).status_code == 201
     service.owner(service.add_peer(name="own", bounds={}))
+    told(service, seen())
+    ignored = {"gateway": "hub", "prefix": "192.0.2.0/28", "reason": "scanners"}
+    assert service.admin.post("/v1/sign-offs", json=ignored).status_code == 201
     return service
 
 

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from api.records import Role
-from tests.api.bodies import gateway, peer, report
+from tests.api.bodies import NOW, gateway, peer, report
 from tests.api.conftest import Service
+from tests.api.strangers import MINUTE, interval, seen, told
 
 VIEWER, REGISTRAR, APPROVER, AGENT, ADMIN, AUDITOR, OWNER = Role
 READERS = {VIEWER, REGISTRAR, APPROVER, ADMIN, AUDITOR}
@@ -75,6 +76,25 @@ ROUTES: list[tuple[str, str, set[Role], Any]] = [
     ("POST", "/v1/webhooks/pager/test", {ADMIN}, None),
     ("POST", "/v1/webhooks/pager/secret", {ADMIN}, None),
     ("PUT", "/v1/routers/edge-1/seen", {AGENT, ADMIN}, "seen"),
+    ("PUT", "/v1/routers/edge-1/strangers", {AGENT, ADMIN}, "strangers"),
+    ("GET", "/v1/strangers", READERS, None),
+    ("GET", "/v1/strangers/1", READERS, None),
+    ("GET", "/v1/gateways/hub/strangers", READERS, None),
+    (
+        "POST",
+        "/v1/strangers/1/register",
+        {REGISTRAR, ADMIN},
+        {"owner": "Branch networks", "contact": "netops@example.net", "purpose": "A tunnel"},
+    ),
+    ("GET", "/v1/sign-offs", READERS, None),
+    ("GET", "/v1/sign-offs/1", READERS, None),
+    (
+        "POST",
+        "/v1/sign-offs",
+        {APPROVER, ADMIN},
+        {"gateway": "hub", "prefix": "192.0.2.9", "reason": "a scanner"},
+    ),
+    ("DELETE", "/v1/sign-offs/1", {APPROVER, ADMIN}, None),
     ("GET", "/v1/tokens", {ADMIN}, None),
     ("POST", "/v1/tokens", {ADMIN}, {"name": "new", "role": "viewer"}),
     ("DELETE", "/v1/tokens/2", {ADMIN}, None),
@@ -102,6 +122,9 @@ def filled(service: Service) -> Service:
     # An address that may not be asked: nothing leaves this machine.
     pager = {"name": "pager", "url": "https://192.0.2.80/"}
     assert service.admin.post("/v1/webhooks", json=pager).status_code == 201
+    told(service, seen())
+    ignored = {"gateway": "hub", "prefix": "192.0.2.0/28", "reason": "scanners"}
+    assert service.admin.post("/v1/sign-offs", json=ignored).status_code == 201
     return service
 
 
@@ -111,6 +134,8 @@ def ask(service: Service, role: Role | None, method: str, path: str, body: Any) 
     if body == "seen":
         registry = service.admin.get("/v1/status").json()["registry"]
         body = {"registry": registry, "seen": [{"at": "2026-11-23T12:00:00Z", "peers": [1, 9]}]}
+    if body == "strangers":
+        body = interval(service, [seen()], until=NOW + MINUTE)
     client = service.nobody if role is None else service.clients[role]
     headers = {"If-Match": "*"} if method != "GET" else {}
     return client.request(method, path, json=body, headers=headers).status_code
@@ -153,7 +178,7 @@ def test_no_route_was_forgotten(service: Service) -> None:
         parts = path.split("/")
         kinds = {"gateways": "{name}", "routers": "{name}", "peers": "{id}", "tokens": "{id}"}
         named = any("/".join(parts) == path for _, path in documented)
-        kinds["webhooks"] = "{name}"
+        kinds |= {"webhooks": "{name}", "strangers": "{id}", "sign-offs": "{id}"}
         if len(parts) > 3 and parts[2] in kinds and not named:
             parts[3] = kinds[parts[2]]
         return "/".join(parts)

@@ -1,0 +1,141 @@
+"""Pages of strangers, in the order of an index, and what stands over them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, literal, or_, select, tuple_
+
+from api.records import Peer, State
+from api.store import keys
+from api.store.keys import Spot, address_of, key_of_address
+from api.store.peers import every, peer_of
+from api.store.schema import gateways, peer_sources, peers
+from api.store.stranger_tables import stranger_totals, strangers
+from api.stranger_records import (
+    ORDERS,
+    GatewayTotal,
+    Order,
+    Stranger,
+    StrangerFilter,
+    StrangerPlace,
+    date_of,
+)
+
+_STRENGTH = (State.ACTIVE, State.APPROVED, State.PENDING)
+
+
+def _every() -> Select[Any]:
+    return (
+        select(strangers, gateways.c.name.label("gateway"))
+        .join(gateways, gateways.c.id == strangers.c.gateway_id)
+        .where(gateways.c.removed.is_(None))
+    )
+
+
+def _stranger(row: Row[Any]) -> Stranger:
+    return Stranger(
+        id=row.id,
+        gateway_id=row.gateway_id,
+        gateway=row.gateway,
+        source=address_of(row.key),
+        service=row.service,
+        first_seen=row.first_seen,
+        last_seen=row.last_seen,
+        packets=row.packets,
+        samples=row.samples,
+        minutes=row.minutes,
+        dropped=row.dropped,
+        routers=tuple(sorted(row.routers.strip(",").split(","))),
+        days=row.days,
+    )
+
+
+def find(connection: Connection, number: int) -> Stranger | None:
+    row = connection.execute(_every().where(strangers.c.id == number)).one_or_none()
+    return None if row is None else _stranger(row)
+
+
+def page(
+    connection: Connection,
+    wanted: StrangerFilter,
+    order: Order,
+    after: StrangerPlace | None,
+    limit: int,
+) -> tuple[Stranger, ...]:
+    query = ordered(connection, wanted, order, after).limit(limit)
+    return tuple(map(_stranger, connection.execute(query)))
+
+
+def ordered(
+    connection: Connection, wanted: StrangerFilter, order: Order, after: StrangerPlace | None
+) -> Select[Any]:
+    """Those behind a place in that order, which is an index's."""
+    columns = [strangers.c[name] for name in ORDERS[order]]
+    query = _every().where(*_conditions(connection, wanted))
+    if after is not None:
+        place = [literal(v, c.type) for v, c in zip(after.values, columns, strict=True)]
+        query = query.where(tuple_(*columns) < tuple_(*place))
+    return query.order_by(*(column.desc() for column in columns))
+
+
+def _conditions(connection: Connection, wanted: StrangerFilter) -> Iterator[ColumnElement[bool]]:
+    of = strangers.c
+    if wanted.gateway is not None:
+        # By its number, which the indexes begin with.
+        query = select(gateways.c.id).where(
+            gateways.c.name == wanted.gateway, gateways.c.removed.is_(None)
+        )
+        yield of.gateway_id == (connection.execute(query).scalar_one_or_none() or 0)
+    if wanted.service is not None:
+        yield of.service == wanted.service
+    if wanted.source is not None:
+        first, last = wanted.source.network_address, wanted.source.broadcast_address
+        yield of.key.between(key_of_address(first), key_of_address(last))
+    if wanted.since is not None:
+        yield of.last_seen >= wanted.since
+    if wanted.min_packets is not None:
+        yield of.packets >= wanted.min_packets
+    if wanted.min_minutes is not None:
+        yield of.minutes >= wanted.min_minutes
+
+
+def covering(connection: Connection, spots: Iterable[Spot], now: datetime) -> dict[Spot, Peer]:
+    """Of these sources those that a registration covers, pending or approved and not ended; of
+    several one that lets it in now, then the longest prefix's, then the first."""
+
+    def fetch(wanted: Sequence[bytes], gateway_ids: set[int]) -> Iterator[tuple[int, bytes, Peer]]:
+        query = (
+            every()
+            .add_columns(peer_sources.c.key, peers.c.gateway_id)
+            .join(peer_sources, peer_sources.c.peer_id == peers.c.id)
+            .where(
+                peer_sources.c.key.in_(wanted),
+                peers.c.gateway_id.in_(gateway_ids),
+                peers.c.state.in_((State.PENDING.value, State.APPROVED.value)),
+                or_(peers.c.valid_until.is_(None), peers.c.valid_until > now),
+            )
+        )
+        for row in connection.execute(query):
+            yield row.gateway_id, row.key, peer_of(row)
+
+    # Of those alike min() takes the first.
+    return {
+        spot: min(found, key=lambda peer: _STRENGTH.index(peer.shown(now)))
+        for spot, found in keys.over(spots, fetch).items()
+    }
+
+
+def count(connection: Connection, gateway_id: int) -> int:
+    query = select(func.count()).select_from(strangers).where(strangers.c.gateway_id == gateway_id)
+    return connection.execute(query).scalar_one()
+
+
+def totals(connection: Connection, gateway_id: int) -> dict[date, GatewayTotal]:
+    """Unregistered packets by day, the newest first."""
+    of = stranger_totals.c
+    query = select(stranger_totals).where(of.gateway_id == gateway_id).order_by(of.day.desc())
+    return {
+        date_of(row.day): GatewayTotal(row.packets, row.samples)
+        for row in connection.execute(query)
+    }
