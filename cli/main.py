@@ -26,6 +26,7 @@ from cli import (
     routers,
     rules,
     status,
+    strangers,
     tokens,
     webhooks,
 )
@@ -46,6 +47,7 @@ def application() -> typer.Typer:
     app.callback()(_start)
     app.add_typer(gateways.group(), name="gateway")
     app.add_typer(peers.group(), name="peer")
+    app.add_typer(strangers.group(), name="stranger")
     app.add_typer(tokens.group(), name="token")
     app.add_typer(audit.group(), name="audit")
     app.add_typer(rules.group(), name="rules")

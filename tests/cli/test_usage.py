@@ -57,6 +57,8 @@ def test_all_commands_are_there() -> None:
         *("token add", "token list", "token remove", "explain", "replay"),
         *("router add", "router list", "router show", "router label", "router token"),
         *("router remove", "revision list", "rollback", "rollout set", "rollout status"),
+        *("stranger list", "stranger show", "stranger register", "stranger sign-off"),
+        *("stranger take-back", "stranger sign-offs"),
         *("rollout confirm", "rollout abort", "rollout off", "api lift"),
     }
 
