@@ -29,6 +29,7 @@ from api.registry.core import Clock, Registry, utc_now
 from api.registry.events import after
 from api.registry.reports import Said
 from api.registry.stranger_reports import StrangerReports
+from api.reverse import ReverseNames
 from api.routes import (
     allowlist,
     audit,
@@ -110,6 +111,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     app.state.imports = streams.Places(intake.AT_ONCE, "imports")
     app.state.streams = streams.Places(streams.AT_ONCE, "exports")
     app.state.ownership = ownership
+    app.state.reverse_names = ReverseNames(settings.resolver)
     app.state.stranger_reports = StrangerReports(
         registry, settings.kept_strangers_of_gateway, settings.kept_strangers
     )

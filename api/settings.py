@@ -3,17 +3,20 @@
 import os
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Self, TypedDict, Unpack
 from urllib.parse import urlsplit
 
 from api.errors import SettingsError
 from api.oidc_settings import OidcSettings
+from api.reverse import Resolver
 from policy.prefixes import Network, parse_trusted
 
 _SQLITE = "sqlite:///"
 _POSTGRESQL = "postgresql"
 DEFAULT_DATABASE = "sqlite:////var/lib/peergate-api/registry.db"
+_DNS = 53
 _REMIND_DAYS = (14, 3, 1)
 _DEFAULT_KEY = Path("/var/lib/peergate-api/registry.key")
 _ELSEWHERE = "postgresql://peergate@db.example.net/peergate"
@@ -46,6 +49,8 @@ class Settings:
     oidc: OidcSettings | None = None
     # Whose which prefix is, by the operator's own word.
     prefixes_file: Path | None = None
+    # The operator's own, asked for names of strangers' addresses; nobody is asked without it.
+    resolver: Resolver | None = None
     named_key_file: Path | None = None
     max_body: int = 8 * 1024 * 1024
     max_import: int = 1024 * 1024 * 1024
@@ -66,7 +71,7 @@ class Settings:
     def from_environment(cls, **overrides: Unpack[Overrides]) -> Self:
         """PEERGATE_DATABASE_URL, PEERGATE_KEY_FILE, PEERGATE_LISTEN, PEERGATE_TLS_CERT,
         PEERGATE_TLS_KEY, PEERGATE_TRUSTED_PROXIES, PEERGATE_PRIVATE_WEBHOOKS,
-        PEERGATE_REMIND_DAYS, PEERGATE_PREFIXES_FILE.
+        PEERGATE_REMIND_DAYS, PEERGATE_PREFIXES_FILE, PEERGATE_RESOLVER.
 
         An override wins. `database` may be a URL or a SQLite file's path.
         """
@@ -84,6 +89,7 @@ class Settings:
             private_webhooks=_switch("PEERGATE_PRIVATE_WEBHOOKS"),
             oidc=OidcSettings.from_environment(),
             remind_days=_days(os.environ.get("PEERGATE_REMIND_DAYS")),
+            resolver=_resolver(os.environ.get("PEERGATE_RESOLVER", "")),
             prefixes_file=Path(prefixes) if prefixes else None,
             named_key_file=Path(named) if named else None,
         )
@@ -158,6 +164,22 @@ def _proxies(text: str) -> tuple[Network, ...]:
         except ValueError as error:
             raise SettingsError(f"PEERGATE_TRUSTED_PROXIES: {each}: {error}") from None
     return tuple(found)
+
+
+def _resolver(text: str) -> Resolver | None:
+    if not text:
+        return None
+    try:
+        parts = urlsplit(f"//{text}")
+        port = _DNS if parts.port is None else parts.port
+        if port and parts.netloc == text and "@" not in text:
+            return Resolver(ip_address(parts.hostname or ""), port)
+    except ValueError:
+        pass
+    raise SettingsError(
+        f"PEERGATE_RESOLVER: {text}: must be an address and a port, as in 192.0.2.53:53 or "
+        "[2001:db8::53]:53"
+    )
 
 
 def _days(text: str | None) -> tuple[int, ...]:

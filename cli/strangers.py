@@ -111,7 +111,7 @@ def show_one(
       peergate stranger show 203.0.113.9 --gateway hub --json
     """
     with connect(url, token_file, ca_file) as registry:
-        found = _find(registry, source, gateway)
+        found = [registry.get(f"{PATH}/{e['id']}").body for e in _find(registry, source, gateway)]
     if as_json:
         show_json(found)
         return
@@ -264,6 +264,7 @@ def _said(found: Json) -> dict[str, object]:
         "seen": _action(found),
         "routers": found["routers"],
         "state": _state(found),
+        "names": found["names"],
         "prefix": owned.get("prefix"),
         "owner": owned.get("owner"),
         "contact": owned.get("contact"),

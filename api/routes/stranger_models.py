@@ -104,6 +104,13 @@ class StrangerView(BaseModel):
         )
 
 
+class StrangerDetails(StrangerView):
+    names: list[str] | None = Field(
+        description="of its address, by the operator's own resolver (PEERGATE_RESOLVER); null: "
+        "none is asked, or it did not answer. Whoever holds the address writes them"
+    )
+
+
 class StrangerPage(BaseModel):
     """It may hold fewer than `limit`, also none, and yet have a next one."""
 

@@ -10,10 +10,12 @@ from api.ownership import Ownership
 from api.registry import strangers
 from api.registry.core import Write
 from api.registry.permissions import Permission
+from api.reverse import ReverseNames
 from api.routes.conventions import Limit, OnceOf, answer
 from api.routes.models import PeerView
 from api.routes.peer_views import shown
 from api.routes.stranger_models import (
+    StrangerDetails,
     StrangerPage,
     StrangerRegistration,
     StrangerSummary,
@@ -66,12 +68,19 @@ def list_strangers(
     return answer(StrangerPage(items=items, next=more))
 
 
-@router.get("/v1/strangers/{id}", dependencies=[reads], response_model=StrangerView)
-def show_stranger(registry: RegistryOf, ownership: OwnershipOf, number: Number) -> Response:
+@router.get("/v1/strangers/{id}", dependencies=[reads], response_model=StrangerDetails)
+def show_stranger(
+    request: Request, registry: RegistryOf, ownership: OwnershipOf, number: Number
+) -> Response:
     """One stranger: a source, at one gateway and with one service."""
     with registry.read() as read:
         known = strangers.get(read, number)
-    return answer(StrangerView.of(known, ownership.find(known.stranger.source), read.now))
+    source = known.stranger.source
+    view = StrangerView.of(known, ownership.find(source), read.now)
+    reverse: ReverseNames = request.app.state.reverse_names
+    names = reverse.of(source)
+    told = None if names is None else list(names)
+    return answer(StrangerDetails(**view.model_dump(), names=told))
 
 
 @router.post(
