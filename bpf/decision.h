@@ -36,9 +36,12 @@ enum pg_way {
 
 struct pg_decision {
 	struct pg_found found; /* the longest match of the source */
+	__u32 service;	       /* as in struct pg_upper, if parse.h was asked */
 	__u32 gateway;	       /* PG_NO_GATEWAY where none is known */
 	__u8 verdict;	       /* enum pg_verdict */
 	__u8 drop;
+	__u8 ip; /* where parse.h found the IP header; 0: it was not asked */
+	__u8 pad;
 };
 
 /* struct pg_counters has those that were dropped behind the others. */
@@ -48,7 +51,7 @@ static __always_inline struct pg_counter *pg_counter_of(struct pg_counters *coun
 	__u32 at = decision->verdict + decision->drop * PG_DROPPING;
 	struct pg_counter *first = (void *)counters;
 
-	if (at >= sizeof(*counters) / sizeof(*first))
+	if (at >= PG_VERDICTS + PG_DROPPING)
 		at = PG_OTHER; /* never: the verifier wants a bound */
 	return first + at;
 }

@@ -77,6 +77,7 @@ struct pg_upper {
 	__u8 shared;   /* a later fragment of TCP or UDP, which the address offers */
 	__u8 drops;    /* PG_DROPS was set at the service */
 	__u32 gateway; /* whose service it is, or PG_NO_GATEWAY */
+	__u32 service; /* the first word of a struct pg_service; a later fragment's has no port */
 };
 
 static __always_inline _Bool pg_is_ip(__be16 ethertype)
@@ -194,21 +195,27 @@ static __always_inline _Bool pg_has_ports(__u8 protocol)
 	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP;
 }
 
-/*
- * The gateway that offers this service at the address, with PG_DROPS, or PG_NO_GATEWAY. A service's
- * first word holds all that it is; unused ones are zero and name no gateway.
- */
-static __always_inline __u32 pg_find_service(const struct pg_target *target, __u8 protocol,
-					     __u8 has_port, __be16 port)
+/* A service's first word holds all that it is. In 64 bits, or it would be cut at each use. */
+static __always_inline __u64 pg_service_word(__u8 protocol, __u8 has_port, __be16 port)
 {
 	const struct pg_service service = {
 	    .protocol = protocol, .has_port = has_port, .port = port};
-	__u32 word, offered;
-	__u64 wanted;
-	int i;
+	__u32 word;
 
 	__builtin_memcpy(&word, &service, sizeof(word));
-	wanted = pg_seen(word); /* or the compiler would cut it to 32 bits at each service */
+	return word;
+}
+
+/*
+ * The gateway that offers this service at the address, with PG_DROPS, or PG_NO_GATEWAY. Unused
+ * ones are zero and name no gateway.
+ */
+static __always_inline __u32 pg_find_service(const struct pg_target *target, __u64 service)
+{
+	__u64 wanted = pg_seen(service);
+	__u32 offered;
+	int i;
+
 	for (i = 0; i < PG_SERVICES_MAX; i++) {
 		__builtin_memcpy(&offered, &target->services[i], sizeof(offered));
 		if (offered == wanted)
@@ -270,7 +277,7 @@ static __always_inline _Bool pg_walk(struct pg_cursor *cursor, __u8 version,
 
 	if (!pg_is_extension(version, protocol))
 		return 1;
-	ah_gateway = pg_find_service(target, IPPROTO_AH, 0, 0);
+	ah_gateway = pg_find_service(target, pg_service_word(IPPROTO_AH, 0, 0));
 	for (i = 0; i < PG_EXTENSIONS_MAX; i++) {
 		if (protocol == IPPROTO_AH && ah_gateway != PG_NO_GATEWAY)
 			return 1;
@@ -319,6 +326,7 @@ static __always_inline _Bool pg_match(const struct pg_cursor *cursor,
 {
 	const struct pg_ports *ports;
 	__be16 port = 0;
+	__u64 service;
 	__u32 gateway;
 
 	upper->gateway = PG_NO_GATEWAY;
@@ -327,6 +335,7 @@ static __always_inline _Bool pg_match(const struct pg_cursor *cursor,
 	if (pg_has_ports(upper->protocol)) {
 		if (upper->later) {
 			upper->shared = pg_offers_ports(target, upper->protocol);
+			upper->service = pg_service_word(upper->protocol, 0, 0);
 			return 1;
 		}
 		ports = pg_peek(cursor, PG_PORTS_SIZE);
@@ -334,7 +343,9 @@ static __always_inline _Bool pg_match(const struct pg_cursor *cursor,
 			return 0;
 		port = ports->destination;
 	}
-	gateway = pg_find_service(target, upper->protocol, pg_has_ports(upper->protocol), port);
+	service = pg_service_word(upper->protocol, pg_has_ports(upper->protocol), port);
+	upper->service = service;
+	gateway = pg_find_service(target, service);
 	upper->gateway = gateway & ~PG_DROPS;
 	upper->drops = gateway >> 31;
 	return 1;

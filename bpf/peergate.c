@@ -14,6 +14,7 @@
 #include "parse.h"
 #include "plain.h"
 #include "sources.h"
+#include "samples.h"
 
 /* How many elements each has is the control plane's to say, when it makes them. */
 BPF_F_TABLE("array", __u32, struct pg_root, root, 1, BPF_F_MMAPABLE);
@@ -27,6 +28,7 @@ BPF_F_TABLE("array", __u32, struct pg_bucket, buckets, 1, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", __u32, struct pg_entry, entries, 1, BPF_F_MMAPABLE);
 BPF_F_TABLE("hash", struct pg_key, struct pg_entry, overflow, 1, BPF_F_NO_PREALLOC);
 BPF_F_TABLE("percpu_array", __u32, struct pg_counters, counters, 1, 0);
+BPF_F_TABLE("array", __u32, struct pg_sample, samples, 1, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", __u32, struct pg_explanation, explanation, 1, 0);
 #ifdef PG_FRAGS
 BPF_F_TABLE("percpu_array", __u32, struct pg_head, head, 1, 0);
@@ -70,6 +72,11 @@ static __always_inline struct pg_entry *pg_entry_at(__u32 at)
 static __always_inline struct pg_entry *pg_overflow_of(const struct pg_key *key)
 {
 	return overflow.lookup(key);
+}
+
+static __always_inline struct pg_sample *pg_sample_at(__u32 at)
+{
+	return samples.lookup(&at);
 }
 
 static __always_inline __u64 pg_utc(const struct pg_root *root, struct pg_now *now)
@@ -314,6 +321,7 @@ static __always_inline enum pg_way pg_decide_carefully(const struct pg_root *roo
 		decision->verdict = PG_BYSTANDER;
 		return PG_PASSES;
 	}
+	decision->ip = arrival->packet.ip - frame.start;
 	decision->gateway = arrival->target->gateways[0];
 	upper->gateway = PG_NO_GATEWAY;
 	upper->drops = 0;
@@ -321,6 +329,7 @@ static __always_inline enum pg_way pg_decide_carefully(const struct pg_root *roo
 		decision->verdict = PG_MALFORMED;
 		return PG_REFUSED;
 	}
+	decision->service = upper->service;
 	if (upper->gateway != PG_NO_GATEWAY || upper->shared) {
 		if (!upper->shared)
 			decision->gateway = upper->gateway;
@@ -342,9 +351,12 @@ static __always_inline void pg_decide(const struct pg_root *root, struct xdp_md 
 	__u32 version;
 
 	decision->found.at = PG_NOWHERE;
+	decision->service = 0;
 	decision->gateway = PG_NO_GATEWAY;
 	decision->verdict = PG_OTHER;
 	decision->drop = 0;
+	decision->ip = 0;
+	decision->pad = 0;
 
 	if (!now->explaining) {
 		version = pg_plain_version(start, end);
@@ -373,7 +385,34 @@ static __always_inline void pg_decide(const struct pg_root *root, struct xdp_md 
 		decision->drop = pg_any_enforces(root, guard, arrival.target, now);
 }
 
-/* The live decision: counts, and acts. */
+/* Few packets come here: what is written down is read again rather than kept for it. */
+static __always_inline void pg_sample(struct xdp_md *ctx, const struct pg_decision *decision)
+{
+	__u32 service = decision->service, version;
+	struct pg_packet packet;
+	struct pg_frame frame;
+
+	pg_frame_of(ctx, &frame);
+	if (decision->ip) {
+		packet.ip = frame.start + (decision->ip & (2 * PG_FRAMING_MAX - 1));
+		if (packet.ip + sizeof(struct iphdr) > frame.end)
+			return;
+		version = *(const __u8 *)packet.ip >> 4;
+		if (version != 4 && packet.ip + sizeof(struct ipv6hdr) > frame.end)
+			return;
+	} else {
+		version = pg_plain_version(frame.start, frame.end);
+		if (!version)
+			return;
+		packet.ip = frame.start + ETH_HLEN;
+		service = pg_plain_service(&packet, version);
+	}
+	pg_plain_source(version, &packet);
+	pg_write_sample(bpf_get_smp_processor_id(), decision->gateway, decision->drop,
+			&packet.source, service);
+}
+
+/* The live decision: counts, acts, and writes some strangers down. */
 static __always_inline int pg_live(struct xdp_md *ctx)
 {
 	struct pg_now now = {};
@@ -385,11 +424,16 @@ static __always_inline int pg_live(struct xdp_md *ctx)
 	base = pg_root();
 	pg_decide(base, ctx, &now, &decision);
 	value = counters.lookup(&decision.gateway);
-	if (value) {
-		counter = pg_counter_of(value, &decision);
-		counter->packets += 1;
-		counter->bytes += pg_length(ctx);
-	}
+	if (!value)
+		return pg_action(&decision);
+	counter = pg_counter_of(value, &decision);
+	counter->packets += 1;
+	counter->bytes += pg_length(ctx);
+	if (pg_likely(decision.verdict < PG_EXPIRED))
+		return XDP_PASS;
+	if (decision.verdict == PG_UNREGISTERED &&
+	    pg_is_sampled(base, counter, pg_sampling_of(counter)))
+		pg_sample(ctx, &decision);
 	return pg_action(&decision);
 }
 

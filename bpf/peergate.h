@@ -65,7 +65,9 @@ struct pg_root {
 	__u32 lines; /* twice the highest line of one half of `addresses` */
 	struct pg_room rooms[PG_CLASSES];
 	__u8 shorts[2]; /* whether there are prefixes shorter than a head: of IPv4, of IPv6 */
-	__u8 pad2[30];
+	__u8 pad2[2];
+	__u32 epoch; /* of samples; 0: none are taken */
+	__u8 pad3[24];
 	__u16 direct[2 << PG_DIRECT_BITS]; /* of both halves, one behind the other */
 };
 
@@ -209,9 +211,40 @@ struct pg_counter {
 };
 
 /*
+ * `samples`: of unregistered packets those that are written down, see samples.h. For each CPU
+ * that there may be a ring; the element before it is no sample: its sequence is the last one's.
+ * A sample with sequence N is element N % PG_RING of the ring.
+ */
+#define PG_SAMPLES 256 /* of one gateway on one CPU, in an epoch */
+#define PG_RING	   1024
+
+struct pg_sample {
+	__u64 number[2]; /* the source's, as in struct pg_address */
+	__u64 sequence;
+	__u8 protocol; /* as in struct pg_service; without a port also a later fragment */
+	__u8 has_port;
+	__be16 port;
+	__u16 gateway;
+	__u8 version;
+	__u8 dropped;
+};
+
+/* Which of the packets of one counter will be samples. */
+struct pg_sampling {
+	__u64 next;  /* the next one, by its number in the counter */
+	__u64 begun; /* what the counter had when the epoch began */
+	__u64 random;
+	__u64 mean;  /* of packets from one to the next */
+	__u32 left;  /* samples that may still come in this epoch */
+	__u32 epoch; /* what `root` said last */
+	__u64 pad;
+};
+
+/*
  * Value of the per-CPU array `counters`, index gateway number; 0 counts where
  * no gateway is known. Fields are verdict_action, in the order of enum pg_verdict, those
- * that passed and then those that were dropped: Python takes the words from here.
+ * that passed and then those that were dropped: Python takes the words from here. What is no
+ * counter stands behind them.
  */
 struct pg_counters {
 	struct pg_counter other_pass;
@@ -224,7 +257,13 @@ struct pg_counters {
 	struct pg_counter expired_drop;
 	struct pg_counter unregistered_drop;
 	struct pg_counter malformed_drop;
+	struct pg_sampling sampling_pass; /* of unregistered_pass */
+	struct pg_sampling sampling_drop;
+	__u64 pad[2]; /* the verifier takes any counter for an unregistered one */
 };
+
+/* How far behind its counter each of them stands. */
+#define PG_SAMPLING_BEHIND 80
 
 /*
  * Value of `explanation`, one element, never pinned: `now` goes in, the rest
@@ -263,7 +302,15 @@ _Static_assert(sizeof(struct pg_bucket) == 64, "pg_bucket");
 _Static_assert(sizeof(struct pg_filter) == 64, "pg_filter");
 _Static_assert(sizeof(struct pg_lengths4) == 64, "pg_lengths4");
 _Static_assert(sizeof(struct pg_lengths6) == 64, "pg_lengths6");
-_Static_assert(sizeof(struct pg_counters) == 160, "pg_counters");
+_Static_assert(sizeof(struct pg_sample) == 32, "pg_sample");
+_Static_assert(sizeof(struct pg_sampling) == 48, "pg_sampling");
+_Static_assert(sizeof(struct pg_counters) == 272, "pg_counters");
+_Static_assert(__builtin_offsetof(struct pg_counters, sampling_pass) ==
+		   __builtin_offsetof(struct pg_counters, unregistered_pass) + PG_SAMPLING_BEHIND,
+	       "sampling_pass");
+_Static_assert(__builtin_offsetof(struct pg_counters, sampling_drop) ==
+		   __builtin_offsetof(struct pg_counters, unregistered_drop) + PG_SAMPLING_BEHIND,
+	       "sampling_drop");
 _Static_assert(sizeof(struct pg_explanation) == 64, "pg_explanation");
 
 #endif

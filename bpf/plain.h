@@ -57,6 +57,19 @@ static __always_inline void pg_plain_source(__u32 version, struct pg_packet *pac
 		pg_ipv6_address(&packet->source, &ipv6->saddr);
 }
 
+/* What pg_plain_headers() leaves out of `upper`, for few packets are asked for it. */
+static __always_inline __u32 pg_plain_service(const struct pg_packet *packet, __u32 version)
+{
+	const struct ipv6hdr *ipv6 = packet->ip;
+	const struct iphdr *ipv4 = packet->ip;
+	const struct pg_ports *ports = version == 4 ? (void *)(ipv4 + 1) : (void *)(ipv6 + 1);
+	__u8 protocol = version == 4 ? ipv4->protocol : ipv6->nexthdr;
+
+	if (pg_has_ports(protocol))
+		return pg_service_word(protocol, 1, ports->destination);
+	return pg_service_word(protocol, 0, 0);
+}
+
 /* Failure: not a plain packet. Nothing is known of it then. */
 static __always_inline _Bool pg_plain_headers(const struct pg_packet *packet, __u32 version,
 					      const struct pg_target *target,
@@ -82,9 +95,10 @@ static __always_inline _Bool pg_plain_headers(const struct pg_packet *packet, __
 		ports = packet->ip + sizeof(*ipv6);
 	}
 	if (pg_has_ports(upper->protocol))
-		gateway = pg_find_service(target, upper->protocol, 1, ports->destination);
+		gateway = pg_find_service(target,
+					  pg_service_word(upper->protocol, 1, ports->destination));
 	else if (!pg_is_extension(version, upper->protocol))
-		gateway = pg_find_service(target, upper->protocol, 0, 0);
+		gateway = pg_find_service(target, pg_service_word(upper->protocol, 0, 0));
 	else
 		return 0;
 	upper->gateway = gateway & ~PG_DROPS;

@@ -47,6 +47,12 @@ def in_order() -> None:
         syscalls.memory_barrier()
 
 
+def settle() -> None:
+    """All is seen that packets stored before what was read of theirs up to here."""
+    if not _ORDERED:
+        syscalls.grace_period()
+
+
 @dataclass(frozen=True, slots=True)
 class Mirror:
     """A column of an array, and a copy of all that was stored there: what should be there."""

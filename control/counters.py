@@ -1,7 +1,10 @@
 """The counters of one set of maps, and of smaller sets before it whose counting goes on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+import numpy as np
+
+from control.columns import Rows
 from control.maps import BpfMap, CType
 from control.model import Count
 from control.rows import number_key
@@ -11,9 +14,10 @@ class Counters:
     """Per-CPU maps of struct pg_counters, by gateway's number; 0 counts where none is known."""
 
     def __init__(self, maps: Sequence[BpfMap], value: CType) -> None:
-        """`value`: the type for all CPUs. Its fields are verdict_action."""
+        """`value`: the type for all CPUs. Those of its fields that count are verdict_action."""
         self.maps = maps
-        fields = [name for name, _ in value._type_._fields_]
+        self._row = np.dtype(value._type_)
+        fields = [name for name, kind in value._type_._fields_ if hasattr(kind, "packets")]
         words = list(dict.fromkeys(name.rpartition("_")[0] for name in fields))
         # In the order of enum pg_verdict.
         self.verdict_words = tuple(words)
@@ -35,3 +39,17 @@ class Counters:
             )
             for name in self._names
         }
+
+    def unregistered(self, numbers: Iterable[int]) -> dict[int, Rows]:
+        """Packets by number, those that passed and those dropped together; of each CPU."""
+        return {number: self._unregistered(number) for number in numbers}
+
+    def _unregistered(self, number: int) -> Rows:
+        per_cpu = [
+            np.frombuffer(counters.get(number_key(number)), self._row)
+            for counters in self.maps
+            if number < counters.max_entries
+        ]
+        passed = sum(rows["unregistered_pass"]["packets"].astype(np.int64) for rows in per_cpu)
+        dropped = sum(rows["unregistered_drop"]["packets"].astype(np.int64) for rows in per_cpu)
+        return np.asarray(passed + dropped)

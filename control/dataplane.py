@@ -5,7 +5,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ctypes import sizeof
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +25,7 @@ from control.maps import BpfMap
 from control.model import Count, Difference, Explanation, GatewayRow, Tables
 from control.program import EXPLAIN, EXPLANATION, LIVE, MapShape, program
 from control.rows import number_key, read_entry
+from control.samples import SampleReader, elements
 from control.sightings import TICK_SHIFT, Seen
 from control.sizes import Counts, Sizes
 from control.sources import Sources
@@ -129,6 +130,7 @@ class DataPlane:
         assert self.pin_dir is not None
         plane = self._new(sizes, pins.set_dir(self.pin_dir.parent, sizes), self)
         plane.set_clock(self.clock())
+        plane.begin_epoch(self.epoch())
         return plane
 
     @property
@@ -168,9 +170,10 @@ class DataPlane:
 
     def _set_up_arrays(self) -> None:
         arrays: dict[str, BpfArray] = {}
-        for name in pins.ARRAYS:
+        for name in (*pins.ARRAYS, pins.SAMPLES):
             table = self._tables[name]
             arrays[name] = open_array(name, table.fd, table.value, table.max_entries)
+        self.samples = SampleReader(arrays.pop(pins.SAMPLES).rows)
         self._root = arrays["root"].rows
         for field, number in {**self.sizes.root(), "zero": 0}.items():
             self._root[field][0] = number
@@ -287,6 +290,17 @@ class DataPlane:
         numbers = [NO_GATEWAY, *sorted(self.gateways())]
         return {number: self._counters.of(number) for number in numbers}
 
+    def epoch(self) -> int:
+        return int(self._root["epoch"][0])
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Samples are taken from here on as the packets before ask for; in epoch 0 none are."""
+        self._root["epoch"][0] = epoch % 2**32
+
+    def unregistered(self, numbers: Iterable[int]) -> dict[int, Rows]:
+        """Packets at these gateways so far, of each CPU."""
+        return self._counters.unregistered(numbers)
+
     # Frames
 
     def explain(self, frame: bytes, now_ns: int) -> Explanation:
@@ -340,7 +354,7 @@ class DataPlane:
             wanted = (shape.type, sizeof(shape.key), shape.value_size, None, shape.flags)
             fds = [pins.open_shaped(path, wanted) for path in paths]
         elif self._after is not None:
-            before = self._after._counters.maps[1 if self._shares_counters() else 0 :]
+            before = self._after._counters.maps[1 if self._shares(pins.COUNTERS) else 0 :]
             fds = [os.dup(table.fd) for table in before]
         tables = []
         for number, fd in enumerate(fds, 1):
@@ -352,16 +366,18 @@ class DataPlane:
             tables.append(BpfMap(name, fd, shape.key, shape.value, count))
         return tables
 
-    def _shares_counters(self) -> bool:
-        return self._after is not None and self._after.sizes.gateways == self.sizes.gateways
+    def _shares(self, name: str) -> bool:
+        """Whether it is the map of the set before."""
+        same = self._after is not None and self._after.sizes.gateways == self.sizes.gateways
+        return name == pins.SAMPLES or (name == pins.COUNTERS and same)
 
     def _table(self, name: str, shape: MapShape) -> BpfMap:
         """A new map, pinned where it has to be; or the one pinned there."""
-        count = self.sizes.elements()[name]
+        count = elements() if name == pins.SAMPLES else self.sizes.elements()[name]
         pin = self.pin_dir / name if self.pin_dir and name in pins.PINNED else None
         if pin is None or not self.adopted:
-            if name == pins.COUNTERS and self._after is not None and self._shares_counters():
-                self._fds[name] = os.dup(self._after._counters.maps[0].fd)
+            if self._after is not None and self._shares(name):
+                self._fds[name] = os.dup(self._after._tables[name].fd)
             else:
                 self._fds[name] = self._new_map(name, shape, count)
             if pin is not None:

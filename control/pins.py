@@ -26,11 +26,12 @@ ARRAYS = (
     *("root", "addresses", "targets", "gateways"),
     *("lengths4", "lengths6", "filter", "buckets", "entries"),
 )
-PINNED = (*ARRAYS, "overflow", "counters")
+PINNED = (*ARRAYS, "overflow", "counters", "samples")
 
 # Program pins: this and the program's id. Counters of sets before: this and a number.
 PROGRAM = "program-"
 COUNTERS = "counters"
+SAMPLES = "samples"
 
 AS_OWNER = "run as root, or as the user whom the bpf filesystem was given to"
 WITH_BPF = "run as root, or with CAP_BPF"

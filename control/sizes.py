@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from itertools import accumulate, count
 from typing import Any, Self
 
+from control import samples
 from control.hashing import HASH_BITS
 from policy.prefixes import ADDRESSES_PER_ROUTER
 
@@ -31,7 +32,7 @@ _BYTES = {
     "entries": 48,
     "overflow": 16,
 }
-_COUNTERS_BYTES = 160  # of one gateway, for each CPU
+_COUNTERS_BYTES = 272  # of one gateway, for each CPU
 
 
 # Entries of each class.
@@ -118,7 +119,7 @@ class Sizes:
         )
 
     def elements(self) -> dict[str, int]:
-        """How many each map has."""
+        """How many each map has, but for `samples`: that is the machine's."""
         buckets = sum(1 << bits for bits in self.bits)
         numbers = self.gateways + 1
         return {
@@ -162,7 +163,7 @@ class Sizes:
         """What the maps take."""
         elements = self.elements()
         maps = sum(size * elements[name] for name, size in _BYTES.items())
-        return maps + elements["counters"] * _COUNTERS_BYTES * cpus
+        return maps + (elements["counters"] * _COUNTERS_BYTES + samples.BYTES) * cpus
 
 
 def _bits(entries: int) -> int:

@@ -97,7 +97,8 @@ static void require_same(const struct outcome *one, const struct outcome *other)
 				sizeof(struct pg_address)));
 	if (one->judged)
 		require(one->upper.gateway == other->upper.gateway &&
-			one->upper.shared == other->upper.shared);
+			one->upper.shared == other->upper.shared &&
+			one->upper.service == other->upper.service);
 }
 
 /* The program asks plain.h first. */
@@ -114,7 +115,9 @@ static void check_plain(const struct outcome *outcome, const uint8_t *frame, siz
 		pg_plain_destination(exact, version, &plain.packet);
 		pg_plain_source(version, &plain.packet);
 		require(plain.packet.destination.version == version);
-		if (!pg_plain_headers(&plain.packet, version, target, &plain.upper)) {
+		if (pg_plain_headers(&plain.packet, version, target, &plain.upper)) {
+			plain.upper.service = pg_plain_service(&plain.packet, version);
+		} else {
 			plain.judged = outcome->judged;
 			plain.upper = outcome->upper;
 		}

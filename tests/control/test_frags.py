@@ -97,3 +97,29 @@ def test_a_long_header_chain_beyond_the_first_buffer(bench: Bench) -> None:
     bench.judge(frame[:2048])
     for first in (14, 60, 500, 900):
         assert judged(bench, frame, first) == {(HUB, "unregistered_drop"): len(frame)}
+
+
+@pytest.mark.parametrize(
+    "name", ["unregistered", "monitored", "portless", "later fragment", "two tags", "short"]
+)
+@pytest.mark.parametrize("family", [4, 6], ids=["ipv4", "ipv6"])
+def test_nor_does_it_change_a_sample(bench: Bench, family: int, name: str) -> None:
+    """What it says is read from the packet once more."""
+    frame = frames(family)[name]
+    whole = sampled(bench, frame, len(frame))
+    for first in (14, 18, 33, 34, 38, 42, 54, 58, 61, 62):
+        if first < len(frame):
+            assert sampled(bench, frame, first) == whole, f"{first} bytes in the first buffer"
+
+
+def sampled(bench: Bench, frame: bytes, first: int) -> bytes:
+    """The one sample that it leaves, but for its number."""
+    plane = bench.plane
+    plane.samples.read()
+    plane.begin_epoch(plane.epoch() + 2)
+    syscalls.test_run(plane.program_fd, frame, first)
+    plane.begin_epoch(0)
+    (sample,) = plane.samples.read().rows
+    assert sample["number"].any()
+    sample["sequence"] = 0
+    return bytes(sample.tobytes())
