@@ -23,6 +23,7 @@ from control.follow import Follower
 from control.interfaces import Uplinks
 from control.lock import only_agent, only_agent_on
 from control.model import Allowlist
+from control.observer import Observer
 from control.policyfile import PolicyFile
 from control.registry import RegistryClient
 from control.report import Reporter, report
@@ -138,6 +139,7 @@ class Agent:
             if client is None
             else Witness(client, settings, lambda: self._do(lambda: self._gate.plane.seen()))
         )
+        self._observer = Observer(self._gate, settings, client, self._do)
         self._follower = (
             None
             if client is None
@@ -171,6 +173,8 @@ class Agent:
             self._save_snapshots(),
             self._remember(),
             self._check_links(),
+            self._observer.look(),
+            self._observer.tell(),
             links.follow(frozenset(self._settings.interfaces), self._to_check_links.set),
         ]
         if self._witness is not None:

@@ -52,6 +52,14 @@ class Forbidden(RegistryError):  # noqa: N818  # a state of affairs, not a failu
     """Our token is known, and its role does not allow this."""
 
 
+class NotFound(RegistryError):  # noqa: N818  # a state of affairs, not a failure
+    """There is nothing at that path: the registry is older, or forgot this router."""
+
+
+class Refused(RegistryError):  # noqa: N818  # a state of affairs, not a failure
+    """What we sent will never be taken as it is."""
+
+
 Role = Literal["agent", "admin", "other"]
 
 
@@ -203,6 +211,9 @@ class RegistryClient:
     async def seen(self, router: str, body: Mapping[str, object]) -> None:
         await self._request("PUT", f"/v1/routers/{quote(router, safe='')}/seen", json=body)
 
+    async def strangers(self, router: str, body: Mapping[str, object]) -> None:
+        await self._request("PUT", f"/v1/routers/{quote(router, safe='')}/strangers", json=body)
+
     async def standing(self) -> Standing:
         """Where the registry stands, and what our token is good for; nothing is changed."""
         response = await self._request("GET", "/v1/status")
@@ -254,6 +265,8 @@ class RegistryClient:
         text = f"registry {self._url}: {method} {path}: {_problem(response)}"
         if response.is_server_error or response.status_code == 429:
             raise UnreachableError(text)
+        if response.status_code in _NEVER:
+            raise Refused(text)
         raise _REFUSALS.get(_kind(response), RegistryError)(text)
 
     def _headers(self) -> dict[str, str]:
@@ -276,11 +289,15 @@ class RegistryClient:
         return RegistryError(f"registry {self._url}: its {what} is refused: {why}")
 
 
+# Bad request, content too large, unprocessable content.
+_NEVER = (400, 413, 422)
+
 # By the last word of a problem's type.
 _REFUSALS = {
     "snapshot-required": SnapshotRequired,
     "revision-ahead": RevisionAhead,
     "forbidden": Forbidden,
+    "not-found": NotFound,
 }
 
 

@@ -61,6 +61,9 @@ class Registry:
         self.touched: dict[tuple[str, Any], int] = {}
         self.reports: list[dict[str, Any]] = []
         self.seen: list[dict[str, Any]] = []
+        self.strangers: list[dict[str, Any]] = []
+        self.refuses_strangers = 0  # with this status
+        self.refused_strangers: list[dict[str, Any]] = []
         self.requests: list[str] = []
         self.raw: bytes | None = None  # answered in place of any allowlist
         self.key = FIRST_KEY
@@ -194,6 +197,16 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path.endswith("/seen"):
             registry.seen.append({**body, "path": self.path})
             self._send(204, b"")
+            return
+        if self.path.endswith("/strangers"):
+            status = registry.refuses_strangers
+            taken = registry.refused_strangers if status else registry.strangers
+            taken.append({**body, "path": self.path})
+            if status:
+                kind = {404: "not-found"}.get(status, "trouble")
+                self._answer(status, {"type": f"/problems/{kind}", "detail": "none here"})
+            else:
+                self._send(204, b"")
             return
         registry.reports.append({**body, "path": self.path})
         if registry.revision < body["revision"] and body["registry"] == registry.id:

@@ -1,0 +1,163 @@
+"""Looks who knocks unregistered, and tells the registry of it."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple, Protocol, TypeVar
+
+from control import state, stranger_report
+from control.columns import Rows
+from control.errors import ControlError, RegistryError
+from control.gate import Gate
+from control.registry import NotFound, Refused, RegistryClient
+from control.samples import possible_cpus
+from control.settings import Settings
+from control.strangers import Strangers
+from control.weights import Total, Weights
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# Seconds. In between the program takes so many samples of each gateway and no more.
+LOOK_EVERY = 1.0
+# Of others it tells so many times before it tells of strangers.
+REPORTS = 2
+
+Totals = dict[int, Total]
+
+
+class Do(Protocol):
+    """Carries out what touches the maps or the table in a thread, one at a time."""
+
+    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]: ...
+
+
+class _Interval(NamedTuple):
+    """What came, by gateway's number, and the gateways' names; times are in ns since 1970."""
+
+    rows: Rows
+    totals: Totals
+    names: dict[int, str]
+    since: int
+    until: int
+
+    def document(self) -> dict[str, object]:
+        return stranger_report.document(*self)
+
+
+class Observer:
+    """What the registry did not take of one interval it is told with the next."""
+
+    def __init__(
+        self, gate: Gate, settings: Settings, client: RegistryClient | None, do: Do
+    ) -> None:
+        self._gate = gate
+        self._settings = settings
+        self._client = client
+        self._do = do
+        self._strangers = Strangers()
+        counted = gate.plane.unregistered(gate.plane.gateways())
+        self._weights = Weights(counted, len(possible_cpus()))
+        self._sampled: set[int] = set()
+        self._totals: Totals = {}
+        self._all_totals: Totals = {}
+        self._began = self._since = gate.now()
+        self._trouble: str | None = None
+        self._begin_epoch()
+
+    async def look(self) -> None:
+        """Never returns."""
+        while True:
+            try:
+                await self._do(self._look)
+            except ControlError as error:
+                log.error("%s", error.message)
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def tell(self) -> None:
+        """Never returns. What is not taken is logged when the reason changes."""
+        while True:
+            await asyncio.sleep(REPORTS * self._settings.report_every)
+            trouble = None
+            try:
+                await self._save()
+                await self._tell()
+            except NotFound as error:  # a registry that does not know of strangers yet
+                log.debug("%s", error.message)
+            except ControlError as error:
+                trouble = error.message
+                if trouble != self._trouble:
+                    log.warning("who knocked was not taken: %s", trouble)
+            self._trouble = trouble
+
+    def _look(self) -> None:
+        plane, now = self._gate.plane, self._gate.now()
+        sampled = plane.samples.gateways()
+        # After the last sample of a gateway more packets may have come.
+        counted = plane.unregistered(sampled | self._sampled)
+        self._sampled = sampled
+        samples = plane.samples.read()
+        self._begin_epoch()
+        weights, totals = self._weights.weigh(samples, counted)
+        _add(self._totals, totals)
+        _add(self._all_totals, totals)
+        if len(samples.rows):
+            self._strangers.add(samples.rows, weights, now)
+
+    def _begin_epoch(self) -> None:
+        """Of all tables that packets may be judged by; none is epoch 0."""
+        epoch = self._gate.plane.epoch() % (2**32 - 1) + 1
+        for plane in (self._gate.plane, *self._gate.outgrown):
+            plane.begin_epoch(epoch)
+
+    async def _tell(self) -> None:
+        known = await asyncio.to_thread(state.reached, self._settings.state_dir)
+        if self._client is None or known is None:
+            return
+        came = await self._do(self._take)
+        if not came.totals:
+            return
+        said = await asyncio.to_thread(came.document)
+        try:
+            body = {"registry": known.registry, **said}
+            await self._client.strangers(self._settings.router, body)
+        except Refused:
+            raise  # as it would be with all that comes
+        except RegistryError:
+            await self._do(lambda: self._give_back(came))
+            raise
+        self._since = came.until
+
+    def _take(self) -> _Interval:
+        """The registry takes an interval whose end is later than the last one's."""
+        totals, self._totals = self._totals, {}
+        until = max(self._gate.now(), self._since + 1000)
+        return _Interval(self._strangers.take(), totals, self._names(), self._since, until)
+
+    def _give_back(self, came: _Interval) -> None:
+        _add(self._totals, came.totals)
+        self._strangers.give_back(came.rows)
+
+    async def _save(self) -> None:
+        """For who looks on this router."""
+        known = await self._do(self._known)
+        if known.totals:
+            save = stranger_report.save
+            said = await asyncio.to_thread(known.document)
+            await asyncio.to_thread(save, self._settings.state_dir, said)
+
+    def _known(self) -> _Interval:
+        """Since the agent began. Who is long gone makes room."""
+        now, rows = self._gate.now(), self._strangers.since_start()
+        self._strangers.forget(now)
+        return _Interval(rows, dict(self._all_totals), self._names(), self._began, now)
+
+    def _names(self) -> dict[int, str]:
+        return {number: row.name for number, row in self._gate.plane.gateways().items()}
+
+
+def _add(totals: Totals, more: Mapping[int, Total]) -> None:
+    for number, (packets, samples) in more.items():
+        before = totals.get(number, Total(0, 0))
+        totals[number] = Total(before.packets + packets, before.samples + samples)
