@@ -1,16 +1,18 @@
-"""peergate agent and detach: the router's own part, where it runs."""
+"""peergate agent, detach and router strangers: the router's own part, where it runs."""
 
 import os
 from dataclasses import asdict
+from math import sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.client import Json
 from cli.errors import UsageError
 from cli.logs import log_to_stderr
 from cli.options import AgentConfig, AsJson
-from cli.output import complain, note, show_json, warn
+from cli.output import complain, note, show, show_json, table, warn
 from cli.systemd import Systemd
 
 if TYPE_CHECKING:
@@ -101,6 +103,44 @@ def detach(config: AgentConfig = None, as_json: AsJson = False) -> None:
         show_json({"done": done})
     for line in done if not as_json else ():
         note(line)
+
+
+def strangers(
+    limit: Annotated[int, typer.Option(help="At most so many.", min=1, metavar="N")] = 50,
+    config: AgentConfig = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show who knocked here unregistered since the agent began, as it wrote it down last.
+
+    It does so once a minute. The registry keeps what all routers saw: see stranger list. Those
+    seen in the most minutes come first. Packets are an estimate, beside its standard error.
+
+    Examples:
+      peergate router strangers
+      peergate router strangers --limit 10 --json
+    """
+    from control.settings import load_settings
+    from control.stranger_report import load
+
+    said = load(load_settings(config, os.environ).state_dir)
+    if said is None:
+        said = {"since": None, "until": None, "gateways": {}, "strangers": []}
+    found, said["strangers"] = said["strangers"], said["strangers"][:limit]
+    if as_json:
+        show_json(said)
+    elif not found:
+        note("nobody knocked here unregistered since an agent began to look")
+    else:
+        columns = ("gateway", "source", "service", "#minutes", "#packets", "#error", "last seen")
+        show(table((*columns, "dropped"), map(_stranger, said["strangers"])))
+        note(f"{len(said['strangers'])} of {len(found)}, from {said['since']} to {said['until']}")
+
+
+def _stranger(said: Json) -> tuple[object, ...]:
+    packets, samples = said["packets"], said["samples"]
+    error = round(sqrt(packets * max(packets - samples, 0) / samples))
+    names = ("gateway", "source", "service", "minutes", "packets")
+    return *(said[name] for name in names), error, said["last_seen"], said["dropped"]
 
 
 def _check(settings: "Settings", policy: Path | None, as_json: bool) -> None:

@@ -10,6 +10,7 @@ from cli.client import Json, connect, segment
 from cli.errors import CliError
 from cli.options import AsJson, CaFile, NamePrefix, TokenFile, Url, Yes, labels, spelled
 from cli.output import ask, details, harmless, interactive, note, show, show_json, table, warn
+from cli.router import strangers
 
 PATH = "/v1/routers"
 
@@ -25,6 +26,7 @@ def group() -> typer.Typer:
     made.command("label")(label)
     made.command("token")(token)
     made.command("remove")(remove)
+    made.command("strangers")(strangers)
     return made
 
 

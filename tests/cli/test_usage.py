@@ -58,7 +58,7 @@ def test_all_commands_are_there() -> None:
         *("router add", "router list", "router show", "router label", "router token"),
         *("router remove", "revision list", "rollback", "rollout set", "rollout status"),
         *("stranger list", "stranger show", "stranger register", "stranger sign-off"),
-        *("stranger take-back", "stranger sign-offs"),
+        *("stranger take-back", "stranger sign-offs", "router strangers"),
         *("rollout confirm", "rollout abort", "rollout off", "api lift"),
     }
 
