@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from control import state, stranger_report
 from control.columns import Rows
-from control.errors import ControlError, RegistryError
+from control.errors import ControlError
 from control.gate import Gate
 from control.registry import NotFound, Refused, RegistryClient
 from control.samples import possible_cpus
@@ -47,7 +47,7 @@ class _Interval(NamedTuple):
 
 
 class Observer:
-    """What the registry did not take of one interval it is told with the next."""
+    """An interval is told of word for word until the registry has answered: it takes none twice."""
 
     def __init__(
         self, gate: Gate, settings: Settings, client: RegistryClient | None, do: Do
@@ -63,6 +63,7 @@ class Observer:
         self._totals: Totals = {}
         self._all_totals: Totals = {}
         self._began = self._since = gate.now()
+        self._unanswered: dict[str, object] | None = None
         self._trouble: str | None = None
         self._begin_epoch()
 
@@ -115,29 +116,27 @@ class Observer:
         known = await asyncio.to_thread(state.reached, self._settings.state_dir)
         if self._client is None or known is None:
             return
-        came = await self._do(self._take)
-        if not came.totals:
-            return
-        said = await asyncio.to_thread(came.document)
+        if self._unanswered is None:
+            came = await self._do(self._take)
+            if not came.totals:
+                return
+            self._unanswered = await asyncio.to_thread(came.document)
+        body = {"registry": known.registry, **self._unanswered}
         try:
-            body = {"registry": known.registry, **said}
             await self._client.strangers(self._settings.router, body)
         except Refused:
-            raise  # as it would be with all that comes
-        except RegistryError:
-            await self._do(lambda: self._give_back(came))
+            self._unanswered = None  # it never will be
             raise
-        self._since = came.until
+        self._unanswered = None
 
     def _take(self) -> _Interval:
         """The registry takes an interval whose end is later than the last one's."""
         totals, self._totals = self._totals, {}
-        until = max(self._gate.now(), self._since + 1000)
-        return _Interval(self._strangers.take(), totals, self._names(), self._since, until)
-
-    def _give_back(self, came: _Interval) -> None:
-        _add(self._totals, came.totals)
-        self._strangers.give_back(came.rows)
+        since = self._since
+        until = max(self._gate.now(), since + 1000)
+        if totals:
+            self._since = until
+        return _Interval(self._strangers.take(), totals, self._names(), since, until)
 
     async def _save(self) -> None:
         """For who looks on this router."""

@@ -75,11 +75,6 @@ class Strangers:
             self.rows[name] = 0
         return _by_weight(taken)
 
-    def give_back(self, taken: Rows) -> None:
-        """They were not told of after all; who has lost the row meanwhile stays forgotten."""
-        at, there = _find(self.rows["hash"], taken["hash"])
-        _merge(self.rows, at[there], taken[there])
-
     def since_start(self) -> Rows:
         """All, as if nobody had been told of anything, in the same order."""
         rows = self.rows.copy()

@@ -118,7 +118,7 @@ def test_a_flood_adds_up(edge: Edge, registry: Registry) -> None:
 
 
 @pytest.mark.parametrize("status", [503, 404])
-def test_what_was_not_taken_is_told_with_the_next(
+def test_what_was_not_answered_is_told_again_word_for_word(
     status: int, edge: Edge, registry: Registry
 ) -> None:
     registry.refuses_strangers = status
@@ -130,7 +130,8 @@ def test_what_was_not_taken_is_told_with_the_next(
     comes(registry, lambda: packets(registry) == counted(edge))
     assert told(registry)[STRANGER, "udp/51820"]["packets"] == 5
     assert sum(each["packets"] for each in told(registry).values()) == counted(edge)
-    assert registry.strangers[0]["since"] == registry.refused_strangers[0]["since"]
+    # The registry may have taken it, and only its answer was lost: an interval counts once there.
+    assert all(body == registry.strangers[0] for body in registry.refused_strangers)
     assert agent.said("WARNING.*who knocked was not taken") is (status == 503)
 
 

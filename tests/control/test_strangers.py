@@ -70,24 +70,6 @@ def test_each_sample_is_told_of_once() -> None:
     assert eight["packets"] == 1
 
 
-def test_what_was_not_taken_is_told_with_the_next() -> None:
-    table = Strangers()
-    add(table, of([7, 7, 8]))
-    taken = table.take()
-    add(table, of([7, 9]), START + MINUTE_NS)
-    table.give_back(taken)
-    rows = {int(row["number"][1]): row for row in table.take()}
-    assert {n: (row["packets"], row["samples"]) for n, row in rows.items()} == {
-        7: (3, 3),
-        8: (1, 1),
-        9: (1, 1),
-    }
-    assert (rows[7]["first"], rows[7]["last"]) == (START, START + MINUTE_NS)
-    assert (rows[8]["first"], rows[8]["last"]) == (START, START)
-    assert len(table.take()) == 0
-    assert (table.since_start()["all_packets"] == table.since_start()["packets"]).all()
-
-
 def test_who_is_long_gone_makes_room_once_told_of() -> None:
     table = Strangers()
     add(table, of([7]))
