@@ -5,7 +5,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from ctypes import sizeof
 from pathlib import Path
 from types import TracebackType
@@ -70,7 +70,7 @@ class DataPlane:
             made = program(frags=self.frags)
             self._tables = {name: self._table(name, made.shapes[name]) for name in made.shapes}
             counting = [self._tables[pins.COUNTERS], *self._counters_before()]
-            self._counters = Counters(counting, counting[0].value)
+            self.counted = Counters(counting, counting[0].value)
             self._after = None  # or it would live as long as this one
             self.program_fd = self._load(LIVE)
             self.program_id = syscalls.program_info(self.program_fd).id
@@ -288,7 +288,7 @@ class DataPlane:
     def counters(self) -> dict[int, dict[str, Count]]:
         """Every gateway's counters by name; number 0 counts where no gateway is known."""
         numbers = [NO_GATEWAY, *sorted(self.gateways())]
-        return {number: self._counters.of(number) for number in numbers}
+        return {number: self.counted.of(number) for number in numbers}
 
     def epoch(self) -> int:
         return int(self._root["epoch"][0])
@@ -296,10 +296,6 @@ class DataPlane:
     def begin_epoch(self, epoch: int) -> None:
         """Samples are taken from here on as the packets before ask for; in epoch 0 none are."""
         self._root["epoch"][0] = epoch % 2**32
-
-    def unregistered(self, numbers: Iterable[int]) -> dict[int, Rows]:
-        """Packets at these gateways so far, of each CPU."""
-        return self._counters.unregistered(numbers)
 
     # Frames
 
@@ -313,7 +309,7 @@ class DataPlane:
             self._run(self._fds.get(EXPLAIN) or self._load(EXPLAIN), frame)
             said = table.get(_FIRST)
         return Explanation(
-            verdict=self._counters.verdict_words[said.verdict],
+            verdict=self.counted.verdict_words[said.verdict],
             drop=bool(said.drop),
             gateway=None if said.gateway == NO_GATEWAY else said.gateway,
             entry=read_entry(said.entry) if said.has_entry else None,
@@ -354,7 +350,7 @@ class DataPlane:
             wanted = (shape.type, sizeof(shape.key), shape.value_size, None, shape.flags)
             fds = [pins.open_shaped(path, wanted) for path in paths]
         elif self._after is not None:
-            before = self._after._counters.maps[1 if self._shares(pins.COUNTERS) else 0 :]
+            before = self._after.counted.maps[1 if self._shares(pins.COUNTERS) else 0 :]
             fds = [os.dup(table.fd) for table in before]
         tables = []
         for number, fd in enumerate(fds, 1):
