@@ -30,10 +30,6 @@ LEAST_PART = 0.25
 # A whole snapshot now and then, whatever the changes said.
 SNAPSHOT_EVERY = 3600.0
 
-# After news, as a part of the time over which the registry wants reports of it: so that those who
-# ask again do not hold up those who are still to be told. With one router that is a millisecond.
-ASK_AGAIN = 0.1
-
 # By how much the clocks of a registry's processes may differ.
 SKEW = timedelta(seconds=60)
 # A word that is older by our clock when it comes: somebody else may answer with what he has heard.
@@ -133,7 +129,6 @@ class Follower:
                 self._meanwhile.append(changes)
             self._base, self.word = allowlist, allowlist.word
             await self._gate.follow(base, changes, allowlist)
-            await asyncio.sleep(random.uniform(0.5, 1.0) * self._client.spread * ASK_AGAIN)
         else:
             self.word = changes.word  # of the key in force
         if self._again is not None and self._again.done():

@@ -8,8 +8,8 @@ import asyncio
 import hashlib
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from control.download import Download
 from control.errors import RegistryError, UnreachableError
 from control.model import Allowlist
 from control.settings import Settings
+from control.stream import NDJSON, Said, Stream
 from control.word import BadWordError, Endorsement, Word, endorsements
 from policy.errors import PolicyError
 from policy.window import to_ns
@@ -101,6 +102,7 @@ class RegistryClient:
         self._router = {} if router is None else {"router": router}
         self._url = url
         self.spread = 0.0
+        self._stream: Stream | None = None
         try:
             cafile = None if ca_file is None else str(ca_file)
             # Authorities are loaded only where there is something to verify.
@@ -128,6 +130,7 @@ class RegistryClient:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        await self._hang_up()
         await self._http.aclose()
 
     async def snapshot(self, at_least: int | None = None) -> Allowlist:
@@ -166,25 +169,63 @@ class RegistryClient:
                 raise self._unusable("snapshot", error) from None
 
     async def changes(self, after: int) -> Changes:
-        """What came after a revision; waits for it, and is empty where nothing came."""
-        response = await self._request(
-            "GET",
-            "/v1/allowlist/changes",
-            params={"after": after, "wait": WAIT_SECONDS, **self._router},
-            timeout=WAITING,
-        )
-        body = response.content
+        """What came after a revision; waits for it, and is empty where nothing came.
+
+        One request brings one answer after the other, for as long as each is asked for in turn.
+        """
         try:
-            word = Word.in_headers(response.headers)
+            said = await self._said(after)
+            word = Word.in_headers(said.headers)
+            body = said.body
             small = len(body) < _SMALL
             found = parse_changes(body) if small else await asyncio.to_thread(parse_changes, body)
             digest = hashlib.sha256(body).hexdigest()
             word.check("changes", after, found.registry, found.revision, digest)
             self._check_view(word)
         except (PolicyError, BadWordError) as error:
+            await self._hang_up()
             raise self._unusable("answer for changes", error) from None
-        self.spread = _seconds(response.headers.get("Peergate-Spread", ""))
+        except BaseException:
+            await self._hang_up()
+            raise
+        if self._stream is not None:
+            self._stream.after = found.revision
+        self.spread = _seconds(said.headers.get("Peergate-Spread", ""))
         return replace(found, word=word)
+
+    async def _said(self, after: int) -> Said:
+        """The next line of the stream, or the first of another one."""
+        if self._stream is not None and self._stream.follows(after, WAIT_SECONDS):
+            with self._reaching():
+                said = await self._stream.next()
+            if said is not None:
+                return said
+        await self._hang_up()
+        self._stream = await self._open(after)
+        with self._reaching():
+            said = await self._stream.next()
+        if said is None:
+            raise UnreachableError(f"registry {self._url}: its answer for changes ended at once")
+        return said
+
+    async def _open(self, after: int) -> Stream:
+        held = AsyncExitStack()
+        response = await held.enter_async_context(
+            self._answer(
+                "GET",
+                "/v1/allowlist/changes",
+                {"Accept": f"{NDJSON}, application/json;q=0.9"},
+                params={"after": after, "wait": WAIT_SECONDS, **self._router},
+                timeout=WAITING,
+            )
+        )
+        return Stream(response, held, after)
+
+    async def _hang_up(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            with suppress(httpx.HTTPError):
+                await stream.close()
 
     def _check_view(self, word: Word) -> None:
         """Raises BadWordError where it was said to another router."""
@@ -250,24 +291,29 @@ class RegistryClient:
         """An answer that is no refusal, before its body is read. `more` are headers."""
         headers = {**self._headers(), **(more or {})}
         asked = self._http.stream(method, path, headers=headers, **options)
-        try:
+        with self._reaching():
             async with asked as response:
                 if response.is_success:
                     yield response
                     return
                 await response.aread()
-        except httpx.TimeoutException:
-            raise UnreachableError(f"registry {self._url}: no answer in time") from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise UnreachableError(
-                f"registry {self._url}: not reached: {error or type(error).__name__}"
-            ) from None
         text = f"registry {self._url}: {method} {path}: {_problem(response)}"
         if response.is_server_error or response.status_code == 429:
             raise UnreachableError(text)
         if response.status_code in _NEVER:
             raise Refused(text)
         raise _REFUSALS.get(_kind(response), RegistryError)(text)
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TimeoutException:
+            raise UnreachableError(f"registry {self._url}: no answer in time") from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            # Some of httpx' errors have no words.
+            why = str(error) or type(error).__name__
+            raise UnreachableError(f"registry {self._url}: not reached: {why}") from None
 
     def _headers(self) -> dict[str, str]:
         if self._token_file is None:

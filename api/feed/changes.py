@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import json
 from dataclasses import dataclass
 
 from anyio.to_thread import run_sync
@@ -19,11 +20,13 @@ from policy.window import rfc3339
 _KEPT_SECONDS = 0.25
 _KEPT = 256
 _COMPRESSED_FROM = 4096
+# Bytes. What is longer goes by itself, compressed.
+_LONGEST_LINE = 1 << 15
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """JSON, and the same compressed where that is worth it."""
+    """JSON; the same compressed where that is worth it, and as a JSON string where it is short."""
 
     registry: str
     after: int
@@ -31,6 +34,7 @@ class Answer:
     time: str
     body: bytes
     compressed: bytes | None
+    quoted: str | None
     sha256: str
 
 
@@ -59,6 +63,15 @@ class ChangesFeed:
         )
         return self._signer.sign(statement)
 
+    def line(self, answer: Answer, quoted: str, router: str | None, spread: float) -> str:
+        """The same in one line of JSON: what would be headers stands beside the body."""
+        headers = self.signed(answer, router)
+        statement = json.dumps(headers["Peergate-Statement"])
+        return (
+            f'{{"statement":{statement},"signature":"{headers["Peergate-Signature"]}",'
+            f'"spread":{spread:.2f},"changes":{quoted}}}\n'
+        )
+
     def _made(self, then: View, now: View) -> Answer:
         with self._registry.read() as read:
             found = allowlist.changes(read, then, now)
@@ -70,5 +83,6 @@ class ChangesFeed:
             time=rfc3339(found.time) or "",
             body=body,
             compressed=gzip.compress(body, 6) if len(body) >= _COMPRESSED_FROM else None,
+            quoted=json.dumps(body.decode()) if len(body) <= _LONGEST_LINE else None,
             sha256=hashlib.sha256(body).hexdigest(),
         )

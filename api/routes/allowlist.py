@@ -1,6 +1,7 @@
 """/v1/allowlist: what routers follow. Answers are signed: docs/architecture.md says how."""
 
 import asyncio
+import random
 import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
@@ -10,11 +11,14 @@ from starlette.concurrency import iterate_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from api.auth import NEEDS_TOKEN, FollowerOf, follower_of
+from api.errors import ApiError
 from api.feed.changes import Answer, ChangesFeed
 from api.feed.snapshots import Snapshot, SnapshotFeed
 from api.registry import routers
 from api.routes.conventions import answer
+from api.routes.event_stream import EventStream
 from api.routes.models import AllowlistView, ChangesView, EndorsementView, KeysView
+from api.routes.streams import NDJSON, disconnected
 from api.signing import Signer
 from api.watch import Watch
 from policy.document import Name
@@ -24,6 +28,8 @@ router = APIRouter(prefix="/v1/allowlist", tags=["allowlist"])
 # The end of a file whose beginning somebody has.
 _FROM = re.compile(r"bytes=([0-9]{1,15})-")
 _WAITING_PER_SECOND = 100
+# Seconds that one answer goes on for: then a router is let in anew, perhaps by another process.
+_GOES_ON = (300.0, 600.0)
 
 _SIGNED: dict[str, Any] = {
     "Peergate-Statement": {
@@ -36,6 +42,20 @@ _SIGNED: dict[str, Any] = {
     },
 }
 _RESPONSES: dict[int | str, dict[str, Any]] = {200: {"headers": _SIGNED}}
+# The SHA-256 is of `changes`, which is what one answer by itself would be.
+_LINE = {
+    "type": "object",
+    "properties": {
+        "statement": {"type": "string", "description": "Peergate-Statement"},
+        "signature": {"type": "string", "description": "Peergate-Signature"},
+        "spread": {"type": "number", "description": "Peergate-Spread"},
+        "changes": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["statement", "signature", "spread", "changes"],
+}
+_LINES: dict[int | str, dict[str, Any]] = {
+    200: {"headers": _SIGNED, "content": {NDJSON: {"schema": _LINE}}}
+}
 _PARTS: dict[int | str, dict[str, Any]] = {
     **_RESPONSES,
     206: {"description": "The rest, where `Range` asked for it and `If-Range` holds"},
@@ -110,7 +130,11 @@ def _streamed(status: int, headers: dict[str, str], parts: Iterator[bytes]) -> R
     return StreamingResponse(streamed, status, headers, "application/json")
 
 
-@router.get("/changes", response_model=ChangesView, responses=_RESPONSES, openapi_extra=NEEDS_TOKEN)
+class _Lines(EventStream):
+    media_type = NDJSON
+
+
+@router.get("/changes", response_model=ChangesView, responses=_LINES, openapi_extra=NEEDS_TOKEN)
 async def changes(
     request: Request,
     caller: FollowerOf,
@@ -122,34 +146,52 @@ async def changes(
 
     `Peergate-Spread` says over how many seconds routers should spread what they send because of
     it: so many wait here.
+
+    Where `application/x-ndjson` is accepted the answer goes on: a line at once, one for each
+    change after it, and one each `wait` seconds where nothing changed. It ends after some
+    minutes, and where what comes next is an error or too long for a line: ask again.
     """
     feed: ChangesFeed = request.app.state.changes
     watch: Watch = request.app.state.watch
     meant = routers.seen_by(caller, name)
     found = await feed.get(meant, after)
+    if found.quoted is not None and NDJSON in request.headers.get("accept", ""):
+        return _Lines(_lines(feed, watch, meant, found, max(wait, 1.0)))
     if found.revision == after and wait > 0 and await _news(request, watch, after, wait):
         found = await feed.get(meant, after)
-    spread = watch.crowd / _WAITING_PER_SECOND
     headers = feed.signed(found, meant)
-    headers |= {"Peergate-Spread": f"{spread:.2f}", "Vary": "Accept-Encoding"}
+    headers |= {"Peergate-Spread": f"{_spread(watch):.2f}", "Vary": "Accept, Accept-Encoding"}
     return _whole(request, found, headers)
+
+
+def _spread(watch: Watch) -> float:
+    return watch.crowd / _WAITING_PER_SECOND
+
+
+async def _lines(
+    feed: ChangesFeed, watch: Watch, meant: str | None, found: Answer, wait: float
+) -> AsyncIterator[str]:
+    clock = asyncio.get_running_loop().time
+    end = clock() + random.uniform(*_GOES_ON)
+    while found.quoted is not None and clock() < end and not watch.closed:
+        yield feed.line(found, found.quoted, meant, _spread(watch))
+        await watch.wait(found.revision, wait)
+        try:
+            found = await feed.get(meant, found.revision)
+        except ApiError:
+            return  # who asks again is told
 
 
 async def _news(request: Request, watch: Watch, after: int, wait: float) -> bool:
     """False once nobody listens any more."""
     news = asyncio.create_task(watch.wait(after, wait))
-    gone = asyncio.create_task(_disconnected(request))
+    gone = asyncio.create_task(disconnected(request.receive))
     try:
         await asyncio.wait((news, gone), return_when=asyncio.FIRST_COMPLETED)
         return news.done()
     finally:
         news.cancel()
         gone.cancel()
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _whole(request: Request, found: Answer, headers: dict[str, str]) -> Response:

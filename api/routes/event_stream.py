@@ -1,10 +1,16 @@
-"""An answer that goes on for as long as both sides want it to (text/event-stream)."""
+"""An answer that goes on for as long as both sides want it to."""
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+
+from api.routes.streams import disconnected
+
+# Seconds, for one who does not read.
+_LAST_WORD = 1.0
 
 
 class EventStream(Response):
@@ -23,7 +29,7 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = asyncio.create_task(self._send(send))
-        gone = asyncio.create_task(_disconnected(receive))
+        gone = asyncio.create_task(disconnected(receive))
         try:
             await asyncio.wait((sending, gone), return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
@@ -32,6 +38,12 @@ class EventStream(Response):
             sending.cancel()
             gone.cancel()
             await asyncio.wait((sending, gone))
+        if sending.cancelled():
+            # One who was let go of, as its token ended, is told so; to one who has gone it is
+            # nothing.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORD):
+                    await send({"type": "http.response.body", "body": b""})
 
     async def _send(self, send: Send) -> None:
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
@@ -40,8 +52,3 @@ class EventStream(Response):
             body = {"type": "http.response.body", "body": piece.encode(), "more_body": True}
             await send(body)
         await send({"type": "http.response.body", "body": b""})
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -25,6 +25,7 @@ from control.registry import RegistryClient
 from control.report import Reporter, shown
 from control.settings import Settings
 from control.snapshot import load_snapshot
+from control.stream import Stream
 from control.trust import Trust
 
 # The snapshot that each router fetches once an hour would have a thousand of them parse here, on
@@ -48,8 +49,11 @@ class Notes:
 class Client(RegistryClient):
     notes: Notes
 
-    async def changes(self, after: int) -> Changes:
+    async def _open(self, after: int) -> Stream:
         self.notes.asked.append(time.monotonic())
+        return await super()._open(after)
+
+    async def changes(self, after: int) -> Changes:
         found = await super().changes(after)
         self.notes.answered.append(time.monotonic())
         return found

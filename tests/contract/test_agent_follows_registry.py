@@ -18,6 +18,7 @@ import httpx
 import pytest
 import uvicorn
 
+import control.registry
 from api.app import create_app
 from api.bootstrap import init
 from api.settings import Settings
@@ -28,6 +29,7 @@ from control.model import Allowlist
 from control.reader import parse_snapshot
 from control.registry import RegistryClient, RevisionAhead, SnapshotRequired
 from control.report import shown
+from control.stream import Stream
 from control.word import Word
 from policy.services import Service
 from policy.window import Window
@@ -146,6 +148,44 @@ def test_changes_lead_where_the_snapshot_leads(registry: Registry) -> None:
     assert followed.revision == whole.revision > first.revision
     assert set(followed.gateways) == set(whole.gateways)
     assert set(followed.peers) == set(whole.peers)
+
+
+class Counting(RegistryClient):
+    opened = 0
+
+    async def _open(self, after: int) -> Stream:
+        self.opened += 1
+        return await super()._open(after)
+
+
+def test_one_request_brings_many_changes(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.do("POST", "/v1/gateways", gateway())
+
+    async def follow() -> None:
+        async with Counting(registry.url, registry.token_file) as client:
+            at = (await client.changes(0)).revision
+            for number in range(1, 5):
+                approved = await asyncio.to_thread(
+                    registry.approved, name=f"p-{number}", sources=[f"203.0.113.{number}"]
+                )
+                found = await client.changes(at)
+                assert (found.after, found.revision) == (at, at + 1)
+                assert set(found.peers) == {approved}
+                at = found.revision
+            assert client.opened == 1
+            # From elsewhere it is another one.
+            assert (await client.changes(at - 1)).after == at - 1
+            assert client.opened == 2
+            # So it is where nobody has read for so long that its lines may be old ones.
+            assert (await client.changes(at)).revision == at
+            assert client.opened == 2
+            monkeypatch.setattr(control.registry, "WAIT_SECONDS", 0)
+            assert (await client.changes(at)).revision == at
+            assert client.opened == 3
+
+    asyncio.run(follow())
 
 
 def test_changes_no_longer_kept_ask_for_a_snapshot(registry: Registry) -> None:
