@@ -166,10 +166,9 @@ class Registry:
         reply = self._request("POST", path, body=body, headers=headers, query=query)
         return reply.body, reply.etag
 
-    def preview(self, path: str, action: str, body: Json | None = None) -> Json:
+    def preview(self, method: str, path: str, body: Json | None = None) -> Json:
         """What that would do, which is not done."""
-        dry = {"dry_run": "true"}
-        found: Json = self._request("POST", f"{path}/{action}", body=body, query=dry).body
+        found: Json = self._request(method, path, body=body, query={"dry_run": "true"}).body
         return found
 
     def change(self, path: str, body: Json) -> Reply:

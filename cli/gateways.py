@@ -6,6 +6,7 @@ import typer
 
 from cli.client import Json, connect, segment
 from cli.errors import CliError, UsageError
+from cli.impact import DryRun, show_gateway
 from cli.options import AsJson, CaFile, NamePrefix, TokenFile, Url, Yes, labels, spelled
 from cli.output import ask, details, interactive, note, show, show_json, table, warn
 
@@ -133,6 +134,7 @@ def set_fields(
     enforce_from: Annotated[str | None, _From] = None,
     enforce_until: Annotated[str | None, _Until] = None,
     router: Annotated[list[str] | None, _Routers] = None,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
     url: Url = None,
     token_file: TokenFile = None,
@@ -144,6 +146,7 @@ def set_fields(
     Going to monitor takes the window away with it.
 
     Examples:
+      peergate gateway set hub --mode enforce --dry-run
       peergate gateway set hub --mode enforce
       peergate gateway set hub --enforce-from 2026-12-01T00:00:00Z
       peergate gateway set hub --enforce-until none
@@ -166,13 +169,18 @@ def set_fields(
         body["routers"] = {} if router == ["none"] else labels(router, "--router")
     if not body:
         raise UsageError("nothing to change: name at least one option, see --help")
+    path = f"{PATH}/{segment(name)}"
     with connect(url, token_file, ca_file) as registry:
-        changed = registry.change(f"{PATH}/{segment(name)}", body).body
+        if dry_run:
+            show_gateway(registry.preview("PATCH", path, body), name, as_json)
+            return
+        changed = registry.change(path, body).body
     _done(changed, f"gateway {changed['name']} changed, mode {changed['mode']}", as_json)
 
 
 def remove(
     name: Name,
+    dry_run: DryRun = False,
     yes: Yes = False,
     as_json: AsJson = False,
     url: Url = None,
@@ -184,11 +192,16 @@ def remove(
     Examples:
       peergate gateway remove hub
       peergate gateway remove hub --yes
+      peergate gateway remove hub --dry-run
     """
-    if not yes and interactive() and not ask(f"Remove gateway {name}?"):
+    path = f"{PATH}/{segment(name)}"
+    if not dry_run and not yes and interactive() and not ask(f"Remove gateway {name}?"):
         raise CliError("nothing was removed")
     with connect(url, token_file, ca_file) as registry:
-        registry.remove(f"{PATH}/{segment(name)}")
+        if dry_run:
+            show_gateway(registry.preview("DELETE", path), name, as_json)
+            return
+        registry.remove(path)
     if as_json:
         show_json({"removed": name})
     else:

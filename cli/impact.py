@@ -9,6 +9,9 @@ from cli.client import Json, Registry
 from cli.output import harmless, show, show_json
 from cli.peer import PATH, find
 
+# Of more the registry tells how many.
+_SHOWN = 1_000
+
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say who would be cut off or let in; change nothing.")
 ]
@@ -16,18 +19,35 @@ DryRun = Annotated[
 
 def foresee(registry: Registry, which: str, action: str, body: Json | None, as_json: bool) -> None:
     """What an action on one peer would do."""
-    found = registry.preview(f"{PATH}/{find(registry, which)['id']}", action, body)
+    path = f"{PATH}/{find(registry, which)['id']}/{action}"
+    show_peer(registry.preview("POST", path, body), as_json)
+
+
+def show_peer(found: Json, as_json: bool) -> None:
+    """What a dry run says of one peer."""
+    peer = found["peer"]
+    said = f"peer {peer['id']} ({peer['name']} at {peer['gateway']}) would be {peer['state']}"
+    _show(found, said, as_json)
+
+
+def show_gateway(found: Json, name: str, as_json: bool) -> None:
+    """What a dry run says of one gateway."""
+    gateway = found["gateway"]
+    would = "would be gone" if gateway is None else f"would be changed, mode {gateway['mode']}"
+    _show(found, f"gateway {name} {would}", as_json)
+
+
+def _show(found: Json, said: str, as_json: bool) -> None:
     if as_json:
         show_json(found)
         return
     show_impact(found["impact"])
-    peer = found["peer"]
-    said = f"peer {peer['id']} ({peer['name']} at {peer['gateway']}) would be {peer['state']}"
     show(Text(f"{harmless(said)}: nothing was changed (dry run)", style="bold"))
 
 
 def show_impact(impact: Json) -> None:
-    """A line for each peer that loses or gains sources; those seen last come first."""
+    """A line for each peer that loses or gains sources, and for each stranger; those seen last
+    come first."""
     for effect in impact["effects"]:
         who = f"{harmless(effect['name'])} at {harmless(effect['gateway'])}"
         if effect["cut"]:
@@ -38,8 +58,28 @@ def show_impact(impact: Json) -> None:
         if effect["let_in"]:
             line = f"lets in {who}: {', '.join(map(harmless, effect['let_in']))}"
             show(Text(line, style="green"))
-    more = impact["peers_cut"] + impact["peers_let_in"] - len(impact["effects"])
-    if more > 0 and len(impact["effects"]) == 1000:
-        show(Text(f"... and {more} more"))
+    _more(impact["peers_cut"] + impact["peers_let_in"], impact["effects"], "peers")
+    for stranger in impact["strangers"]:
+        _show_stranger(stranger)
+    _more(impact["strangers_cut"] + impact["strangers_let_in"], impact["strangers"], "strangers")
+    for each in impact["unknown"]:
+        show(Text(f"not known: {harmless(each)}", style="yellow"))
     if not impact["exact"]:
-        show(Text("(too many to look for other peers that cover the same sources)"))
+        show(Text("(not all was looked at: what other peers cover, or all strangers)"))
+
+
+def _show_stranger(stranger: Json) -> None:
+    cuts = stranger["becomes"] == "dropped"
+    who = f"{harmless(stranger['source'])} at {harmless(stranger['gateway'])}"
+    what = [harmless(stranger["service"]), f"last seen {harmless(stranger['last_seen'])}"]
+    if stranger["peer"] is not None:
+        what.append(f"as {harmless(stranger['peer'])}")
+    if stranger["signed_off"]:
+        what.append("signed off")
+    line = f"{'cuts off' if cuts else 'lets in'} stranger {who}: {', '.join(what)}"
+    show(Text(line, style="red" if cuts else "green"))
+
+
+def _more(total: int, shown: list[Json], what: str) -> None:
+    if total > len(shown) and len(shown) == _SHOWN:
+        show(Text(f"... and {total - len(shown)} more {what}"))

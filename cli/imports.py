@@ -10,6 +10,7 @@ import typer
 
 from cli.client import Json, Registry, connect
 from cli.errors import CliError, UsageError
+from cli.impact import show_impact
 from cli.options import AsJson, CaFile, TokenFile, Url, Yes
 from cli.output import ask, interactive, note, show_json, warn
 from cli.progress import counting
@@ -130,5 +131,7 @@ def _done(result: Json, as_json: bool) -> None:
     if as_json:
         show_json(result)
         return
+    if result["impact"] is not None:
+        show_impact(result["impact"])
     verdict = "nothing was changed (dry run)" if result["dry_run"] else "imported"
     note(f"{counted(result, 'peers') or 'no peers'}: {verdict}, revision {result['revision']}")

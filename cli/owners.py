@@ -6,6 +6,7 @@ import typer
 
 from cli.client import Json, connect
 from cli.errors import UsageError
+from cli.impact import DryRun, show_peer
 from cli.options import AsJson, CaFile, TokenFile, Url
 from cli.output import harmless, note, show_json
 from cli.peer import PATH, Which, act, done, find
@@ -115,6 +116,7 @@ def here(
         Literal["4", "6"] | None,
         typer.Option(help="Over IPv4 or IPv6 alone; a site with both calls once for each."),
     ] = None,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
     url: Url = None,
     token_file: TokenFile = None,
@@ -128,13 +130,18 @@ def here(
     Examples:
       peergate peer here 7 --token-file site.token
       peergate peer here 7 --family 4 && peergate peer here 7 --family 6
+      peergate peer here 7 --dry-run
       # cron, in /etc/cron.d/peergate:
       */5 * * * * root peergate peer here 7 --url URL --token-file FILE
       # systemd, peergate-here.timer with OnCalendar=*:0/5, its service with:
       ExecStart=/usr/bin/peergate peer here 7 --url URL --token-file FILE
     """
+    path = f"{PATH}/{peer}/here"
     with connect(url, token_file, ca_file, family) as registry:
-        _from(registry.create(f"{PATH}/{peer}/here").body, as_json)
+        if dry_run:
+            show_peer(registry.preview("POST", path), as_json)
+            return
+        _from(registry.create(path).body, as_json)
 
 
 def move(
@@ -142,6 +149,7 @@ def move(
     source: Annotated[
         list[str], typer.Option(help="All its sources anew; repeatable.", metavar="PREFIX")
     ],
+    dry_run: DryRun = False,
     as_json: AsJson = False,
     url: Url = None,
     token_file: TokenFile = None,
@@ -151,11 +159,16 @@ def move(
 
     Examples:
       peergate peer move 7 --source 203.0.113.9 --token-file site.token
+      peergate peer move 7 --source 203.0.113.9 --dry-run
     """
     path = f"{PATH}/{peer}"
+    body: Json = {"sources": source}
     with connect(url, token_file, ca_file) as registry:
+        if dry_run:
+            show_peer(registry.preview("PUT", f"{path}/sources", body), as_json)
+            return
         etag = registry.get(path).etag
-        _from(registry.replace(f"{path}/sources", {"sources": source}, etag).body, as_json)
+        _from(registry.replace(f"{path}/sources", body, etag).body, as_json)
 
 
 def lines(bounds: Json | None) -> list[str] | None:

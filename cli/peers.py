@@ -285,6 +285,7 @@ def revoke(
 def renew(
     peer: Which,
     until: Annotated[str, typer.Option(help="Its new end, or none for no end.", metavar="TIME")],
+    dry_run: impact.DryRun = False,
     as_json: AsJson = False,
     url: Url = None,
     token_file: TokenFile = None,
@@ -296,9 +297,13 @@ def renew(
     Examples:
       peergate peer renew branch-7 --until 2028-01-31T00:00:00Z
       peergate peer renew branch-7 --until none
+      peergate peer renew branch-7 --until 2028-01-31T00:00:00Z --dry-run
     """
     body: Json = {"valid_until": None if until == "none" else until}
     with connect(url, token_file, ca_file) as registry:
+        if dry_run:
+            impact.foresee(registry, peer, "renew", body, as_json)
+            return
         renewed = act(registry, peer, "renew", body)
     end = renewed.get("valid_until")
     done(renewed, f"renewed until {end}" if end else "renewed without an end", as_json)

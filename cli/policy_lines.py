@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from cli.client import Json, Registry
 from cli.errors import CliError, RegistryError
+from cli.impact import show_impact
 from cli.imports import counted, send
 from cli.output import note, show_json, warn
 from cli.progress import counting
@@ -49,6 +50,8 @@ def apply(
             if going:
                 confirm(going)
             done = lines.send(registry, done["etag"])
+    if dry_run and not as_json and done["impact"] is not None:
+        show_impact(done["impact"])
     for warning in done["warnings"]:
         warn(str(warning))
     if as_json:

@@ -25,6 +25,7 @@ def propose(
         list[str] | None, typer.Option(help="All its sources anew; repeatable.", metavar="PREFIX")
     ] = None,
     reason: Annotated[str | None, typer.Option(help="What for.", metavar="TEXT")] = None,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
     url: Url = None,
     token_file: TokenFile = None,
@@ -38,6 +39,7 @@ def propose(
       peergate peer propose branch-7 --until 2028-01-31T00:00:00Z
       peergate peer propose branch-7 --source 203.0.113.7 --source 203.0.113.8 \\
           --reason "A second line"
+      peergate peer propose branch-7 --source 203.0.113.8 --dry-run
     """
     body: Json = {}
     if until is not None:
@@ -49,6 +51,9 @@ def propose(
     if reason is not None:
         body["reason"] = reason
     with connect(url, token_file, ca_file) as registry:
+        if dry_run:
+            foresee(registry, peer, "propose", body, as_json)
+            return
         done(act(registry, peer, "propose", body), "is proposed to change", as_json)
 
 

@@ -7,6 +7,7 @@ import typer
 
 from cli.client import Json, Registry, connect
 from cli.errors import CliError
+from cli.impact import show_impact
 from cli.options import AsJson, CaFile, TokenFile, Url, Yes
 from cli.output import ask, interactive, note, show, show_json, table
 
@@ -83,6 +84,7 @@ def rollback(
         show_json(done)
     elif dry_run:
         show_changes(planned)
+        show_impact(planned["impact"])
         note(f"{planned['total']} changes; nothing was done")
     elif not planned["changes"]:
         note(f"nothing differs from revision {to_revision}")

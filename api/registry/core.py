@@ -10,6 +10,7 @@ from api.event_types import EventType
 from api.records import Actor, Gateway, Head, Json, Peer, Rollout
 from api.registry.assigned import Assignments
 from api.registry.events import News
+from api.registry.foreseen import Foreseen
 from api.registry.trail import Trail
 from api.store import events, heads, log, notices
 from api.store.engine import Connection, Store
@@ -52,6 +53,8 @@ class Read:
     now: datetime
     head: Head
     assignments: Assignments
+    # Of a dry run that only reads: what it is told would change.
+    foreseen: Foreseen | None = None
 
 
 @dataclass(slots=True)
@@ -77,6 +80,8 @@ class Write:
     news: News = field(default_factory=News)
     # The number of the newest event, once they are written.
     told: int | None = None
+    # Of a trial: all that it changes.
+    foreseen: Foreseen | None = None
 
     @property
     def author(self) -> str:
@@ -85,6 +90,8 @@ class Write:
     def record(self, action: str, subject: str, before: object, after: object) -> None:
         """For the audit trail: `action` as in peer.approve, `subject` as in peer/17; of the
         subject all fields as they were and as they are, None where there is none."""
+        if self.foreseen is not None:
+            self.foreseen.note(before, after)
         self.trail.add(action, subject, before, after)
 
     def touch_gateway(self, name: str, before: Gateway | None) -> None:
@@ -233,7 +240,9 @@ class Registry:
             now = self.clock()
             trail = Trail(connection, now, actor)
             head = heads.head(connection, lock=True)
-            yield Write(connection, now, actor, head, self._ended_kept, trail, "dry run")
+            write = Write(connection, now, actor, head, self._ended_kept, trail, "dry run")
+            write.foreseen = Foreseen(now)
+            yield write
             raise _Undone
 
     @contextmanager

@@ -1,22 +1,22 @@
 """What a change would do to sources: which are cut off or let in, and when they were seen."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_network
 
-from api.records import Peer, State
-from api.registry import peers, sightings
+from api.records import Peer
+from api.registry import knocking, sightings
 from api.registry.core import Read
-from api.registry.policy import Comparison
-from api.store import peers as peer_rows
-from policy.document import PeerSpec
-from policy.prefixes import SHORTEST_SOURCE, Cover, Network
+from api.registry.filtering import turns_of
+from api.registry.foreseen import Foreseen, PeerChange, passing
+from api.registry.knocking import Knock, Standing
+from api.store import gateways as gateway_rows
+from api.store import knocks
+from policy.prefixes import Address, Cover, Network
 
 # So many sources are looked for among all others; beyond it a preview would take too long.
 LOOKED_FOR = 10_000
-
-Change = tuple[Peer | None, Peer | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,50 +31,22 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Impact:
-    """Those cut off that were seen last come first. Not `exact`: what another peer covers is
-    not left out."""
+    """Those cut off that were seen last come first; `cut_more` and `let_in_more` are peers that
+    nobody looked at. Not `exact`: what another peer covers is not left out, or there are more
+    strangers than were looked at."""
 
     effects: tuple[Effect, ...]
+    cut_more: int
+    let_in_more: int
+    knocks: tuple[Knock, ...]
+    unknown: tuple[str, ...]
     exact: bool
 
 
-def of_policy(read: Read, found: Comparison) -> Impact:
-    """Of a document, as if it were applied now."""
-    changes: list[Change] = [(None, _new(spec, read.now)) for spec in found.add_peers]
-    changes += [
-        (before, replace(peers.filled(before, spec), state=State.APPROVED))
-        for before, spec in found.match_peers
-    ]
-    changes += [(before, None) for before in found.revoke_peers]
-    return of(read, changes)
-
-
-def _new(spec: PeerSpec, now: datetime) -> Peer:
-    """One that has no id yet."""
-    blank = Peer(
-        id=0,
-        gateway=spec.gateway,
-        name="",
-        owner="",
-        contact="",
-        purpose="",
-        sources=(),
-        valid_from=None,
-        valid_until=None,
-        state=State.APPROVED,
-        listed=False,
-        version=0,
-        created=now,
-        created_by="",
-        decided=None,
-        decided_by=None,
-        reason=None,
-    )
-    return peers.filled(blank, spec)
-
-
-def of(read: Read, changes: Sequence[Change]) -> Impact:
-    """`changes` are peers before and after; None where there is none."""
+def of(read: Read, foreseen: Foreseen, owner_at: Address | None = None) -> Impact:
+    """`owner_at`: an owner asks, from that address. Of others it is told nothing."""
+    turns = turns_of(foreseen.gateways, read.now)
+    changes = [change for change in foreseen.peers if _gateway(change) not in turns.gone]
     touched = {each.id for change in changes for each in change if each is not None and each.id}
     was = _covers(read, (before for before, _ in changes))
     will = _covers(read, (after for _, after in changes))
@@ -87,18 +59,33 @@ def of(read: Read, changes: Sequence[Change]) -> Impact:
         if cut or let_in:
             found.append((peer, cut, let_in))
     count = sum(len(cut) + len(let_in) for _, cut, let_in in found)
-    exact = count <= LOOKED_FOR
+    exact = count <= LOOKED_FOR and owner_at is None
     elsewhere = _elsewhere(read, found, touched) if exact else {}
     seen = sightings.last(read, [peer for peer, cut, _ in found if cut])
     effects = []
+    gained: dict[str, dict[Network, Peer]] = {}
     for peer, cut, let_in in found:
         others = elsewhere.get(peer.gateway)
         cut, let_in = _without(cut, others), _without(let_in, others)
         if cut or let_in:
             last = seen.get(peer.id) if cut else None
             effects.append(Effect(peer, _text(cut), _text(let_in), last))
+        gained.setdefault(peer.gateway, {}).update(dict.fromkeys(let_in, peer))
     effects.sort(key=_urgency, reverse=True)
-    return Impact(tuple(effects), exact)
+    standing = Standing(will, frozenset(touched))
+    strangers = knocking.of(read, gained, turns, standing, owner_at)
+    return Impact(
+        effects=tuple(effects),
+        cut_more=foreseen.cut_more,
+        let_in_more=foreseen.let_in_more,
+        knocks=strangers.found,
+        unknown=turns.unknown,
+        exact=exact and foreseen.whole and strangers.exact,
+    )
+
+
+def _gateway(change: PeerChange) -> str:
+    return next(peer.gateway for peer in change if peer is not None)
 
 
 def _urgency(effect: Effect) -> tuple[bool, float]:
@@ -107,10 +94,7 @@ def _urgency(effect: Effect) -> tuple[bool, float]:
 
 
 def _passing(peer: Peer | None, now: datetime) -> list[Network]:
-    """The sources of one that is approved and has not ended."""
-    if peer is None or peer.state is not State.APPROVED or peer.shown(now) is State.EXPIRED:
-        return []
-    return [ip_network(source) for source in peer.sources]
+    return [ip_network(source) for source in passing(peer, now)]
 
 
 def _covers(read: Read, some: Iterable[Peer | None]) -> Mapping[str, Cover]:
@@ -136,24 +120,19 @@ def _elsewhere(
     read: Read, found: Sequence[tuple[Peer, list[Network], list[Network]]], touched: set[int]
 ) -> dict[str, Cover]:
     """By gateway, what other peers have of the prefixes that cover any of these."""
-    wanted: dict[str, set[str]] = {}
+    wanted: dict[str, list[Network]] = {}
     for peer, cut, let_in in found:
-        names = wanted.setdefault(peer.gateway, set())
-        for network in (*cut, *let_in):
-            names.update(_wider(network))
-    there: dict[str, list[Network]] = {}
-    for gateway, names in wanted.items():
-        for number, sources in peer_rows.passing_at(read.connection, gateway, read.now):
-            if number not in touched:
-                hits = (ip_network(source) for source in sources if source in names)
-                there.setdefault(gateway, []).extend(hits)
-    return {gateway: Cover(networks) for gateway, networks in there.items()}
-
-
-def _wider(network: Network) -> Iterable[str]:
-    """It and all sources that cover it, as text: so each of a million is one look."""
-    for length in range(SHORTEST_SOURCE[network.version], network.prefixlen + 1):
-        yield _one(network.supernet(new_prefix=length))
+        wanted.setdefault(peer.gateway, []).extend((*cut, *let_in))
+    ids = gateway_rows.ids(read.connection)
+    return {
+        name: Cover(
+            network
+            for number, network in knocks.holding(read.connection, ids[name], networks, read.now)
+            if number not in touched
+        )
+        for name, networks in wanted.items()
+        if name in ids
+    }
 
 
 def _one(network: Network) -> str:

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from api.records import Peer
+from api.records import Peer, State
 from api.registry import many
 from api.registry.admission import Admission
 from api.registry.core import Read, Registry, Write
+from api.registry.foreseen import Foreseen, unborn
 from api.registry.lines import Line, Lines
 from api.registry.permissions import Caller
 from api.store import gateways as gateway_rows
@@ -65,6 +66,18 @@ def add(write: Write, lines: Lines, tell: Tell, *, caller: Caller, terms: str | 
         counts.added += len(batch)
         tell(counts.added)
     return counts
+
+
+def foresee(foreseen: Foreseen, lines: Lines, tell: Tell) -> None:
+    """Notes those that would be let in, and writes nothing."""
+    done = 0
+    for batch in lines.batches():
+        for line in batch:
+            if line.state is State.APPROVED:
+                fields = many.fields_of(line.content)
+                foreseen.note(None, unborn(line.content["gateway"], fields, foreseen.now))
+        done += len(batch)
+        tell(done)
 
 
 def key_of(line: Line) -> Key:

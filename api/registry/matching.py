@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from api.records import Peer, State
+from api.records import Gateway, Peer, State
 from api.registry import gateways, many, peers
 from api.registry.admission import Admission
 from api.registry.core import Expected, Read, Write
+from api.registry.foreseen import unborn
 from api.registry.imports import Counts, Tell, held_among, key_of
 from api.registry.lines import Line, Lines
 from api.registry.permissions import Caller
@@ -49,7 +50,7 @@ def check_gateways(read: Read, lines: Lines) -> None:
 def match_policy(
     state: Read | Write, lines: Lines, tell: Tell, *, caller: Caller
 ) -> tuple[Counts, GatewayCounts]:
-    """Gateways and approved peers are then those of the lines. A Read only counts."""
+    """Gateways and approved peers are then those of the lines. A Read only says what would be."""
     held = {gateway.name: gateway for gateway in gateway_rows.every(state.connection)}
     wanted = {spec.name: spec for spec in lines.gateways}
     new = [spec for spec in lines.gateways if spec.name not in held]
@@ -67,6 +68,14 @@ def match_policy(
             gateways.add(state, spec)
         for gateway, spec in differing:
             gateways.save(state, gateway, spec)
+    elif state.foreseen is not None:
+        now = state.now
+        for spec in new:
+            state.foreseen.note(None, Gateway(0, spec, 0, now, now))
+        for gateway, spec in differing:
+            state.foreseen.note(gateway, replace(gateway, spec=spec))
+        for gateway in going:
+            state.foreseen.note(gateway, None)
     counts = match_peers(state, lines, tell, caller=caller)
     if isinstance(state, Write):
         for gateway in going:
@@ -76,12 +85,14 @@ def match_policy(
 
 def match_peers(state: Read | Write, lines: Lines, tell: Tell, *, caller: Caller) -> Counts:
     """Approved peers are then those of the lines; pending ones that no line names stay. A Read
-    only counts. Raises RefusedError with what breaks the rules, and ForbiddenError."""
+    only says what would be. Raises RefusedError with what breaks the rules, and ForbiddenError."""
     admission = Admission.at(state, caller)
     counts = Counts(ended=lines.ended)
     for step in _steps(state, lines, tell):
         _check_rules(admission, step, lines)
-        if isinstance(state, Write) and not lines.complaints.total:
+        if isinstance(state, Read):
+            _foresee(state, step)
+        elif not lines.complaints.total:
             _carry_out(state, step, caller)
         waited = sum(before.state is State.PENDING for before, _ in step.changed)
         counts.added += len(step.fresh)
@@ -135,6 +146,19 @@ def _check_rules(admission: Admission, step: _Step, lines: Lines) -> None:
     for before, line in step.changed:
         with lines.complaints.at(line.number):
             admission.change(before, replace(before, **many.fields_of(line.content)))
+
+
+def _foresee(read: Read, step: _Step) -> None:
+    if read.foreseen is None:
+        return
+    for peer in step.going:
+        read.foreseen.note(peer, None)
+    for before, line in step.changed:
+        fields = many.fields_of(line.content)
+        read.foreseen.note(before, replace(before, state=State.APPROVED, **fields))
+    for line in step.fresh:
+        fields = many.fields_of(line.content)
+        read.foreseen.note(None, unborn(line.content["gateway"], fields, read.now))
 
 
 def _carry_out(write: Write, step: _Step, caller: Caller) -> None:

@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from ipaddress import ip_network
 
 from api.errors import ConflictError, ForbiddenError, RefusedError
@@ -10,6 +11,7 @@ from api.event_types import EventType
 from api.records import Gateway, Json, Peer, State
 from api.registry import gateways, many, peers, rules
 from api.registry.core import Expected, Read, Write
+from api.registry.foreseen import Foreseen, unborn
 from api.registry.permissions import Caller
 from api.store import gateways as gateway_rows
 from api.store import peers as peer_rows
@@ -73,6 +75,23 @@ class Comparison:
                 for gateway in self.remove_gateways
             ),
         )
+
+    def foresee(self, now: datetime) -> Foreseen:
+        """What the document would make of peers and gateways."""
+        found = Foreseen(now)
+        for spec in self.add_gateways:
+            found.note(None, Gateway(0, spec, 0, now, now))
+        for gateway, wanted in self.change_gateways:
+            found.note(gateway, replace(gateway, spec=wanted))
+        for gateway in self.remove_gateways:
+            found.note(gateway, None)
+        for peer in self.revoke_peers:
+            found.note(peer, None)
+        for peer, meant in self.match_peers:
+            found.note(peer, replace(peers.filled(peer, meant), state=State.APPROVED))
+        for named in self.add_peers:
+            found.note(None, unborn(named.gateway, many.fields_of(_json(named)), now))
+        return found
 
 
 def compare(state: Read | Write, wanted: Policy, caller: Caller) -> Comparison:

@@ -31,8 +31,13 @@ def grant(write: Write, number: int, expected: Expected, caller: Caller) -> Peer
     before, proposal = _open(write, number, expected)
     what = f"the change of peer {number}"
     rules.check_eyes(rules.current(write), caller, (proposal.author,), what)
-    after = peers.edited(write, before, proposal.fields)
-    return peers.save(write, before, replace(after, proposal=None), "peer.grant")
+    return peers.save(write, before, _granted(write, before, proposal), "peer.grant")
+
+
+def foresee(write: Write, proposed: Peer) -> None:
+    """What it would be to grant this: a proposal by itself changes nothing."""
+    if write.foreseen is not None and proposed.proposal is not None:
+        write.foreseen.note(proposed, _granted(write, proposed, proposed.proposal))
 
 
 def decline(write: Write, number: int, expected: Expected, reason: str) -> Peer:
@@ -40,6 +45,10 @@ def decline(write: Write, number: int, expected: Expected, reason: str) -> Peer:
     before, proposal = _open(write, number, expected)
     declined = replace(proposal, declined=reason, declined_by=write.author)
     return peers.save(write, before, replace(before, proposal=declined), "peer.decline")
+
+
+def _granted(write: Write, before: Peer, proposal: Proposal) -> Peer:
+    return replace(peers.edited(write, before, proposal.fields), proposal=None)
 
 
 def _open(write: Write, number: int, expected: Expected) -> tuple[Peer, Proposal]:

@@ -6,6 +6,7 @@ roll-out describe the machines of now, and stay; so do sources that a peer's own
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TypeVar
 
 from api.errors import ConflictError, GoneError, RefusedError
@@ -13,6 +14,7 @@ from api.event_types import EventType
 from api.records import Gateway, Peer, Point, Revision, State
 from api.registry import gateways, many, peers
 from api.registry.core import Expected, Read, Write
+from api.registry.foreseen import Foreseen
 from api.registry.policy import Difference, differing
 from api.store import gateways as gateway_rows
 from api.store import log
@@ -40,6 +42,20 @@ class Plan:
         """Of all that has to be done."""
         parts = (self.revoke, self.remove, self.change, self.revive, self.restore)
         return sum(map(len, parts))
+
+    def foresee(self, now: datetime) -> Foreseen:
+        """What it would make of peers and gateways."""
+        found = Foreseen(now)
+        again = {gateway.name: gateway for gateway in self.revive}
+        for gateway in self.remove:
+            found.note(gateway, again.pop(gateway.name, None))
+        for gateway in again.values():
+            found.note(None, gateway)
+        for was, will in (*self.change, *self.restore):
+            found.note(was, will)
+        for peer in self.revoke:
+            found.note(peer, None)
+        return found
 
     def differences(self) -> Iterator[Difference]:
         yield from self._of_gateways()

@@ -11,6 +11,7 @@ from api.registry.core import Write
 from api.registry.permissions import Permission
 from api.routes.conventions import ExpectedOf, Limit, NameCursor, NamePrefix, OnceOf, answer
 from api.routes.models import GatewayPage, GatewayPatch, GatewayView
+from api.routes.previews import DryRun, GatewayPreview, preview_gateway
 from policy.document import GatewaySpec, Mode, Name
 
 router = APIRouter(prefix="/v1/gateways", tags=["gateways"])
@@ -55,25 +56,50 @@ def show_gateway(registry: RegistryOf, name: GatewayName) -> Response:
     return answer(GatewayView.of(gateway), version=gateway.version)
 
 
-@router.patch("/{name}", dependencies=[writes], response_model=GatewayView)
+@router.patch("/{name}", dependencies=[writes], response_model=GatewayView | GatewayPreview)
 def change_gateway(
     registry: RegistryOf,
     caller: CallerOf,
     name: GatewayName,
     expected: ExpectedOf,
     body: GatewayPatch,
+    dry_run: DryRun = False,
 ) -> Response:
     """Changes the fields that are sent; null takes a time away."""
     fields = body.model_dump(mode="json", exclude_unset=True)
+    if dry_run:
+        return preview_gateway(
+            registry,
+            caller,
+            expected,
+            lambda write, expected: gateways.change(write, name, expected, fields),
+        )
     with registry.write(caller.actor, f"gateway {name} changed") as write:
         gateway = gateways.change(write, name, expected, fields)
     return answer(GatewayView.of(gateway), version=gateway.version)
 
 
-@router.delete("/{name}", dependencies=[writes], status_code=204)
+@router.delete(
+    "/{name}",
+    dependencies=[writes],
+    status_code=204,
+    responses={200: {"model": GatewayPreview, "description": "Of a dry run"}},
+)
 def remove_gateway(
-    registry: RegistryOf, caller: CallerOf, name: GatewayName, expected: ExpectedOf
-) -> None:
+    registry: RegistryOf,
+    caller: CallerOf,
+    name: GatewayName,
+    expected: ExpectedOf,
+    dry_run: DryRun = False,
+) -> Response:
     """Refused while peers are pending or approved there."""
+    if dry_run:
+        return preview_gateway(
+            registry,
+            caller,
+            expected,
+            lambda write, expected: gateways.remove(write, name, expected),
+        )
     with registry.write(caller.actor, f"gateway {name} removed") as write:
         gateways.remove(write, name, expected)
+    return Response(status_code=204)

@@ -23,7 +23,9 @@ from policy.errors import Problem
 
 PEERS, POLICY = PATHS = ("/v1/peers/import", "/v1/policy/import")
 router = APIRouter(tags=["peers"])
-DryRun = Annotated[bool, Query(description="only say what would change")]
+DryRun = Annotated[
+    bool, Query(description="only say what would change, and who would be cut off or let in")
+]
 
 
 def _lines(description: str) -> dict[str, object]:
@@ -101,6 +103,8 @@ def _add(
 ) -> Done:
     if isinstance(state, Write):
         return imports.add(state, lines, tell, caller=caller, terms=terms), GatewayCounts()
+    if state.foreseen is not None:
+        imports.foresee(state.foreseen, lines, tell)
     return Counts(added=lines.peers, ended=lines.ended), GatewayCounts()
 
 

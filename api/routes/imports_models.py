@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, Field
 
+from api.routes.impact_models import ImpactView
+
 
 class PeersImported(BaseModel):
     added: int
@@ -26,3 +28,4 @@ class Imported(BaseModel):
     peers: PeersImported
     gateways: GatewaysImported
     warnings: list[str]
+    impact: ImpactView | None = Field(description="of a dry run: what it would do to sources")

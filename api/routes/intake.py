@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated
 
@@ -18,12 +18,15 @@ from api.auth import RegistryOf
 from api.errors import ApiError, UnavailableError
 from api.problems import answer_to
 from api.records import Json, State
+from api.registry import impact
 from api.registry.core import Expected, Read, Registry, Write
+from api.registry.foreseen import Foreseen
 from api.registry.gateways import warnings
 from api.registry.imports import Counts, Tell
 from api.registry.lines import Lines
 from api.registry.matching import GatewayCounts
 from api.routes.conventions import Once, OnceOf, answer
+from api.routes.impact_models import ImpactView
 from api.routes.imports_models import GatewaysImported, Imported, PeersImported
 from api.routes.models import PeerView
 from api.routes.streams import NDJSON, disconnected, to_its_end
@@ -150,7 +153,7 @@ class _Work:
         self._phase, self._done = "write", 0
         if self._dry_run:
             with self._registry.read() as read:
-                return self._carried_out(read)
+                return self._carried_out(replace(read, foreseen=Foreseen(read.now)))
         with self._registry.write(self._once.caller.actor, self._job.cause) as write:
             return self._once.within(write, text, self._carried_out)
 
@@ -163,6 +166,9 @@ class _Work:
             self._job.expected.check(state.head.policy_version, "the policy")
         counts, gateways = self._job.carry_out(state, self._lines, self._tell)
         head = state.coming if isinstance(state, Write) else state.head
+        would = None
+        if isinstance(state, Read) and state.foreseen is not None:
+            would = ImpactView.of(impact.of(state, state.foreseen))
         return answer(
             Imported(
                 dry_run=self._dry_run,
@@ -172,6 +178,7 @@ class _Work:
                 peers=PeersImported.model_validate(counts, from_attributes=True),
                 gateways=GatewaysImported.model_validate(gateways, from_attributes=True),
                 warnings=list(warnings(*self._lines.gateways)),
+                impact=would,
             ),
             version=head.policy_version,
         )

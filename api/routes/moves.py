@@ -9,12 +9,13 @@ from starlette.responses import Response
 from api.auth import CallerOf, RegistryOf, needs
 from api.origin import OriginOf
 from api.registry import moves
-from api.registry.core import Write
+from api.registry.core import Expected, Write
 from api.registry.permissions import Caller, Permission
 from api.routes.conventions import ExpectedOf, OnceOf, answer
 from api.routes.models import IssuedToken, PeerView, TokenView
 from api.routes.peer_views import shown
 from api.routes.peers import Number, view
+from api.routes.previews import DryRun, Preview, preview
 from policy.document import SOURCES_PER_PEER, Document, Moment, Name, Source
 
 router = APIRouter(prefix="/v1/peers", tags=["peers"])
@@ -64,22 +65,44 @@ def revoke_owner_token(registry: RegistryOf, caller: CallerOf, number: Number) -
         moves.revoke_token(write, number)
 
 
-@router.put("/{id}/sources", dependencies=[owns], response_model=PeerView)
+@router.put("/{id}/sources", dependencies=[owns], response_model=PeerView | Preview)
 def move_sources(
-    registry: RegistryOf, caller: CallerOf, number: Number, expected: ExpectedOf, body: Sources
+    registry: RegistryOf,
+    caller: CallerOf,
+    number: Number,
+    expected: ExpectedOf,
+    body: Sources,
+    dry_run: DryRun = False,
 ) -> Response:
     """All sources of one's own peer anew, in force at once."""
     wanted = body.model_dump(mode="json")["sources"]
+    if dry_run:
+        return preview(
+            registry,
+            caller,
+            expected,
+            lambda write, expected: moves.move(write, number, expected, wanted),
+        )
     with registry.write(caller.actor, f"sources of peer {number} moved") as write:
         peer = moves.move(write, number, expected, wanted)
         return view(write, peer)
 
 
-@router.post("/{id}/here", dependencies=[owns], response_model=PeerView)
-def move_here(registry: RegistryOf, once: OnceOf, origin: OriginOf, number: Number) -> Response:
+@router.post("/{id}/here", dependencies=[owns], response_model=PeerView | Preview)
+def move_here(
+    registry: RegistryOf,
+    once: OnceOf,
+    origin: OriginOf,
+    number: Number,
+    dry_run: DryRun = False,
+) -> Response:
     """The address that this call comes from is a source of one's own peer, in place of the one
     that the call before came from. For IPv6 it is the prefix around it, of the length that the
     bounds say. Nothing changes where that is so already: call as often as you like."""
+    if dry_run:
+        return preview(
+            registry, once.caller, Expected(), lambda write, _: moves.here(write, number, origin)
+        )
     with registry.read() as read:
         if (peer := moves.is_here(read, number, origin)) is not None:
             return answer(shown(read, peer), version=peer.version)

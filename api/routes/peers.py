@@ -87,7 +87,6 @@ def edit_peer(
         return preview(
             registry,
             caller,
-            number,
             expected,
             lambda write, expected: peers.edit(write, number, expected, body.fields, caller),
         )
@@ -110,7 +109,6 @@ def approve_peer(
         return preview(
             once.registry,
             caller,
-            number,
             expected,
             lambda write, expected: peers.approve(write, number, expected, caller),
         )
@@ -151,7 +149,6 @@ def revoke_peer(
         return preview(
             once.registry,
             once.caller,
-            number,
             expected,
             lambda write, expected: peers.revoke(write, number, expected, body.reason),
         )
@@ -163,15 +160,23 @@ def revoke_peer(
     )
 
 
-@router.post("/{id}/renew", dependencies=[decides], response_model=PeerView)
+@router.post("/{id}/renew", dependencies=[decides], response_model=PeerView | Preview)
 def renew_peer(
     once: OnceOf,
     number: Number,
     expected: ExpectedOf,
     body: Renewal,
     urgent: Urgent = False,
+    dry_run: DryRun = False,
 ) -> Response:
     """Gives an approved peer, expired or not, a new end. Who may not, or not alone, proposes it."""
+    if dry_run:
+        return preview(
+            once.registry,
+            once.caller,
+            expected,
+            lambda write, expected: peers.renew(write, number, expected, body.valid_until),
+        )
     return once(
         f"peer {number} renewed",
         body,

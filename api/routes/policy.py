@@ -12,8 +12,8 @@ from api.registry.core import Read
 from api.registry.permissions import Permission
 from api.routes.conventions import ExpectedOf, answer
 from api.routes.export import policy_as_json, policy_as_yaml
+from api.routes.impact_models import ImpactView
 from api.routes.models import Applied, DifferenceView
-from api.routes.previews import ImpactView
 from api.routes.streams import StreamedOf
 from policy.document import Policy
 
@@ -58,7 +58,7 @@ def apply_policy(
     expected: ExpectedOf,
     body: Policy,
     dry_run: Annotated[
-        bool, Query(description="only say what would change, and who would be cut off")
+        bool, Query(description="only say what would change, and who would be cut off or let in")
     ] = False,
 ) -> Response:
     """Makes the registry match the document, whole or not at all, in one revision.
@@ -70,7 +70,7 @@ def apply_policy(
         with registry.read() as read:
             compared = policy.compare(read, body, caller)
             found = compared.differences
-            would = ImpactView.of(impact.of_policy(read, compared))
+            would = ImpactView.of(impact.of(read, compared.foresee(read.now)))
             revision = read.head.revision
             version = read.head.policy_version
     else:

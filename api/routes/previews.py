@@ -1,79 +1,28 @@
 """What a change would do, told before it is made."""
 
 from collections.abc import Callable
-from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from fastapi import Query
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.records import Peer
-from api.registry import impact, peers
+from api.records import Gateway, Peer, Role
+from api.registry import impact
 from api.registry.core import Expected, Registry, Write
-from api.registry.impact import Effect, Impact
 from api.registry.permissions import Caller
 from api.routes.conventions import answer
-from api.routes.models import PeerView
+from api.routes.impact_models import ImpactView
+from api.routes.models import GatewayView, PeerView
 from api.routes.peer_views import shown
-
-# The rest is counted.
-_SHOWN = 1_000
 
 DryRun = Annotated[
     bool,
-    Query(description="change nothing, and say what would be cut off; `If-Match` is not needed"),
+    Query(
+        description="change nothing, and say who would be cut off or let in; `If-Match` is not "
+        "needed"
+    ),
 ]
-
-
-class EffectView(BaseModel):
-    id: int | None = Field(description="null: the peer is not there yet")
-    name: str
-    gateway: str
-    owner: str
-    contact: str
-    cut: list[str] = Field(description="sources that pass, and would not")
-    let_in: list[str] = Field(description="sources that do not pass, and would")
-    last_seen: datetime | None = Field(description="of those cut: see a peer's `last_seen`")
-
-    @classmethod
-    def of(cls, effect: Effect) -> Self:
-        peer = effect.peer
-        return cls(
-            id=peer.id or None,
-            name=peer.name,
-            gateway=peer.gateway,
-            owner=peer.owner,
-            contact=peer.contact,
-            cut=list(effect.cut),
-            let_in=list(effect.let_in),
-            last_seen=effect.last_seen,
-        )
-
-
-class ImpactView(BaseModel):
-    """What another peer covers stays as it is and is left out. Whether anybody talks from where
-    is let in is not known: routers tell of registered peers."""
-
-    peers_cut: int = Field(description="peers that lose sources")
-    peers_cut_seen: int = Field(description="of these, those that a router has seen")
-    peers_let_in: int = Field(description="peers that gain sources")
-    exact: bool = Field(
-        description="false: too many sources to look for them all; what other peers cover is not "
-        "left out"
-    )
-    effects: list[EffectView] = Field(description="cut and seen last first; a thousand at most")
-
-    @classmethod
-    def of(cls, found: Impact) -> Self:
-        cut = [effect for effect in found.effects if effect.cut]
-        return cls(
-            peers_cut=len(cut),
-            peers_cut_seen=sum(effect.last_seen is not None for effect in cut),
-            peers_let_in=sum(bool(effect.let_in) for effect in found.effects),
-            exact=found.exact,
-            effects=[EffectView.of(effect) for effect in found.effects[:_SHOWN]],
-        )
 
 
 class Preview(BaseModel):
@@ -82,20 +31,43 @@ class Preview(BaseModel):
     impact: ImpactView
 
 
+class GatewayPreview(BaseModel):
+    dry_run: Literal[True] = True
+    gateway: GatewayView | None = Field(description="as it would be; null: it would be gone")
+    impact: ImpactView
+
+
 def preview(
     registry: Registry,
     caller: Caller,
-    number: int,
     expected: Expected,
     work: Callable[[Write, Expected], Peer],
 ) -> Response:
-    """Refused where the change itself would be."""
-    if expected == Expected():
-        expected = Expected(any_version=True)
+    """Of one peer. Refused where the change itself would be."""
     with registry.trial(caller.actor) as write:
-        before = peers.get(write, number)
-        after = work(write, expected)
-        view = shown(write, after)
+        view = shown(write, work(write, _any(expected)))
+    return answer(Preview(peer=view, impact=_impact(registry, caller, write)))
+
+
+def preview_gateway(
+    registry: Registry,
+    caller: Caller,
+    expected: Expected,
+    work: Callable[[Write, Expected], Gateway | None],
+) -> Response:
+    """Of one gateway. Refused where the change itself would be."""
+    with registry.trial(caller.actor) as write:
+        gateway = work(write, _any(expected))
+    view = None if gateway is None else GatewayView.of(gateway)
+    return answer(GatewayPreview(gateway=view, impact=_impact(registry, caller, write)))
+
+
+def _any(expected: Expected) -> Expected:
+    return Expected(any_version=True) if expected == Expected() else expected
+
+
+def _impact(registry: Registry, caller: Caller, trial: Write) -> ImpactView:
+    assert trial.foreseen is not None
+    owner_at = caller.origin.address if caller.role is Role.OWNER else None
     with registry.read() as read:
-        found = impact.of(read, [(before, after)])
-    return answer(Preview(peer=view, impact=ImpactView.of(found)))
+        return ImpactView.of(impact.of(read, trial.foreseen, owner_at))

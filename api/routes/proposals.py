@@ -5,7 +5,9 @@ from pydantic import Field
 from starlette.responses import Response
 
 from api.auth import CallerOf, needs
+from api.records import Peer
 from api.registry import proposals
+from api.registry.core import Expected, Write
 from api.registry.permissions import Permission
 from api.routes.conventions import ExpectedOf, OnceOf
 from api.routes.models import Decision, PeerPatch, PeerView
@@ -24,18 +26,27 @@ class ProposedChange(PeerPatch):
     reason: Text | None = Field(default=None, examples=["the branch moves in January"])
 
 
-@router.post("/{id}/propose", dependencies=[proposes], response_model=PeerView)
+@router.post("/{id}/propose", dependencies=[proposes], response_model=PeerView | Preview)
 def propose_change(
-    once: OnceOf, caller: CallerOf, number: Number, expected: ExpectedOf, body: ProposedChange
+    once: OnceOf,
+    caller: CallerOf,
+    number: Number,
+    expected: ExpectedOf,
+    body: ProposedChange,
+    dry_run: DryRun = False,
 ) -> Response:
     """Asks for a change of an approved peer: a renewal, other sources. Nothing changes until it is
-    granted. It takes the place of a proposal before it."""
+    granted, and a dry run says what that would do. It takes the place of a proposal before it."""
+
+    def work(write: Write, expected: Expected) -> Peer:
+        peer = proposals.propose(write, number, expected, body.fields, body.reason, caller)
+        proposals.foresee(write, peer)
+        return peer
+
+    if dry_run:
+        return preview(once.registry, caller, expected, work)
     return once(
-        f"change of peer {number} proposed",
-        body,
-        lambda write: view(
-            write, proposals.propose(write, number, expected, body.fields, body.reason, caller)
-        ),
+        f"change of peer {number} proposed", body, lambda write: view(write, work(write, expected))
     )
 
 
@@ -53,7 +64,6 @@ def grant_change(
         return preview(
             once.registry,
             caller,
-            number,
             expected,
             lambda write, expected: proposals.grant(write, number, expected, caller),
         )

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from api.records import Revision
 from api.registry.rollback import Plan
 from api.registry.rollout import Canary, Progress
+from api.routes.impact_models import ImpactView
 from api.routes.models import DifferenceView
 from policy.document import Document
 from policy.labels import Labels
@@ -48,11 +49,19 @@ class RolledBack(BaseModel):
     revision: int = Field(description="the one that this made; in a dry run the one there is")
     total: int = Field(description="how many changes it is")
     changes: list[DifferenceView] = Field(description="the first thousand of them")
+    impact: ImpactView | None = Field(description="of a dry run: what it would do to sources")
 
     @classmethod
-    def of(cls, plan: Plan, revision: int, *, dry_run: bool = False) -> Self:
+    def of(cls, plan: Plan, revision: int, impact: ImpactView | None = None) -> Self:
+        """With the impact of a dry run."""
         changes = [DifferenceView.of(each) for each in islice(plan.differences(), _SHOWN)]
-        return cls(dry_run=dry_run, revision=revision, total=plan.count, changes=changes)
+        return cls(
+            dry_run=impact is not None,
+            revision=revision,
+            total=plan.count,
+            changes=changes,
+            impact=impact,
+        )
 
 
 class Rule(Document):

@@ -6,10 +6,11 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from api.auth import RegistryOf, needs
-from api.registry import rollback, rollout
+from api.registry import impact, rollback, rollout
 from api.registry.core import Write
 from api.registry.permissions import Permission
 from api.routes.conventions import ExpectedOf, Limit, OnceOf, Urgent, answer
+from api.routes.impact_models import ImpactView
 from api.routes.revision_models import (
     KeptRevision,
     RevisionPage,
@@ -45,7 +46,9 @@ def roll_back(
     expected: ExpectedOf,
     body: Rollback,
     urgent: Urgent = False,
-    dry_run: Annotated[bool, Query(description="only say what would change")] = False,
+    dry_run: Annotated[
+        bool, Query(description="only say what would change, and who would be cut off or let in")
+    ] = False,
 ) -> Response:
     """Makes a new revision with the gateways and approved peers of an earlier one.
 
@@ -55,7 +58,8 @@ def roll_back(
     if dry_run:
         with once.registry.read() as state:
             found = rollback.plan(state, body.to_revision)
-        done = RolledBack.of(found, state.head.revision, dry_run=True)
+            would = ImpactView.of(impact.of(state, found.foresee(state.now)))
+        done = RolledBack.of(found, state.head.revision, would)
         return answer(done, version=state.head.policy_version)
 
     def work(write: Write) -> Response:

@@ -17,7 +17,7 @@ Spot = tuple[int, Address]
 Fetch = Callable[[Sequence[bytes], set[int]], Iterable[tuple[int, bytes, T]]]
 
 # SQLite takes some 32,000 values in a statement.
-_AT_ONCE = 10_000
+AT_ONCE = 10_000
 
 
 def key_of_address(address: Address) -> bytes:
@@ -37,15 +37,19 @@ def prefix_of(key: bytes) -> Network:
     return IPv4Network(parts) if key[0] == 4 else IPv6Network(parts)
 
 
-def around(address: Address) -> list[bytes]:
-    """Keys of all prefixes, as long as a source is, that hold an address; the longest first."""
+def around(address: Address, longest: int | None = None) -> list[bytes]:
+    """Keys of all prefixes, as long as a source is, that hold an address; the longest first. For
+    those that hold a prefix: of its first address, from its length on."""
     number, size = int(address), len(address.packed)
     version = bytes((address.version,))
+    bits = size * 8
     return [
         version
-        + (number >> (size * 8 - length) << (size * 8 - length)).to_bytes(size, "big")
+        + (number >> (bits - length) << (bits - length)).to_bytes(size, "big")
         + bytes((length,))
-        for length in range(size * 8, SHORTEST_SOURCE[address.version] - 1, -1)
+        for length in range(
+            bits if longest is None else longest, SHORTEST_SOURCE[address.version] - 1, -1
+        )
     ]
 
 
@@ -55,8 +59,8 @@ def over(spots: Iterable[Spot], fetch: Fetch[T]) -> dict[Spot, list[T]]:
     gateway_ids = {gateway_id for gateway_id, _ in wanted}
     keys = sorted({key for found in wanted.values() for key in found})
     there: dict[tuple[int, bytes], list[T]] = {}
-    for start in range(0, len(keys), _AT_ONCE):
-        for gateway_id, key, each in fetch(keys[start : start + _AT_ONCE], gateway_ids):
+    for start in range(0, len(keys), AT_ONCE):
+        for gateway_id, key, each in fetch(keys[start : start + AT_ONCE], gateway_ids):
             there.setdefault((gateway_id, key), []).append(each)
     found = {
         spot: [each for key in lengths for each in there.get((spot[0], key), ())]

@@ -207,21 +207,6 @@ def expiring(
     return tuple(peer_of(row) for row in connection.execute(query.limit(limit)))
 
 
-def passing_at(
-    connection: Connection, gateway: str, now: datetime
-) -> Iterator[tuple[int, list[str]]]:
-    """Id and sources of everyone approved there who has not ended."""
-    query = (
-        select(peers.c.id, peers.c.sources)
-        .join(gateways, gateways.c.id == peers.c.gateway_id)
-        .where(gateways.c.name == gateway, gateways.c.removed.is_(None))
-        .where(peers.c.state == State.APPROVED.value, peers.c.listed)
-        .where(or_(peers.c.valid_until.is_(None), peers.c.valid_until > now))
-    )
-    for row in connection.execute(query, execution_options={"yield_per": 1000}):
-        yield row.id, row.sources
-
-
 def count_live(connection: Connection) -> int:
     return connection.execute(select(func.count()).select_from(peers).where(_lives())).scalar_one()
 

@@ -8,8 +8,8 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, func, literal, or
 
 from api.records import Peer, State
 from api.store import keys
+from api.store import peers as peer_rows
 from api.store.keys import Spot, address_of, key_of_address
-from api.store.peers import every, peer_of
 from api.store.schema import gateways, peer_sources, peers
 from api.store.stranger_tables import stranger_totals, strangers
 from api.stranger_records import (
@@ -25,7 +25,7 @@ from api.stranger_records import (
 _STRENGTH = (State.ACTIVE, State.APPROVED, State.PENDING)
 
 
-def _every() -> Select[Any]:
+def every() -> Select[Any]:
     return (
         select(strangers, gateways.c.name.label("gateway"))
         .join(gateways, gateways.c.id == strangers.c.gateway_id)
@@ -33,7 +33,7 @@ def _every() -> Select[Any]:
     )
 
 
-def _stranger(row: Row[Any]) -> Stranger:
+def stranger_of(row: Row[Any]) -> Stranger:
     return Stranger(
         id=row.id,
         gateway_id=row.gateway_id,
@@ -52,8 +52,8 @@ def _stranger(row: Row[Any]) -> Stranger:
 
 
 def find(connection: Connection, number: int) -> Stranger | None:
-    row = connection.execute(_every().where(strangers.c.id == number)).one_or_none()
-    return None if row is None else _stranger(row)
+    row = connection.execute(every().where(strangers.c.id == number)).one_or_none()
+    return None if row is None else stranger_of(row)
 
 
 def page(
@@ -64,7 +64,7 @@ def page(
     limit: int,
 ) -> tuple[Stranger, ...]:
     query = ordered(connection, wanted, order, after).limit(limit)
-    return tuple(map(_stranger, connection.execute(query)))
+    return tuple(map(stranger_of, connection.execute(query)))
 
 
 def ordered(
@@ -72,7 +72,7 @@ def ordered(
 ) -> Select[Any]:
     """Those behind a place in that order, which is an index's."""
     columns = [strangers.c[name] for name in ORDERS[order]]
-    query = _every().where(*_conditions(connection, wanted))
+    query = every().where(*_conditions(connection, wanted))
     if after is not None:
         place = [literal(v, c.type) for v, c in zip(after.values, columns, strict=True)]
         query = query.where(tuple_(*columns) < tuple_(*place))
@@ -106,7 +106,7 @@ def covering(connection: Connection, spots: Iterable[Spot], now: datetime) -> di
 
     def fetch(wanted: Sequence[bytes], gateway_ids: set[int]) -> Iterator[tuple[int, bytes, Peer]]:
         query = (
-            every()
+            peer_rows.every()
             .add_columns(peer_sources.c.key, peers.c.gateway_id)
             .join(peer_sources, peer_sources.c.peer_id == peers.c.id)
             .where(
@@ -117,7 +117,7 @@ def covering(connection: Connection, spots: Iterable[Spot], now: datetime) -> di
             )
         )
         for row in connection.execute(query):
-            yield row.gateway_id, row.key, peer_of(row)
+            yield row.gateway_id, row.key, peer_rows.peer_of(row)
 
     # Of those alike min() takes the first.
     return {

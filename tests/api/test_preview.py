@@ -53,8 +53,12 @@ def test_a_revocation_says_who_is_cut_off_and_when_it_was_seen(hub: Service) -> 
         "peers_cut": 1,
         "peers_cut_seen": 1,
         "peers_let_in": 0,
+        "strangers_cut": 0,
+        "strangers_let_in": 0,
         "exact": True,
         "effects": [],
+        "strangers": [],
+        "unknown": [],
     }
 
 

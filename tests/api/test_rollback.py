@@ -75,7 +75,7 @@ def test_the_allowlist_is_as_it_was_under_a_new_revision(service: Service) -> No
 
 def test_nothing_changed_makes_no_revision(service: Service) -> None:
     service.add_gateway()
-    done = {"dry_run": False, "revision": 1, "total": 0, "changes": []}
+    done = {"dry_run": False, "revision": 1, "total": 0, "changes": [], "impact": None}
     assert roll_back(service, 1).json() == done
 
 
@@ -224,7 +224,11 @@ def test_of_many_changes_the_first_are_shown(
     planned = roll_back(service, then, dry_run=True).json()
     assert (planned["total"], len(planned["changes"])) == (10, 3)
     done = roll_back(service, then)
-    assert done.json() == planned | {"dry_run": False, "revision": service.revision}
+    assert done.json() == planned | {
+        "dry_run": False,
+        "revision": service.revision,
+        "impact": None,
+    }
     assert content(service) == before
     assert all(service.admin.get(f"/v1/peers/{n}").json()["state"] == "revoked" for n in new)
     # One whose name somebody else waits for is refused, and nothing is written.

@@ -216,9 +216,12 @@ def test_a_large_policy_is_sent_as_lines(
 ) -> None:
     monkeypatch.setattr("cli.policy_lines.LARGE", 0)
     dry = peergate("apply", "-f", policy, "--dry-run")
-    assert dry.out == (
-        "gateways: 1 added; peers: 2 added: nothing was changed (dry run), revision 0\n"
-    )
+    assert dry.out.splitlines() == [
+        "lets in branch-7 at hub: 203.0.113.7, 203.0.113.64/27",
+        "lets in branch-8 at hub: 203.0.113.8",
+        "not known: hub: nobody has seen yet who talks to it",
+        "gateways: 1 added; peers: 2 added: nothing was changed (dry run), revision 0",
+    ]
     done = peergate("apply", "-f", policy, "--yes")
     assert done.out == "gateways: 1 added; peers: 2 added: applied, revision 1\n"
     again = peergate("apply", "-f", policy, "--json")

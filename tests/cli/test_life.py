@@ -172,4 +172,14 @@ def test_who_would_be_cut_off_is_told_before(peergate: Peergate, tmp_path: Path)
     file.write_text("gateways: [{name: hub, addresses: [198.51.100.1], services: [wireguard]}]\n")
     applied = peergate("apply", "-f", file, "--dry-run").out
     assert "cuts off branch-7 at hub: 203.0.113.7; not seen" in applied
+    for command, said in (
+        (("peer", "renew", "1", "--until", "2040-01-31T00:00:00Z"), "peer 1 (branch-7 at hub)"),
+        (("peer", "propose", "1", "--source", "203.0.113.8"), "lets in branch-7 at hub: 203.0.1"),
+        (("rollback", "--to-revision", "1"), "cuts off branch-7 at hub: 203.0.113.7; not seen"),
+        (("gateway", "set", "hub", "--mode", "enforce"), "gateway hub would be changed, mode enf"),
+    ):
+        dry = peergate(*command, "--dry-run")
+        assert (dry.code, said in dry.out) == (0, True), dry
+    assert peergate("gateway", "remove", "hub", "--dry-run").code == 1
     assert peergate("peer", "show", "1", "--json").json["state"] == "active"
+    assert peergate("gateway", "show", "hub", "--json").json["mode"] == "monitor"

@@ -113,3 +113,22 @@ def test_a_stranger_is_signed_off_and_back(hub: Peergate) -> None:
     assert (back.code, back.out) == (0, "strangers from 203.0.113.8/30 at hub count again\n")
     assert len(hub("stranger", "list", "--json").json) == 3
     assert hub("stranger", "sign-off", "203.0.113.9/30", *at, "--reason", "x").code == 1
+
+
+def test_a_dry_run_says_which_strangers_are_let_in_or_cut_off(hub: Peergate) -> None:
+    dry = hub("gateway", "set", "hub", "--mode", "enforce", "--dry-run").out.splitlines()
+    assert [line.partition("; ")[0].partition(", last")[0] for line in dry] == [
+        "cuts off stranger 2001:db8::9 at hub: udp/51820",
+        "cuts off stranger 203.0.113.9 at hub: udp/51820",
+        "gateway hub would be changed, mode enforce: nothing was changed (dry run)",
+    ]
+    command = ("stranger", "register", "203.0.113.9", "--gateway", "hub", "--purpose", "A tunnel")
+    who = ("--owner", "Branch networks", "--contact", "netops@example.net")
+    assert hub(*command, *who).code == 0
+    dry = hub("peer", "approve", "1", "--dry-run").out.splitlines()
+    assert [line.partition(", last seen ")[0] for line in dry[:-1]] == [
+        "lets in stranger-203.0.113.9 at hub: 203.0.113.9",
+        "lets in stranger 203.0.113.9 at hub: udp/500",
+        "lets in stranger 203.0.113.9 at hub: udp/51820",
+    ]
+    assert dry[1].endswith(", as stranger-203.0.113.9")

@@ -1,0 +1,83 @@
+"""What a change would make of peers and gateways, gathered before it is made."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from api.records import Gateway, Peer, State
+
+# Peers that are held to be looked at; more are only counted.
+_HELD = 20_000
+
+PeerChange = tuple[Peer | None, Peer | None]
+GatewayChange = tuple[Gateway | None, Gateway | None]
+
+
+@dataclass(slots=True)
+class Foreseen:
+    """Each before and after; None where there is none. Of peers those of which other sources pass
+    afterwards, up to a number; `cut_more` and `let_in_more` count the rest."""
+
+    now: datetime
+    peers: list[PeerChange] = field(default_factory=list)
+    gateways: list[GatewayChange] = field(default_factory=list)
+    cut_more: int = 0
+    let_in_more: int = 0
+
+    @property
+    def whole(self) -> bool:
+        return not (self.cut_more or self.let_in_more)
+
+    def note(self, before: object, after: object) -> None:
+        """A value of the registry as it is and as it would be; passed over where it is neither a
+        peer nor a gateway."""
+        match before or after:
+            case Peer():
+                self._peer(before, after)
+            case Gateway():
+                self.gateways.append((_gateway(before), _gateway(after)))
+
+    def _peer(self, before: Any, after: Any) -> None:  # noqa: ANN401  # a peer or None, which note() has seen
+        was, will = (set(passing(peer, self.now)) for peer in (before, after))
+        if was == will:
+            return
+        if len(self.peers) < _HELD:
+            self.peers.append((before, after))
+        else:
+            self.cut_more += bool(was - will)
+            self.let_in_more += bool(will - was)
+
+
+def _gateway(value: object) -> Gateway | None:
+    return value if isinstance(value, Gateway) else None
+
+
+def passing(peer: Peer | None, now: datetime) -> tuple[str, ...]:
+    """The sources of one that is approved and has not ended: they pass, now or later."""
+    if peer is None or peer.state is not State.APPROVED or peer.shown(now) is State.EXPIRED:
+        return ()
+    return peer.sources
+
+
+def unborn(gateway: str, fields: dict[str, Any], now: datetime) -> Peer:
+    """One that would be approved, and has no id yet; `fields` as `many.fields_of` has them."""
+    blank = Peer(
+        id=0,
+        gateway=gateway,
+        name="",
+        owner="",
+        contact="",
+        purpose="",
+        sources=(),
+        valid_from=None,
+        valid_until=None,
+        state=State.APPROVED,
+        listed=False,
+        version=0,
+        created=now,
+        created_by="",
+        decided=None,
+        decided_by=None,
+        reason=None,
+    )
+    return replace(blank, **fields)

@@ -1,0 +1,63 @@
+"""Strangers at one gateway, and who lets in what holds a source."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, or_, select
+
+from api.records import State
+from api.store import keys
+from api.store.keys import AT_ONCE, Spot, around, key_of_address, prefix_of
+from api.store.schema import peer_sources, peers
+from api.store.stranger_search import every, stranger_of
+from api.store.stranger_tables import strangers
+from api.stranger_records import Stranger
+from policy.prefixes import Address, Network
+
+
+def at(
+    connection: Connection, gateway: int, first: Address | None, last: Address | None
+) -> Iterator[Stranger]:
+    """Those seen last come first; of all, or of such from `first` to `last`."""
+    query = every().where(strangers.c.gateway_id == gateway)
+    if first is not None and last is not None:
+        query = query.where(strangers.c.key.between(key_of_address(first), key_of_address(last)))
+    order = (strangers.c.last_seen.desc(), strangers.c.id.desc())
+    options = {"yield_per": 500}
+    with connection.execute(query.order_by(*order), execution_options=options) as rows:
+        yield from map(stranger_of, rows)
+
+
+def registered(
+    connection: Connection, spots: Iterable[Spot], now: datetime
+) -> dict[Spot, list[int]]:
+    """Of these sources, the peers that let them in, now or later."""
+
+    def fetch(wanted: Sequence[bytes], gateway_ids: set[int]) -> Iterator[tuple[int, bytes, int]]:
+        for row in connection.execute(_passing(wanted, now, peers.c.gateway_id.in_(gateway_ids))):
+            yield row.gateway_id, row.key, row.id
+
+    return keys.over(spots, fetch)
+
+
+def holding(
+    connection: Connection, gateway: int, prefixes: Iterable[Network], now: datetime
+) -> Iterator[tuple[int, Network]]:
+    """Peers that let in any of these sources there, now or later, and what holds it."""
+    wanted = sorted(
+        {key for each in prefixes for key in around(each.network_address, each.prefixlen)}
+    )
+    for start in range(0, len(wanted), AT_ONCE):
+        some = wanted[start : start + AT_ONCE]
+        for row in connection.execute(_passing(some, now, peers.c.gateway_id == gateway)):
+            yield row.id, prefix_of(row.key)
+
+
+def _passing(wanted: Sequence[bytes], now: datetime, here: ColumnElement[bool]) -> Select[Any]:
+    return (
+        select(peers.c.gateway_id, peer_sources.c.key, peers.c.id)
+        .join(peer_sources, peer_sources.c.peer_id == peers.c.id)
+        .where(peer_sources.c.key.in_(wanted), here, peers.c.state == State.APPROVED.value)
+        .where(or_(peers.c.valid_until.is_(None), peers.c.valid_until > now))
+    )
