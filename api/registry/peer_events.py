@@ -14,7 +14,8 @@ _STATES = {
 _EDITABLE = ("name", "owner", "contact", "purpose", "sources", "valid_from", "valid_until")
 
 
-def tell(write: Write, before: Peer | None, after: Peer) -> None:
+def tell(write: Write, before: Peer | None, after: Peer, *, moved: bool = False) -> None:
+    """`moved`: by its owner."""
     if before is None or before.state is not after.state:
         type_ = _STATES[after.state]
         # A million of them at once are one event.
@@ -22,7 +23,9 @@ def tell(write: Write, before: Peer | None, after: Peer) -> None:
         return
     told = shown(after)
     fields: list[Json] = [n for n in _EDITABLE if getattr(before, n) != getattr(after, n)]
-    if fields == ["valid_until"]:
+    if moved:
+        write.tell(EventType.PEER_MOVED, after.id, told | {"sources": list(after.sources)})
+    elif fields == ["valid_until"]:
         write.tell(EventType.PEER_RENEWED, after.id, told)
     elif fields:
         write.tell(EventType.PEER_EDITED, after.id, told | {"fields": fields})

@@ -255,7 +255,7 @@ def following(write: Write, before: Peer, after: Peer) -> Peer:
 def note(write: Write, before: Peer | None, after: Peer, action: str = "") -> None:
     """What neither routers nor policies show makes no new revision or version of them."""
     write.record(action or _action(before, after), f"peer/{after.id}", before, after)
-    peer_events.tell(write, before, after)
+    peer_events.tell(write, before, after, moved=action == MOVE)
     had_owner = before is not None and before.bounds is not None
     if had_owner and (after.bounds is None or after.state is not State.APPROVED):
         tokens.end_of_peer(write, after.id)

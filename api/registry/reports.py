@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from api.errors import ApiError, ConflictError
 from api.records import Head, Json, Report
-from api.registry import router_events
+from api.registry import arrivals, router_events
 from api.registry.core import Aside, Read, Registry, Write
 from api.registry.permissions import Caller
 from api.registry.routers import HIGHEST_RISE, check_own, unknown
@@ -121,6 +121,9 @@ def _put(write: Write | Aside, said: Sequence[Said]) -> set[str]:
     for report in reports:
         since = silent.get(report.router)
         router_events.tell(write, before.get(report.router), report, since)
+    had = {name: report.revision for name, report in before.items()}
+    if any(report.revision > had.get(report.router, -1) for report in reports):
+        arrivals.tell(write)
     return gone
 
 

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from api.event_types import EventType
 from api.records import Json, Report
+from api.registry import arrivals
 from api.registry.core import Aside, Registry, Write
 from api.store import silences
 from policy.window import rfc3339
@@ -21,15 +22,14 @@ def tell(
         return
     if since is not None:
         write.tell(EventType.ROUTER_BACK, after.router, {"silent_since": rfc3339(since)})
-    if after.revision > before.revision:
-        write.tell(EventType.ROUTER_APPLIED, after.router, {"revision": after.revision})
     was, is_ = _attached(before.content), _attached(after.content)
     if gone := sorted(was - is_):
         write.tell(EventType.ROUTER_DETACHED, after.router, {"interfaces": gone})
     if come := sorted(is_ - was):
         write.tell(EventType.ROUTER_ATTACHED, after.router, {"interfaces": come})
     held = after.content["held"]
-    if held != before.content["held"]:
+    # What it says of how much it holds back is another with each change that comes.
+    if (held is None) != (before.content["held"] is None):
         type_ = EventType.ROUTER_RELEASED if held is None else EventType.ROUTER_HELD
         write.tell(type_, after.router, {"held": held})
     # An agent that was started anew counts from nothing.
@@ -49,6 +49,8 @@ def find_silent(registry: Registry) -> None:
         for name in sorted(silences.add(write.connection, found)):
             told = {"last_heard": rfc3339(last_heard[name])}
             write.tell(EventType.ROUTER_SILENT, name, told)
+        # For one of these the others may have been waited for.
+        arrivals.tell(write)
 
 
 def _attached(content: Json) -> set[str]:

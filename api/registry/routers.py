@@ -6,6 +6,7 @@ from dataclasses import replace
 from api.errors import ConflictError, ForbiddenError, NotFoundError
 from api.event_types import EventType
 from api.records import Router
+from api.registry import arrivals
 from api.registry.core import Expected, Read, Write
 from api.registry.permissions import Caller
 from api.store import routers, strangers, tokens
@@ -83,6 +84,7 @@ def remove(write: Write, name: str, expected: Expected) -> None:
     write.touch_router(name, router.labels)
     write.record("router.remove", f"router/{name}", router, None)
     write.tell(EventType.ROUTER_REMOVED, name)
+    arrivals.tell(write)
 
 
 def seen_by(caller: Caller, wanted: str | None) -> str | None:

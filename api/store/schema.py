@@ -222,6 +222,8 @@ event_log = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("floor", BigInteger, nullable=False),
     Column("last", BigInteger, nullable=False),
+    # The newest revision of which was told that all routers have it.
+    Column("applied", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("id = 1", name="one"),
 )
 
