@@ -13,6 +13,7 @@ from api.event_types import EventType
 from api.records import Actor, Json, Point, Report, Revision, Rollout, Router
 from api.registry import rollback
 from api.registry.core import Expected, Read, Registry, Write
+from api.registry.rollback_plan import Plan
 from api.registry.standing import SILENT
 from api.store import log, routers
 from policy.errors import Problem
@@ -102,12 +103,12 @@ def confirm(write: Write, revision: int) -> None:
     _release(write, rollout, revision, "rollout.confirm")
 
 
-def abort(write: Write) -> rollback.Plan:
+def abort(write: Write) -> Plan:
     """Takes back what waits: a new revision, of what the rest has, for the canaries too."""
     rollout = _rule(write)
     if not log.pending(write.connection, rollout.released):
         raise ConflictError("nothing waits for a release", "nothing-pending")
-    found = rollback.plan_to(write, Point(write.head.revision, rollout.released))
+    found = Plan(write, Point(write.head.revision, rollout.released), owners=False)
     rollback.carry_out(write, found, f"roll-out aborted: back to revision {rollout.released}")
     release_all(write, "rollout.abort")
     return found

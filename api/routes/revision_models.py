@@ -1,13 +1,12 @@
 """Bodies and answers of /v1/revisions, /v1/rollback and /v1/rollout."""
 
 from datetime import datetime
-from itertools import islice
 from typing import Annotated, Self
 
 from pydantic import BaseModel, Field
 
 from api.records import Revision
-from api.registry.rollback import Plan
+from api.registry.rollback_plan import Plan
 from api.registry.rollout import Canary, Progress
 from api.routes.impact_models import ImpactView
 from api.routes.models import DifferenceView
@@ -54,7 +53,7 @@ class RolledBack(BaseModel):
     @classmethod
     def of(cls, plan: Plan, revision: int, impact: ImpactView | None = None) -> Self:
         """With the impact of a dry run."""
-        changes = [DifferenceView.of(each) for each in islice(plan.differences(), _SHOWN)]
+        changes = [DifferenceView.of(each) for each in plan.differences[:_SHOWN]]
         return cls(
             dry_run=impact is not None,
             revision=revision,

@@ -1,5 +1,6 @@
 """/v1/revisions and /v1/rollback: what the registry was, and the way back."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -8,6 +9,7 @@ from starlette.responses import Response
 from api.auth import RegistryOf, needs
 from api.registry import impact, rollback, rollout
 from api.registry.core import Write
+from api.registry.foreseen import Foreseen
 from api.registry.permissions import Permission
 from api.routes.conventions import ExpectedOf, Limit, OnceOf, Urgent, answer
 from api.routes.impact_models import ImpactView
@@ -57,8 +59,9 @@ def roll_back(
     """
     if dry_run:
         with once.registry.read() as state:
-            found = rollback.plan(state, body.to_revision)
-            would = ImpactView.of(impact.of(state, found.foresee(state.now)))
+            foreseen = Foreseen(state.now)
+            found = rollback.plan(replace(state, foreseen=foreseen), body.to_revision)
+            would = ImpactView.of(impact.of(state, foreseen))
         done = RolledBack.of(found, state.head.revision, would)
         return answer(done, version=state.head.policy_version)
 

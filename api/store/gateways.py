@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from api.records import Gateway
+from api.store.batches import batches
 from api.store.schema import gateways
 from policy.document import GatewaySpec, Mode
 
@@ -54,8 +55,8 @@ def page(
 
 def named(connection: Connection, names: Iterable[str]) -> Iterator[Gateway]:
     wanted = sorted(names)
-    for start in range(0, len(wanted), _BATCH):
-        query = _live().where(gateways.c.name.in_(wanted[start : start + _BATCH]))
+    for some in batches(wanted, _BATCH):
+        query = _live().where(gateways.c.name.in_(some))
         yield from (_gateway(row) for row in connection.execute(query))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TypeVar
 
+from api.store.batches import batches
 from policy.prefixes import SHORTEST_SOURCE, Address, Network
 
 T = TypeVar("T")
@@ -59,8 +60,8 @@ def over(spots: Iterable[Spot], fetch: Fetch[T]) -> dict[Spot, list[T]]:
     gateway_ids = {gateway_id for gateway_id, _ in wanted}
     keys = sorted({key for found in wanted.values() for key in found})
     there: dict[tuple[int, bytes], list[T]] = {}
-    for start in range(0, len(keys), AT_ONCE):
-        for gateway_id, key, each in fetch(keys[start : start + AT_ONCE], gateway_ids):
+    for some in batches(keys, AT_ONCE):
+        for gateway_id, key, each in fetch(some, gateway_ids):
             there.setdefault((gateway_id, key), []).append(each)
     found = {
         spot: [each for key in lengths for each in there.get((spot[0], key), ())]

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Select, or_, select
 
 from api.records import State
 from api.store import keys
+from api.store.batches import batches
 from api.store.keys import AT_ONCE, Spot, around, key_of_address, prefix_of
 from api.store.schema import peer_sources, peers
 from api.store.stranger_search import every, stranger_of
@@ -48,8 +49,7 @@ def holding(
     wanted = sorted(
         {key for each in prefixes for key in around(each.network_address, each.prefixlen)}
     )
-    for start in range(0, len(wanted), AT_ONCE):
-        some = wanted[start : start + AT_ONCE]
+    for some in batches(wanted, AT_ONCE):
         for row in connection.execute(_passing(some, now, peers.c.gateway_id == gateway)):
             yield row.id, prefix_of(row.key)
 

@@ -4,16 +4,19 @@ A row says that a subject changed at a revision and what it was before. So what 
 some revision is told by the first later row, or by its own table where there is none.
 """
 
+from array import array
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import groupby
+from itertools import compress, groupby
 from typing import Any
 
+import numpy as np
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select, true
+from sqlalchemy import Connection, Row, Select, delete, func, insert, select, true, tuple_
 
 from api.records import Gateway, Json, Peer, Point, Revision, Rollout
+from api.store.batches import batches
 from api.store.schema import changes, revisions
 
 GATEWAY = "gateway"
@@ -22,6 +25,7 @@ ROUTER = "router"
 ROLLOUT = "rollout"
 
 _BATCH = 500
+_ROWS = 1000
 
 # Kind and subject: a name, or an id in decimal.
 Subject = tuple[str, str]
@@ -106,10 +110,10 @@ def _waiting(released: int) -> Select[Any]:
 def waiting_among(connection: Connection, released: int, numbers: Sequence[int]) -> set[int]:
     """Those of these peers of which a change waits for a release."""
     found: set[int] = set()
-    for start in range(0, len(numbers), _BATCH):
+    for some in batches(numbers, _BATCH):
         query = select(changes.c.subject).where(
             changes.c.kind == PEER,
-            changes.c.subject.in_([str(number) for number in numbers[start : start + _BATCH]]),
+            changes.c.subject.in_([str(number) for number in some]),
             changes.c.revision > released,
             ~changes.c.urgent,
         )
@@ -180,6 +184,49 @@ def undone(connection: Connection, point: Point, *kinds: str) -> Undone:
         else:
             found.peers[int(subject)] = None if before is None else _peer.validate_python(before)
     return found
+
+
+class PeersUndone:
+    """Peers that changed since a state, and what they were there: 16 bytes of memory for each of
+    their changes, whatever these hold."""
+
+    def __init__(self, connection: Connection, point: Point) -> None:
+        self._connection = connection
+        numbers, revisions = array("q"), array("q")
+        # An urgent change brings its subject as it then was, with all that came before.
+        brought: dict[int, int] = {}
+        query = (
+            select(changes.c.revision, changes.c.subject, changes.c.urgent)
+            .where(changes.c.revision > point.surely, changes.c.kind == PEER)
+            .order_by(changes.c.revision)
+        )
+        with connection.execute(query, execution_options={"yield_per": _ROWS}) as rows:
+            for revision, subject, urgent in rows:
+                number = int(subject)
+                if point.has(revision, urgent=urgent):
+                    brought[number] = revision
+                else:
+                    numbers.append(number)
+                    revisions.append(revision)
+        if brought:
+            later = [r > brought.get(n, 0) for n, r in zip(numbers, revisions, strict=True)]
+            numbers = array("q", compress(numbers, later))
+            revisions = array("q", compress(revisions, later))
+        # Of each the first one, for they come in their order.
+        found, first = np.unique(np.frombuffer(numbers, np.int64), return_index=True)
+        self.numbers: Sequence[int] = array("q", found.tobytes())
+        self._revisions = array("q", np.frombuffer(revisions, np.int64)[first].tobytes())
+
+    def before(self, places: Sequence[int]) -> dict[int, Peer | None]:
+        """Of some, by their places in `numbers`; None was not there."""
+        place = tuple_(changes.c.revision, changes.c.kind, changes.c.subject)
+        query = select(changes.c.subject, changes.c.before).where(
+            place.in_([(self._revisions[at], PEER, str(self.numbers[at])) for at in places])
+        )
+        return {
+            int(row.subject): None if row.before is None else _peer.validate_python(row.before)
+            for row in self._connection.execute(query)
+        }
 
 
 def labels_before(connection: Connection, revision: int) -> dict[str, dict[str, str] | None]:

@@ -26,6 +26,7 @@ from sqlalchemy.exc import IntegrityError
 from api.errors import ConflictError
 from api.records import Bounds, Gateway, Json, ListedPeer, Peer, Proposal, State
 from api.store import sources
+from api.store.batches import batches as in_batches
 from api.store.schema import gateways, peers
 
 _LIVE = (State.PENDING.value, State.APPROVED.value)
@@ -174,9 +175,8 @@ def numbers_at(connection: Connection, at: Set[str]) -> Iterator[int]:
 def among(connection: Connection, numbers: Iterable[int]) -> Iterator[Peer]:
     """Those of these ids, in whatever state."""
     wanted = sorted(numbers)
-    for start in range(0, len(wanted), _BATCH):
-        batch = wanted[start : start + _BATCH]
-        query = every().where(peers.c.id.in_(batch))
+    for some in in_batches(wanted, _BATCH):
+        query = every().where(peers.c.id.in_(some))
         yield from (peer_of(row) for row in connection.execute(query))
 
 
@@ -187,9 +187,8 @@ def ended(connection: Connection, before: datetime, after: int, limit: int) -> t
 
 
 def unlist(connection: Connection, numbers: Sequence[int]) -> None:
-    for start in range(0, len(numbers), _BATCH):
-        some = peers.c.id.in_(numbers[start : start + _BATCH])
-        connection.execute(update(peers).where(some).values(listed=False))
+    for some in in_batches(numbers, _BATCH):
+        connection.execute(update(peers).where(peers.c.id.in_(some)).values(listed=False))
 
 
 def expiring(
@@ -286,12 +285,9 @@ def live_among(
     """By gateway's name and own name: those of these names, by gateway's id, that live."""
     found: dict[tuple[str, str], Peer] = {}
     for gateway_id, wanted in names.items():
-        for start in range(0, len(wanted), _BATCH):
-            query = every().where(
-                peers.c.gateway_id == gateway_id,
-                peers.c.name.in_(wanted[start : start + _BATCH]),
-                _lives(),
-            )
+        for some in in_batches(wanted, _BATCH):
+            here = peers.c.gateway_id == gateway_id
+            query = every().where(here, peers.c.name.in_(some), _lives())
             for row in connection.execute(query):
                 found[row.gateway, row.name] = peer_of(row)
     return found

@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from api.store.batches import batches
 from api.store.schema import peers, sightings
 
 # SQLite takes some 32,000 values in a statement.
@@ -26,11 +27,11 @@ def put(connection: Connection, seen: datetime, numbers: Sequence[int]) -> None:
         where=sightings.c.seen < row.excluded.seen,
     )
     wanted = sorted(set(numbers))
-    for start in range(0, len(wanted), _AT_ONCE):
+    for some in batches(wanted, _AT_ONCE):
         query = (
             select(peers.c.id)
             .outerjoin(sightings, sightings.c.peer_id == peers.c.id)
-            .where(peers.c.id.in_(wanted[start : start + _AT_ONCE]))
+            .where(peers.c.id.in_(some))
             .where(or_(sightings.c.seen.is_(None), sightings.c.seen < seen))
             .order_by(peers.c.id)
         )
@@ -41,7 +42,7 @@ def put(connection: Connection, seen: datetime, numbers: Sequence[int]) -> None:
 def of(connection: Connection, numbers: Sequence[int]) -> dict[int, datetime]:
     """Of these peers those that were seen, and when."""
     found: dict[int, datetime] = {}
-    for start in range(0, len(numbers), _AT_ONCE):
-        query = select(sightings).where(sightings.c.peer_id.in_(numbers[start : start + _AT_ONCE]))
+    for some in batches(numbers, _AT_ONCE):
+        query = select(sightings).where(sightings.c.peer_id.in_(some))
         found |= {row.peer_id: row.seen for row in connection.execute(query)}
     return found

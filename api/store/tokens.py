@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
 from api.records import Role, Token
+from api.store.batches import batches
 from api.store.schema import tokens
 
 _BATCH = 500
@@ -79,9 +80,9 @@ def working(connection: Connection, numbers: Collection[int], now: datetime) -> 
     """Those of some ids whose tokens work now."""
     wanted = sorted(numbers)
     found: set[int] = set()
-    for start in range(0, len(wanted), _BATCH):
+    for some in batches(wanted, _BATCH):
         query = select(tokens.c.id).where(
-            tokens.c.id.in_(wanted[start : start + _BATCH]),
+            tokens.c.id.in_(some),
             tokens.c.revoked.is_(None),
             or_(tokens.c.expires.is_(None), tokens.c.expires > now),
         )

@@ -1,5 +1,7 @@
 """Back to an earlier revision: a new one with the old content, or a refusal that says why."""
 
+import gc
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -7,8 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
+from api.records import Peer
+from api.registry import rollback
+from api.registry.rollback_plan import Todo
 from api.settings import Settings
-from tests.api.bodies import NOW, WEEK, gateway, text
+from tests.api.bodies import NOW, WEEK, gateway, peer, text
 from tests.api.conftest import Service
 from tests.api.follower import Follower
 
@@ -211,7 +216,7 @@ def test_of_many_changes_the_first_are_shown(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are written some at a time, and a name may go from one to the next."""
-    monkeypatch.setattr("api.registry.rollback._AT_ONCE", 2)
+    monkeypatch.setattr("api.registry.rollback_plan._AT_ONCE", 2)
     monkeypatch.setattr("api.routes.revision_models._SHOWN", 3)
     service.add_gateway()
     old = [service.add_peer(name=f"old-{n}", sources=[f"203.0.113.{n}"]) for n in range(5)]
@@ -237,6 +242,33 @@ def test_of_many_changes_the_first_are_shown(
     refused = roll_back(service, then)
     assert (refused.status_code, refused.json()["type"]) == (409, "/problems/name-taken")
     assert f"peer {waiting} (pending)" in refused.json()["detail"]
+
+
+def test_of_very_many_peers_few_are_in_memory(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.registry.rollback_plan._AT_ONCE", 50)
+    service.add_gateway()
+    then = service.revision
+    many = [peer(name=f"p-{n}", sources=[f"2001:db8:{n:x}::/48"]) for n in range(700)]
+    body = "".join(json.dumps(each) + "\n" for each in many)
+    query = {"state": "approved"}
+    assert service.admin.post("/v1/peers/import", params=query, content=body).is_success
+
+    def held() -> int:
+        gc.collect()
+        return sum(isinstance(each, Peer) for each in gc.get_objects())
+
+    before = held()
+    with service.app.state.registry.read() as read:
+        plan = rollback.plan(read, then)
+        assert (plan.count, len(plan.differences)) == (700, 700)
+        assert held() - before < 10
+        for some in plan.peers(Todo.REVOKE):
+            assert len(some) == 50
+            assert held() - before < 110
+    assert roll_back(service, then).json()["total"] == 700
+    assert content(service)[1] == []
 
 
 def test_a_rollback_that_is_sent_twice_is_one(service: Service) -> None:
