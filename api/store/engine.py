@@ -28,6 +28,7 @@ class Store:
         audit.watch(self._engine)
         self._read: dict[str, object] = engine.READ
         self._write: dict[str, object] = engine.WRITE
+        self._is_busy = engine.is_busy
         self._turns = Turns(engine.WRITERS)
 
     @property
@@ -72,6 +73,11 @@ class Store:
         except (IntegrityError, DataError):
             raise  # not the database's fault
         except DBAPIError as error:
+            if self._is_busy(error.orig):
+                raise UnavailableError(
+                    "another process is writing, which takes long: nothing was changed, try again",
+                    "busy",
+                ) from error
             # A driver's message may have several lines.
             cause = " ".join(str(error.orig).split())
             raise UnavailableError(f"the database does not answer: {cause}") from error

@@ -58,6 +58,11 @@ def connected(url: str) -> Engine:
     return engine
 
 
+def is_busy(error: BaseException | None) -> bool:
+    """Whether somebody else writes, and did so for all the time that was waited."""
+    return isinstance(error, psycopg.errors.LockNotAvailable)
+
+
 def prepare_set_up(connection: Connection) -> None:
     """Raises SettingsError where the database could not hold all text."""
     connection.execute(select(func.pg_advisory_xact_lock(_SET_UP_LOCK)))

@@ -47,6 +47,11 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
+def is_busy(error: BaseException | None) -> bool:
+    """Whether somebody else writes, and did so for all the time that was waited."""
+    return isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+
+
 def copy_to(connection: Connection, file: Path) -> None:
     """The state that this transaction sees, into one file. Raises UnavailableError."""
     own = connection.connection.driver_connection

@@ -98,6 +98,7 @@ def test_who_holds_the_registry_up_does_not_do_so_for_ever(
             "/v1/gateways/hub", json={"mode": "monitor"}, headers={"If-Match": "*"}
         )
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+        assert refused.json()["type"] == "/problems/busy"
         # One wait for its place in the queue, one for whoever is before it.
         assert 4 < time.monotonic() - begun < 15
         assert service.admin.get("/v1/gateways/hub").json()["mode"] == "enforce"
