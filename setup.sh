@@ -26,8 +26,15 @@ if ((${#missing[@]})); then
 	fi
 	echo "setup: installing ${missing[*]}"
 	export DEBIAN_FRONTEND=noninteractive
+	# Of packages that bring servers (promtool is one's) only the programs are wanted.
+	policy=/usr/sbin/policy-rc.d
+	if [[ ! -e $policy ]]; then
+		trap 'rm -f "$policy"' EXIT
+		install -m 755 /dev/stdin "$policy" <<<$'#!/bin/sh\nexit 101'
+	fi
 	apt-get update -q
 	apt-get install -q -y --no-install-recommends "${missing[@]}"
+	[[ " ${missing[*]} " != *" prometheus "* ]] || update-rc.d prometheus disable
 fi
 
 stamp=.venv/.installed-from

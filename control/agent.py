@@ -9,19 +9,23 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from prometheus_client import generate_latest
+
 from control import links, pins, state
 from control.allowlist import Changes
 from control.boot import Start, awaited, start
 from control.errors import ControlError, DataPlaneError, LinkError
+from control.exposition import Exposition
 from control.follow import Follower
 from control.interfaces import Uplinks
 from control.lock import only_agent, only_agent_on
+from control.metrics import Metrics
 from control.model import Allowlist
 from control.observer import Observer
 from control.policyfile import PolicyFile
@@ -30,6 +34,7 @@ from control.report import Reporter, report
 from control.settings import Settings
 from control.snapshot import save_snapshot
 from control.trust import Trust
+from control.turns import some
 from control.witness import Witness
 from policy.errors import PolicyError
 from policy.window import from_ns
@@ -43,7 +48,6 @@ Tell = Callable[[Literal["ready", "alive", "stopping"]], None]
 
 TICK = 1.0
 SAVE_TIME_EVERY = 60.0
-AT_ONCE = 0.005
 # At most this part of the time goes into writing snapshots, however large they are.
 SAVING_SHARE = 0.1
 
@@ -80,12 +84,6 @@ async def _run(settings: Settings, policy: Path | None, tell: Tell) -> None:
         await _first_of(stop.wait(), *agent.tasks())
         tell("stopping")
     log.info("stopped: program and maps stay in force")
-
-
-def _some(steps: Iterator[None]) -> bool:
-    """Take steps for some milliseconds, as others wait; whether there may be more."""
-    until = time.monotonic() + AT_ONCE
-    return any(time.monotonic() > until for _ in steps)
 
 
 async def _first_of(*coroutines: Coroutine[object, object, object]) -> None:
@@ -154,6 +152,8 @@ class Agent:
             )
         )
 
+        self._metrics = Metrics(self._gate, settings, self._uplinks, self._follower)
+
     def _base(self, started: Start) -> Allowlist | None:
         """What was started from, where changes can go on from it."""
         snapshot = started.snapshot
@@ -177,6 +177,8 @@ class Agent:
             self._observer.tell(),
             links.follow(frozenset(self._settings.interfaces), self._to_check_links.set),
         ]
+        if self._settings.metrics_listen is not None:
+            coroutines.append(Exposition(self._settings.metrics_listen, self._scrape).run())
         if self._witness is not None:
             coroutines.append(self._witness.run())
         if self._follower is not None:
@@ -206,13 +208,14 @@ class Agent:
     # Allowlists
 
     async def offer(self, allowlist: Allowlist) -> None:
-        await self._offer(lambda: self._gate.offer(allowlist))
+        await self._offer(allowlist, lambda: self._gate.offer(allowlist))
 
     async def follow(self, base: Allowlist, changes: Changes, allowlist: Allowlist) -> None:
-        await self._offer(lambda: self._gate.follow(base, changes, allowlist))
+        await self._offer(allowlist, lambda: self._gate.follow(base, changes, allowlist))
 
-    async def _offer(self, work: Callable[[], bool]) -> None:
+    async def _offer(self, allowlist: Allowlist, work: Callable[[], bool]) -> None:
         if await self._do(work):
+            self._metrics.in_force(allowlist)
             await self._in_force()
         elif self._gate.outgrown:  # larger tables, but what they were made for was refused
             await self._attach()
@@ -316,6 +319,13 @@ class Agent:
     def _until_next_tick(self) -> float:
         return min(TICK, max(0.0, (self._gate.due - self._gate.now()) / 1e9))
 
+    async def _scrape(self) -> bytes:
+        """What a Prometheus reads. Entries are counted in turns, as they are verified."""
+        steps = self._metrics.count()
+        while await self._do(partial(some, steps)):
+            pass
+        return await self._do(lambda: generate_latest(self._metrics.registry))
+
     async def _verify(self) -> None:
         while True:
             with suppress(TimeoutError):
@@ -324,7 +334,7 @@ class Agent:
             steps = self._gate.verify()
             repairs = self._gate.repairs
             try:
-                while await self._do(partial(_some, steps)):
+                while await self._do(partial(some, steps)):
                     pass
                 if self._gate.repairs > repairs:
                     self._reporter.soon.set()

@@ -38,7 +38,7 @@ class Finding:
 def check(settings: Settings, policy: Path | None = None) -> list[Finding]:
     """Everything that the agent will need; errors are what it cannot start with."""
     interfaces = [interface(settings, name) for name in settings.interfaces]
-    findings = [*program(), *interfaces, *state(settings)]
+    findings = [*program(), *interfaces, *state(settings), *metrics(settings)]
     return [*findings, *(registry(settings) if policy is None else policy_file(settings, policy))]
 
 
@@ -83,6 +83,13 @@ def state(settings: Settings) -> Iterator[Finding]:
     )
     if not os.access(parent, os.W_OK | os.X_OK):
         yield Finding("error", f"{parent}: not writable: run as root, or set state_dir")
+
+
+def metrics(settings: Settings) -> Iterator[Finding]:
+    where = settings.metrics_listen
+    if where is not None and not where.address.is_loopback:
+        text = "whoever reaches it reads them, without a token: let only your Prometheus in"
+        yield Finding("warning", f"metrics at {where}: {text}")
 
 
 def registry(settings: Settings) -> Iterator[Finding]:

@@ -213,6 +213,10 @@ class DataPlane:
         """Of what is held the entries with these keys (struct pg_key)."""
         return Entries(self._sources.find(keys))
 
+    def in_parts(self) -> Iterator[Rows]:
+        """Of what is held the entries (struct pg_entry), some thousand at a time, in no order."""
+        return self._sources.in_parts()
+
     def counts(self) -> Counts:
         """How many entries of each class are held."""
         return self._sources.counts()

@@ -50,7 +50,7 @@ class Follower:
     `base` is what it goes on from: the allowlist in force, if that came from the registry.
     `heard` is when the registry said its newest word, by its own clock. `word` is its word on the
     newest allowlist that was taken; it outlives trouble, as a registry that was restored is shown
-    by it where it had been.
+    by it where it had been. `trouble` is why it is not followed now.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Follower:
         # A snapshot on its way while changes are followed, and those that came since.
         self._again: asyncio.Task[Allowlist] | None = None
         self._meanwhile: list[Changes] = []
-        self._trouble: str | None = None
+        self.trouble: str | None = None
         self._late = False
 
     async def run(self) -> None:
@@ -217,13 +217,13 @@ class Follower:
 
     def _say(self, trouble: str | None) -> None:
         """Log trouble when it comes, changes and goes."""
-        if trouble == self._trouble:
+        if trouble == self.trouble:
             return
         if trouble is None:
             log.info("the registry is followed again")
         else:
             log.warning("%s; what is in force stays", trouble)
-        self._trouble = trouble
+        self.trouble = trouble
 
     async def _pause(self, failures: int) -> None:
         """Wait longer each time, but not past the moment that another registry is accepted."""

@@ -32,6 +32,8 @@ class Uplinks:
         self._attach = attach
         self._programs = programs
         self.states = tuple(InterfaceState(name, attach) for name in names)
+        # How often it was not there any more, and nobody asked for that.
+        self.put_back = 0
 
     def ensure_attached(self, program_fd: int, *, frags: bool = False) -> bool:
         """Whether our program sits on every interface now. Logs what has changed.
@@ -61,6 +63,7 @@ class Uplinks:
     def _ensure(self, before: InterfaceState, program_fd: int, frags: bool) -> InterfaceState:
         name = before.name
         try:
+            gone = before.attached and self._is_gone(before)
             found = links.ensure_attached(
                 name, program_fd, self._attach, self._programs, frags=frags
             )
@@ -69,7 +72,15 @@ class Uplinks:
         program = found.program(self._attach)
         if before.error is not None:
             log.info("%s: in order again: program %s is attached, %s", name, program, self._attach)
+        if gone:
+            self.put_back += 1
+            log.warning("%s: program %s was taken off: it is put back", name, before.program)
         return InterfaceState(name, self._attach, program)
+
+    @staticmethod
+    def _is_gone(before: InterfaceState) -> bool:
+        found = links.attachment(before.name)
+        return found.programs != ((before.attach, before.program),)
 
     def _with_new_name(self, name: str, error: ControlError) -> ControlError:
         """A program stays with its device, whatever that is called."""

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,11 +16,24 @@ from control.errors import SettingsError
 from control.links import Attach
 from control.sizes import GATEWAYS_MAX, Limits
 from control.word import is_key
+from policy.prefixes import Address
 
 DEFAULT_FILE = Path("/etc/peergate/agent.toml")
 PREFIX = "PEERGATE_AGENT_"
 _LIMITS = Limits()
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where somebody listens."""
+
+    address: Address
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.address}]" if self.address.version == 6 else str(self.address)
+        return f"{host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +55,8 @@ class Settings:
     max_gateways: int = _LIMITS.max_gateways
     verify_every: float = 60.0
     report_every: float = 30.0
+    # No port is open unless it is asked for.
+    metrics_listen: Endpoint | None = None
 
     @property
     def limits(self) -> Limits:
@@ -117,6 +133,18 @@ def _seconds(value: object) -> float:
     return seconds
 
 
+def _endpoint(value: object) -> Endpoint:
+    """A port alone is one of loopback."""
+    host, _, port = str(value).rpartition(":")
+    try:
+        if isinstance(value, str | int) and port.isdecimal() and 0 < int(port) < 65536:
+            address = host.removeprefix("[").removesuffix("]") if host else "127.0.0.1"
+            return Endpoint(ip_address(address), int(port))
+    except ValueError:
+        pass
+    raise ValueError('must be a port, which is loopback\'s, or as in "192.0.2.1:9470"')
+
+
 def _router(value: object) -> str:
     name = _text(value)
     if not _NAME.fullmatch(name):
@@ -140,6 +168,7 @@ _READERS: dict[str, Callable[[object], object]] = {
     "max_gateways": _gateways,
     "verify_every": _seconds,
     "report_every": _seconds,
+    "metrics_listen": _endpoint,
 }
 assert set(_READERS) == {field.name for field in dataclasses.fields(Settings)}
 

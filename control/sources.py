@@ -78,6 +78,12 @@ class Sources:
         )
         return hosts4, prefixes4, hosts6, prefixes6
 
+    def in_parts(self) -> Iterator[Rows]:
+        """All that are held, some thousand at a time; between two parts anything may be written."""
+        yield self._overflow.held()
+        for table in self._classes:
+            yield from table.in_parts(_A_STEP)
+
     # Changes
 
     def write(self, rows: Rows, now: int) -> Rows:

@@ -217,7 +217,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(409, {"type": "/problems/not-lifted", "detail": "lift it by hand"})
                 return
             registry.revision = shown.revision + 1
-        self._send(204, b"")
+        self._send(204, b"", {"Peergate-Time": datetime.now(UTC).isoformat()})
 
     def _answer(
         self, status: int, body: object, after: int | None = None, *, signed: bool = False

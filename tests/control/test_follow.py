@@ -137,7 +137,7 @@ def test_a_registry_that_was_restarted_is_asked_for_changes_alone(
             running = asyncio.create_task(follower.run())
             await until(lambda: "/v1/allowlist/changes" in registry.requests)
             await asyncio.to_thread(registry.close)
-            await until(lambda: follower._trouble is not None)
+            await until(lambda: follower.trouble is not None)
             with (
                 socket.socket(socket.AF_INET, socket.SOCK_STREAM) as made,
                 Registry(listen(made, "127.0.0.1", port)) as back,

@@ -21,6 +21,7 @@ def test_defaults(tmp_path: Path) -> None:
     assert settings.bpffs == Path("/run/peergate/bpf")
     assert settings.limits == Limits()
     assert settings.registry_url is None
+    assert settings.metrics_listen is None
 
 
 def test_the_environment_stands_over_the_file(tmp_path: Path) -> None:
@@ -56,6 +57,12 @@ def test_the_environment_stands_over_the_file(tmp_path: Path) -> None:
             'interfaces = ["eth0"]\nregistry_url = "https://r.example.net"\npolicy_file = "/p"',
             r"registry_url and policy_file: an agent follows one of them",
         ),
+        (
+            'interfaces = ["eth0"]\nmetrics_listen = "localhost:9470"',
+            r"metrics_listen: 'localhost:9470': must be a port, which is loopback's",
+        ),
+        ('interfaces = ["eth0"]\nmetrics_listen = 65536', r"65536: must be a port"),
+        ('interfaces = ["eth0"]\nmetrics_listen = true', r"True: must be a port"),
         ('interfaces = ["eth0"]\nzzz = 1', r"unknown key zzz: there are: router, interfaces"),
         ('interfaces = ["eth0"]\nmax_hosts = 0', r"max_hosts: 0: must be a number from 1"),
         ('interfaces = ["eth0"]\nmax_hosts = true', r"max_hosts: True: must be a number"),
