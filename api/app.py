@@ -1,5 +1,6 @@
 """The application, made from its settings."""
 
+import asyncio
 from collections.abc import Sequence
 from functools import partial
 
@@ -17,6 +18,7 @@ from api.feed.spans import Spans
 from api.gathered import Gathered
 from api.known import KnownCallers
 from api.limits import MOST, BodyLimit
+from api.metrics import Measured, Metrics
 from api.oidc import Oidc
 from api.ongoing import EndsWithToken, Ongoing
 from api.openapi import describe, refuse_unknown_queries
@@ -40,6 +42,7 @@ from api.routes import (
     health,
     imports,
     intake,
+    metrics,
     moves,
     peers,
     policy,
@@ -75,6 +78,7 @@ _LARGE = (
 def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     """`app.state.let_go()` lets go of waiting requests, so that a server can stop."""
     watch, happened = Watch(), Watch()
+    measured = Metrics()
     ongoing = Ongoing()
     sender = Sender(private=settings.private_webhooks)
     ownership = Ownership(settings.prefixes_file)
@@ -86,7 +90,9 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
         kept_revisions=settings.kept_revisions,
         announce=watch.announce,
         tell=happened.announce,
+        changed=measured.changed,
     )
+    measured.watch(registry, lambda: watch.waiting)
     app = FastAPI(
         title="peergate registry",
         version="1",
@@ -95,13 +101,17 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=lifespan_of(settings, registry, watch, happened, ongoing, sender, ownership),
+        lifespan=lifespan_of(
+            settings, registry, watch, happened, ongoing, sender, ownership, measured
+        ),
         dependencies=[Depends(refuse_unknown_queries)],
     )
     app.state.settings = settings
     app.state.registry = registry
     app.state.watch = watch
     app.state.throttle = Throttle()
+    app.state.metrics = measured
+    app.state.scrapes = asyncio.Lock()
     signer = Signer(settings.key_file)
     app.state.signer = signer
     app.state.reports = Gathered(
@@ -130,12 +140,14 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     app.state.feed = Feed(happened, partial(_events, registry))
     app.state.let_go = partial(close, watch, happened)
     app.add_middleware(Origins, trusted=settings.trusted_proxies)
+    app.add_middleware(Measured, metrics=measured)
     add_handlers(app)
     parts = (
         # First what a thousand routers ask: routes are looked through in this order.
         allowlist,
         routers,
         health,
+        metrics,
         gateways,
         export,
         imports,

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.deliver import deliver
 from api.errors import ApiError
+from api.metrics import Metrics
 from api.ongoing import Ongoing
 from api.outbound import Sender
 from api.ownership import Ownership
@@ -46,6 +47,7 @@ def lifespan_of(
     ongoing: Ongoing,
     sender: Sender,
     ownership: Ownership,
+    metrics: Metrics,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     """From the first request to the last. At its end whoever waits is let go."""
     attention = Attention(registry, settings.remind_days)
@@ -70,23 +72,29 @@ def lifespan_of(
         told = {Channel.REVISION: watch.announce, Channel.EVENT: happened.announce}
         await registry.store.listen(told)
 
+    tasks = {
+        "upkeep": (_threaded(keep_up), settings.upkeep_seconds),
+        "release": (_threaded(release), settings.poll_seconds),
+        # Another process may write to the same database.
+        "look": (_threaded(look), settings.poll_seconds),
+        "revoked": (_threaded(end_revoked), _REVOKED_AGAIN),
+        "attention": (_threaded(attention.look), _ATTENTION),
+        "ownership": (_threaded(ownership.look), settings.poll_seconds),
+    }
+    if registry.store.tells:
+        tasks["listen"] = listen, _LISTEN_AGAIN
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        metrics.open()
         watch.open()
         happened.open()
         running = [
-            asyncio.create_task(_again_and_again(_threaded(keep_up), settings.upkeep_seconds)),
-            asyncio.create_task(_again_and_again(_threaded(release), settings.poll_seconds)),
-            # Another process may write to the same database.
-            asyncio.create_task(_again_and_again(_threaded(look), settings.poll_seconds)),
-            asyncio.create_task(_again_and_again(_threaded(end_revoked), _REVOKED_AGAIN)),
-            asyncio.create_task(_again_and_again(_threaded(attention.look), _ATTENTION)),
-            asyncio.create_task(_again_and_again(_threaded(ownership.look), settings.poll_seconds)),
+            asyncio.create_task(_again_and_again(name, work, seconds, metrics))
+            for name, (work, seconds) in tasks.items()
         ]
         deliverer = Deliverer(registry, str(uuid4()))
-        running.append(asyncio.create_task(deliver(deliverer, sender, happened)))
-        if registry.store.tells:
-            running.append(asyncio.create_task(_again_and_again(listen, _LISTEN_AGAIN)))
+        running.append(asyncio.create_task(deliver(deliverer, sender, happened, metrics)))
         yield
         close(watch, happened)
         for task in running:
@@ -94,6 +102,7 @@ def lifespan_of(
         await asyncio.wait(running)
         await sender.close()
         registry.store.close()
+        metrics.close()
 
     return lifespan
 
@@ -110,13 +119,19 @@ def _threaded(work: Callable[[], None]) -> Callable[[], Awaitable[None]]:
     return threaded
 
 
-async def _again_and_again(work: Callable[[], Awaitable[None]], seconds: float) -> None:
+async def _again_and_again(
+    name: str, work: Callable[[], Awaitable[None]], seconds: float, metrics: Metrics
+) -> None:
+    metrics.task_failures.labels(name)
     while True:
         try:
             await work()
+            metrics.task_done.labels(name).set_to_current_time()
         except ApiError as error:
+            metrics.task_failures.labels(name).inc()
             _log.warning("%s; trying again in %g s", error, seconds)
         except Exception:
             # A defect, which must not end for good what nobody asks for.
+            metrics.task_failures.labels(name).inc()
             _log.exception("a defect; trying again in %g s", seconds)
         await asyncio.sleep(seconds)

@@ -148,6 +148,7 @@ def _registry(store: Store, settings: Settings) -> Registry:
         kept_revisions=settings.kept_revisions,
         announce=lambda _: None,
         tell=lambda _: None,
+        changed=lambda _: None,
     )
 
 

@@ -5,6 +5,7 @@ import logging
 from functools import partial
 
 from api.errors import ApiError
+from api.metrics import Metrics
 from api.outbound import DeliveryError, Sender
 from api.registry.deliveries import Deliverer
 from api.routes.streams import to_its_end
@@ -15,7 +16,7 @@ _log = logging.getLogger("peergate.api")
 _LOOK = 2.0
 
 
-async def deliver(deliverer: Deliverer, sender: Sender, happened: Watch) -> None:
+async def deliver(deliverer: Deliverer, sender: Sender, happened: Watch, metrics: Metrics) -> None:
     """Until it is cancelled. A slow receiver holds up only itself; each has its events in order."""
     busy: dict[int, asyncio.Task[None]] = {}
     try:
@@ -28,7 +29,9 @@ async def deliver(deliverer: Deliverer, sender: Sender, happened: Watch) -> None
                     busy.clear()
                 for number in await to_its_end(deliverer.due):
                     if number not in busy:
-                        busy[number] = asyncio.create_task(_tell(deliverer, sender, number))
+                        busy[number] = asyncio.create_task(
+                            _tell(deliverer, sender, number, metrics)
+                        )
             except ApiError as error:
                 _log.warning("webhooks: %s", error)
             except Exception:
@@ -53,17 +56,19 @@ async def _end(busy: dict[int, asyncio.Task[None]]) -> None:
         await asyncio.wait(tasks)
 
 
-async def _tell(deliverer: Deliverer, sender: Sender, number: int) -> None:
+async def _tell(deliverer: Deliverer, sender: Sender, number: int, metrics: Metrics) -> None:
     """What one webhook is to be told of, one after the other, until it is up to date or fails."""
     try:
         while (delivery := await to_its_end(partial(deliverer.next, number))) is not None:
             try:
                 await sender.post(delivery.webhook.url, delivery.headers, delivery.body)
             except DeliveryError as error:
+                metrics.deliveries.labels("failed").inc()
                 name = delivery.webhook.name
                 _log.warning("webhook %s: event %d: %s", name, delivery.number, error)
                 await to_its_end(partial(deliverer.failed, delivery, str(error)))
                 return
+            metrics.deliveries.labels("delivered").inc()
             if not await to_its_end(partial(deliverer.delivered, delivery)):
                 return
     except ApiError as error:

@@ -29,6 +29,10 @@ class KnownCallers:
         if revoked != self._revoked:
             self._revoked = revoked
             self._callers.clear()
+        return self.before(text)
+
+    def before(self, text: str) -> Caller | None:
+        """As of the last look: for nothing that matters."""
         caller = self._callers.get(_digest(text))
         if caller is None:
             return None

@@ -20,6 +20,7 @@ class Role(StrEnum):
     ADMIN = "admin"
     AUDITOR = "auditor"
     OWNER = "owner"
+    METRICS = "metrics"
 
 
 class State(StrEnum):

@@ -37,3 +37,6 @@ class Window:
     @property
     def end_ns(self) -> int:
         return FOREVER_NS if self.end is None else to_ns(self.end)
+
+    def has(self, moment: datetime) -> bool:
+        return self.start_ns <= to_ns(moment) < self.end_ns

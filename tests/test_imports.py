@@ -13,8 +13,8 @@ HTTP = {"fastapi", "httpcore", "httpx", "starlette", "uvicorn"}
 HTTP_PARTS = {
     f"api/{name}.py"
     for name in (
-        *("app", "auth", "background", "door", "limits", "oidc", "ongoing", "openapi", "origin"),
-        *("outbound", "problems", "protocol", "serve"),
+        *("app", "auth", "background", "door", "limits", "metrics", "oidc", "ongoing", "openapi"),
+        *("origin", "outbound", "problems", "protocol", "serve"),
     )
 }
 

@@ -184,7 +184,8 @@ class _Undone(Exception):  # noqa: N818  # nothing went wrong
 
 
 class Registry:
-    """`announce` is told of each new revision, and `tell` of each event, once safe on disk."""
+    """`announce` is told of each new revision, `tell` of each event, and `changed` of how many
+    records of each action a change has; once they are safe on disk."""
 
     def __init__(
         self,
@@ -195,6 +196,7 @@ class Registry:
         kept_revisions: int,
         announce: Callable[[int], None],
         tell: Callable[[int], None],
+        changed: Callable[[Mapping[str, int]], None],
     ) -> None:
         self.store = store
         self.clock = clock
@@ -203,6 +205,7 @@ class Registry:
         self._announce = announce
         self._assignments = Assignments()
         self._tell = tell
+        self._changed = changed
 
     @contextmanager
     def read(self) -> Iterator[Read]:
@@ -218,6 +221,7 @@ class Registry:
                 yield write
             if write.head.revision > before.revision:
                 notices.send(connection, Channel.REVISION, write.head.revision)
+        self._changed(write.trail.actions)
         if write.head.revision > before.revision:
             self._announce(write.head.revision)
         if write.told is not None:

@@ -24,9 +24,10 @@ class Permission(StrEnum):
     ROUTERS = "add, label and remove routers"
     ROLLOUT = "roll back; set, confirm and abort a staged roll-out"
     WEBHOOKS = "add, change and remove webhooks"
+    METRICS = "read the metrics"
 
 
-_READER = frozenset({Permission.READ, Permission.FOLLOW})
+_READER = frozenset({Permission.READ, Permission.FOLLOW, Permission.METRICS})
 
 MATRIX: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: _READER,
@@ -35,6 +36,8 @@ MATRIX: dict[Role, frozenset[Permission]] = {
     Role.AGENT: frozenset({Permission.FOLLOW, Permission.REPORT}),
     Role.AUDITOR: _READER | {Permission.AUDIT},
     Role.OWNER: frozenset({Permission.OWN}),
+    # A Prometheus: what it is configured with, many can read.
+    Role.METRICS: frozenset({Permission.METRICS}),
     # An admin changes sources like an approver, and has no peer.
     Role.ADMIN: frozenset(Permission) - {Permission.OWN},
 }

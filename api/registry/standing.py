@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from api.records import Report, Router
 from api.registry.core import Read, Write
@@ -18,6 +19,20 @@ LATE = timedelta(seconds=60)
 CLOCK_BOUND = 2.0
 
 
+class Health(StrEnum):
+    """What is wrong with a router, the worst first."""
+
+    NEW = "new"  # has not reported yet
+    SILENT = "silent"
+    DETACHED = "detached"  # from one interface at least, or none is named
+    AHEAD = "ahead"  # of this registry
+    HELD = "held"  # back, a change
+    BEHIND = "behind"
+    CLOCK = "clock"
+    REPAIRED = "repaired"
+    GOOD = "good"
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """`lag`: in revisions, and since when. `clock_offset`: seconds that the router's clock is
@@ -29,6 +44,7 @@ class Standing:
     behind_since: datetime | None
     clock_offset: float | None
     stage: str | None
+    health: Health
     warnings: tuple[str, ...]
 
 
@@ -49,7 +65,7 @@ def _standing(
         stage = "canary" if selects(rollout.canaries, router.labels) else "rest"
     if report is None:
         never = "has not reported: start its agent with a token of its own, " + _token(router)
-        return Standing(router, None, None, None, None, stage, (never,))
+        return Standing(router, None, None, None, None, stage, Health.NEW, (never,))
     behind = since.get(report.revision)
     offset = _clock_offset(report)
     return Standing(
@@ -59,8 +75,26 @@ def _standing(
         behind_since=behind,
         clock_offset=offset,
         stage=stage,
+        health=_health(read, report, behind, offset),
         warnings=(*_ahead(read, report), *_warnings(read.now, report, behind, offset)),
     )
+
+
+def _health(
+    read: Read | Write, report: Report, behind: datetime | None, offset: float | None
+) -> Health:
+    said = report.content
+    attached = [each["attached"] for each in said["interfaces"]]
+    wrong = {
+        Health.SILENT: read.now - report.received > SILENT,
+        Health.DETACHED: not attached or not all(attached),
+        Health.AHEAD: report.revision > read.head.revision,
+        Health.HELD: said["held"] is not None,
+        Health.BEHIND: behind is not None and read.now - behind > LATE,
+        Health.CLOCK: offset is not None and abs(offset) > CLOCK_BOUND,
+        Health.REPAIRED: said["repairs"] > 0,
+    }
+    return next((health for health, holds in wrong.items() if holds), Health.GOOD)
 
 
 def _token(router: Router) -> str:

@@ -1,6 +1,8 @@
 """The registry in a few numbers."""
 
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as version_of
 
 from api.records import State
 from api.registry.core import Read
@@ -20,3 +22,11 @@ def status(read: Read) -> Status:
         peers=peers.count(read.connection, tuple(State), read.now),
         routers=routers.count(read.connection),
     )
+
+
+def version() -> str:
+    """Of peergate, as it runs here."""
+    try:
+        return version_of("peergate")
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,5 +1,6 @@
 """What one change adds to the audit trail: who did what to whom, before and after."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from datetime import datetime
@@ -18,7 +19,8 @@ _BATCH = 1000
 
 
 class Trail:
-    """The records of one transaction, which has the registry's row to itself."""
+    """The records of one transaction, which has the registry's row to itself. `actions` are how
+    many there are of each."""
 
     def __init__(self, connection: Connection, now: datetime, actor: Actor) -> None:
         self._connection = connection
@@ -31,6 +33,7 @@ class Trail:
             None if origin is None else str(origin.address),
             None if origin is None else origin.request,
         )
+        self.actions: Counter[str] = Counter()
         self._link: chain.Link | None = None
         self._pending: list[AuditRecord] = []
 
@@ -40,6 +43,7 @@ class Trail:
         what = (action, subject, plain(before), plain(after))
         record = AuditRecord(link.number + 1, self._now, *self._actor, *what, hash="")
         self._link = chain.following(link, content(record))
+        self.actions[action] += 1
         self._pending.append(replace(record, hash=self._link.hash))
         if len(self._pending) == _BATCH:
             self._write()

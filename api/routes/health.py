@@ -1,7 +1,5 @@
 """/healthz, /readyz and /v1/status"""
 
-from importlib.metadata import PackageNotFoundError, version
-
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
@@ -42,16 +40,9 @@ def show_status(registry: RegistryOf, caller: CallerOf) -> Response:
             registry=read.head.registry,
             revision=read.head.revision,
             time=read.now,
-            version=_version(),
+            version=status.version(),
             gateways=None if found is None else found.gateways,
             peers=None if found is None else found.peers,
             routers=None if found is None else found.routers,
         )
     )
-
-
-def _version() -> str:
-    try:
-        return version("peergate")
-    except PackageNotFoundError:
-        return "not installed"

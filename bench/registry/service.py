@@ -120,6 +120,7 @@ def issue_tokens(settings: Settings, directory: Path, count: int) -> None:
         kept_revisions=settings.kept_revisions,
         announce=lambda _: None,
         tell=lambda _: None,
+        changed=lambda _: None,
     )
     try:
         with registry.write(Actor("bench"), "tokens") as write:

@@ -9,10 +9,10 @@ from tests.api.bodies import NOW, gateway, peer, report
 from tests.api.conftest import Service
 from tests.api.strangers import MINUTE, interval, seen, told
 
-VIEWER, REGISTRAR, APPROVER, AGENT, ADMIN, AUDITOR, OWNER = Role
+VIEWER, REGISTRAR, APPROVER, AGENT, ADMIN, AUDITOR, OWNER, METRICS = Role
 READERS = {VIEWER, REGISTRAR, APPROVER, ADMIN, AUDITOR}
 ALL = set(Role)
-FOLLOWERS = ALL - {OWNER}
+FOLLOWERS = ALL - {OWNER, METRICS}
 
 # Peer 1 is pending, peer 2 approved, of peer 3 a change is proposed, peer 4 has an owner. Each row:
 # method, path, who may, body.
@@ -21,6 +21,7 @@ ROUTES: list[tuple[str, str, set[Role], Any]] = [
     ("GET", "/v1/allowlist", FOLLOWERS, None),
     ("GET", "/v1/allowlist/changes?after=1", FOLLOWERS, None),
     ("GET", "/v1/allowlist/keys", FOLLOWERS, None),
+    ("GET", "/metrics", READERS | {METRICS}, None),
     ("GET", "/v1/gateways", READERS, None),
     ("GET", "/v1/gateways/hub", READERS, None),
     ("POST", "/v1/gateways", {ADMIN}, gateway(name="b", addresses=["198.51.100.2"])),
