@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-SHIPPED = ("api", "bpf", "cli", "control", "policy", "debian", "docs")
+SHIPPED = ("api", "bpf", "cli", "control", "policy", "debian", "deploy", "docs")
 FILES = ("pyproject.toml", "requirements.lock", "debian-packages.txt", "README.md", "LICENSE")
 
 CHANGELOG = """\
