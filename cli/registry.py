@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from cli.logs import log_to_stderr
+from cli.logs import AsLogged, log_to_stderr
 from cli.options import AsJson
 from cli.output import console, harmless, show_json, warn
 from cli.systemd import Systemd
@@ -99,6 +99,7 @@ def serve(
         Path | None, typer.Option(help="A certificate, with its chain.", metavar="FILE")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its key.", metavar="FILE")] = None,
+    log_format: AsLogged = "text",
 ) -> None:
     """Run the registry service until it is told to stop.
 
@@ -110,7 +111,7 @@ def serve(
     from api import serve as service
     from api.settings import Settings
 
-    log_to_stderr()
+    log_to_stderr(log_format)
     service.serve(
         Settings.from_environment(
             database=database,

@@ -10,7 +10,7 @@ import typer
 
 from cli.client import Json
 from cli.errors import UsageError
-from cli.logs import log_to_stderr
+from cli.logs import AsLogged, log_to_stderr
 from cli.options import AgentConfig, AsJson
 from cli.output import complain, note, show, show_json, table, warn
 from cli.systemd import Systemd
@@ -43,6 +43,7 @@ def agent(
         int | None,
         typer.Option(help="Let the removal through that is held.", metavar="REVISION", min=1),
     ] = None,
+    log_format: AsLogged = "text",
     as_json: Annotated[
         bool, typer.Option("--json", help="With --check and --accept-...: print JSON.")
     ] = False,
@@ -82,7 +83,7 @@ def agent(
     else:
         from control.agent import run_agent
 
-        log_to_stderr()
+        log_to_stderr(log_format)
         raise typer.Exit(run_agent(settings, policy, Systemd.of(os.environ).tell))
 
 

@@ -33,6 +33,7 @@ from control.registry import RegistryClient
 from control.report import Reporter, report
 from control.settings import Settings
 from control.snapshot import save_snapshot
+from control.trouble import Trouble
 from control.trust import Trust
 from control.turns import some
 from control.witness import Witness
@@ -298,6 +299,7 @@ class Agent:
 
     async def _tick(self) -> None:
         saved_at = time.monotonic()
+        trouble = Trouble("the clock of the maps")
         while True:
             try:
                 jump = await self._do(self._gate.keep_time)
@@ -311,8 +313,9 @@ class Agent:
                 if time.monotonic() - saved_at > SAVE_TIME_EVERY:
                     saved_at = time.monotonic()
                     await asyncio.to_thread(self._save_time)
+                trouble.now(None)
             except ControlError as error:
-                log.error("%s", error.message)
+                trouble.now(error.message)
             self._tell("alive")
             await asyncio.sleep(self._until_next_tick())
 
@@ -327,6 +330,7 @@ class Agent:
         return await self._do(lambda: generate_latest(self._metrics.registry))
 
     async def _verify(self) -> None:
+        trouble = Trouble("the check of the maps")
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._to_verify.wait(), self._settings.verify_every)
@@ -338,8 +342,9 @@ class Agent:
                     pass
                 if self._gate.repairs > repairs:
                     self._reporter.soon.set()
+                trouble.now(None)
             except DataPlaneError as error:
-                log.error("%s", error.message)
+                trouble.now(error.message)
             self._to_check_links.set()
 
     # Disk

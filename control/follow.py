@@ -220,9 +220,9 @@ class Follower:
         if trouble == self.trouble:
             return
         if trouble is None:
-            log.info("the registry is followed again")
+            log.info("the registry is followed again", extra={"event": "registry.followed"})
         else:
-            log.warning("%s; what is in force stays", trouble)
+            log.warning("%s; what is in force stays", trouble, extra={"event": "registry.lost"})
         self.trouble = trouble
 
     async def _pause(self, failures: int) -> None:

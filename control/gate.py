@@ -189,6 +189,12 @@ class Gate:
                 allowlist.registry,
                 sum(self.plane.counts()),
                 rows,
+                extra={
+                    "event": "allowlist.applied",
+                    "registry": allowlist.registry,
+                    "revision": allowlist.revision,
+                    "rows": rows,
+                },
             )
         self._remember()
 
@@ -213,7 +219,8 @@ class Gate:
 
     def _hold(self, held: Held) -> None:
         if self.held is None or self.held.reason != held.reason:
-            log.error("%s; what was in force stays", held.reason)
+            said = {"event": "allowlist.held", "revision": held.allowlist.revision}
+            log.error("%s; what was in force stays", held.reason, extra=said)
         self.held = held
         self._remember()
 
@@ -258,7 +265,8 @@ class Gate:
             return False
         if not self._is_accepted(held.allowlist.revision, held.cut_off):
             return False
-        log.info("the removal in revision %d was accepted", held.allowlist.revision)
+        said = {"event": "removal.accepted", "revision": held.allowlist.revision}
+        log.info("the removal in revision %d was accepted", held.allowlist.revision, extra=said)
         return self.offer(held.allowlist)
 
     def retime(self) -> None:
@@ -290,7 +298,8 @@ class Gate:
             if plane is not self.plane:
                 break  # outgrown meanwhile; and perhaps closed
         if rows:
-            log.warning("maps differed from the allowlist in %d rows: repaired", rows)
+            said = {"event": "maps.repaired", "rows": rows}
+            log.warning("maps differed from the allowlist in %d rows: repaired", rows, extra=said)
 
     def keep_time(self) -> int:
         """Keep the maps' clock true; by how many ns it has jumped."""
@@ -306,7 +315,8 @@ class Gate:
                 else ("the wall clock was stepped")
             )
             now = from_ns(self.now()).isoformat(timespec="seconds")
-            log.warning("%s, by %.3f s: now is %s", whose, jump / 1e9, now)
+            said = {"event": "clock.jumped", "seconds": jump / 1e9}
+            log.warning("%s, by %.3f s: now is %s", whose, jump / 1e9, now, extra=said)
         return jump
 
     def _write(self, before: Tables, after: Tables) -> int:

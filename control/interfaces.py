@@ -71,10 +71,14 @@ class Uplinks:
             return self._failed(before, self._with_new_name(name, error))
         program = found.program(self._attach)
         if before.error is not None:
-            log.info("%s: in order again: program %s is attached, %s", name, program, self._attach)
+            said = {"event": "interface.attached", "interface": name}
+            how = program, self._attach
+            log.info("%s: in order again: program %s is attached, %s", name, *how, extra=said)
         if gone:
             self.put_back += 1
-            log.warning("%s: program %s was taken off: it is put back", name, before.program)
+            said = {"event": "interface.put-back", "interface": name}
+            what = name, before.program
+            log.warning("%s: program %s was taken off: it is put back", *what, extra=said)
         return InterfaceState(name, self._attach, program)
 
     @staticmethod
@@ -107,7 +111,8 @@ class Uplinks:
 
     def _failed(self, before: InterfaceState, error: ControlError) -> InterfaceState:
         if error.message != before.error:
-            log.error("%s", error.message)
+            said = {"event": "interface.failed", "interface": before.name}
+            log.error("%s", error.message, extra=said)
         return InterfaceState(before.name, self._attach, error=error.message)
 
 

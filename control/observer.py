@@ -13,6 +13,7 @@ from control.registry import NotFound, Refused, RegistryClient
 from control.samples import possible_cpus
 from control.settings import Settings
 from control.strangers import Strangers
+from control.trouble import Trouble
 from control.weights import Total, Weights
 
 log = logging.getLogger(__name__)
@@ -69,11 +70,13 @@ class Observer:
 
     async def look(self) -> None:
         """Never returns."""
+        trouble = Trouble("the look at who knocks")
         while True:
             try:
                 await self._do(self._look)
+                trouble.now(None)
             except ControlError as error:
-                log.error("%s", error.message)
+                trouble.now(error.message)
             await asyncio.sleep(LOOK_EVERY)
 
     async def tell(self) -> None:
