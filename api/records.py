@@ -1,6 +1,6 @@
 """What the registry holds, as values."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple, Self
@@ -125,6 +125,11 @@ class Bounds:
     @classmethod
     def of(cls, kept: Json) -> Self:
         return cls(**kept | {"within": tuple(kept["within"])})
+
+    @property
+    def written(self) -> dict[str, Json]:
+        """As `of` takes it."""
+        return asdict(self) | {"within": list(self.within)}
 
 
 @dataclass(frozen=True, slots=True)

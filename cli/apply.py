@@ -58,7 +58,8 @@ def apply(
         with connect(url, token_file, ca_file) as registry:
             _apply_large(file, dry_run, yes, as_json, registry)
         return
-    wanted = read_policy(file).model_dump(mode="json")
+    # What is not said is not sent: bounds that are not stay as they are.
+    wanted = read_policy(file).model_dump(mode="json", exclude_unset=True)
     with connect(url, token_file, ca_file) as registry:
         try:
             plan = registry.replace(PATH, wanted, None, dry_run="true")

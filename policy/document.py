@@ -25,6 +25,7 @@ from policy.labels import Labels
 from policy.offers import Offer, offer_problems
 from policy.prefixes import (
     ADDRESSES_PER_GATEWAY,
+    SHORTEST_SOURCE,
     Address,
     Network,
     parse_gateway_block,
@@ -212,11 +213,51 @@ class PeerSpec(Document):
         return Window(self.valid_from, self.valid_until)
 
 
+class BoundsSpec(Document):
+    """Within what a peer's owner moves its sources."""
+
+    sources: Annotated[int, Field(ge=1, le=SOURCES_PER_PEER)] = Field(
+        default=2, description="so many at most"
+    )
+    ipv4_length: Annotated[int, Field(ge=SHORTEST_SOURCE[4], le=32)] = Field(
+        default=32, description="an IPv4 source is no wider than that"
+    )
+    ipv6_length: Annotated[int, Field(ge=SHORTEST_SOURCE[6], le=128)] = Field(
+        default=64, description="an IPv6 source is no wider than that"
+    )
+    here_ipv6_length: Annotated[int, Field(ge=SHORTEST_SOURCE[6], le=128)] = Field(
+        default=64, description="how much of an IPv6 address that calls becomes a source"
+    )
+    interval_seconds: Annotated[int, Field(ge=0, le=86_400 * 366)] = Field(
+        default=60, description="sources are moved no more often"
+    )
+    within: Annotated[tuple[Source, ...], Field(max_length=256)] = Field(
+        default=(), description="sources are inside one of these; none is anywhere"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.here_ipv6_length < self.ipv6_length:
+            raise refusal(
+                "here_ipv6_length",
+                self.here_ipv6_length,
+                f"this is wider than an IPv6 source may be: /{self.ipv6_length}",
+            )
+        return self
+
+
+class PolicyPeer(PeerSpec):
+    """What a registry keeps of one beyond what routers need: where `bounds` are not said they
+    stay as they are, null takes them away."""
+
+    bounds: BoundsSpec | None = None
+
+
 class Policy(Document):
     """All gateways and all approved peers."""
 
     gateways: tuple[GatewaySpec, ...] = ()
-    peers: tuple[PeerSpec, ...] = ()
+    peers: tuple[PolicyPeer, ...] = ()
 
 
 def _peer_problems(policy: Policy) -> Iterable[Problem]:

@@ -27,6 +27,8 @@ def item(fields: Mapping[str, object]) -> str:
 
 
 def _value(value: object) -> str:
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{name}: {_value(each)}' for name, each in value.items())}}}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_value, value))}]"
     # Always between quotes: a name may be `no`, or a number.

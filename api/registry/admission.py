@@ -8,7 +8,7 @@ from api.errors import ForbiddenError
 from api.records import Peer, Rules, State
 from api.registry import rules
 from api.registry.core import Read, Write
-from api.registry.many import Content, moment
+from api.registry.many import Content, bounds_of, moment
 from api.registry.permissions import Caller
 from policy.window import rfc3339
 
@@ -31,6 +31,7 @@ class Admission:
         start, end = moment(content["valid_from"]), moment(content["valid_until"])
         if state is State.PENDING:
             rules.check_terms(self.rules, self.terms)
+            rules.check_bounds(self.rules, bounds_of(content))
             end = end or rules.last_end(self.rules, self.now, start)
         elif self.rules.four_eyes:
             raise _alone(content["name"], content["gateway"])

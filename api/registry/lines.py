@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from api.errors import RefusedError
 from api.records import Json, State
-from policy.document import GatewaySpec, PeerSpec, problems_of
+from policy.document import GatewaySpec, PolicyPeer, problems_of
 from policy.errors import Problem
 from policy.prefixes import ADDRESSES_PER_ROUTER
 from policy.services import SERVICES_PER_ADDRESS
@@ -41,7 +41,8 @@ _BECOMES = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What one line asks for. `content` is a peer in the policy document's words."""
+    """What one line asks for. `content` is a peer in the policy document's words; without bounds
+    where the line does not say any."""
 
     number: int
     content: dict[str, Json]
@@ -181,7 +182,7 @@ class Lines:
         said = data.pop("state", None)
         for name in self._known & data.keys():
             del data[name]
-        spec = PeerSpec.model_validate(data)
+        spec = PolicyPeer.model_validate(data)
         if said is not None and not (isinstance(said, str) and said in _BECOMES):
             rule = f"a state is one of {', '.join(_BECOMES)}"
             self.complaints.add(self.count, Problem("state", str(said)[:200], rule))
@@ -201,12 +202,12 @@ class Lines:
                     raise RefusedError(f"a policy names at most {_HOSTS} gateway addresses")
                 self.gateways.append(spec)
             case {"peer": content, **rest} if not rest:
-                self._keep(PeerSpec.model_validate(content), State.APPROVED)
+                self._keep(PolicyPeer.model_validate(content), State.APPROVED)
             case _:
                 rule = 'a line is {"gateway": {...}} or {"peer": {...}}'
                 self.complaints.add(self.count, Problem("", "", rule))
 
-    def _keep(self, spec: PeerSpec, state: State) -> None:
+    def _keep(self, spec: PolicyPeer, state: State) -> None:
         self.peers += 1
         if self.peers > self._most:
             raise RefusedError(f"an import is at most {self._most} peers", "too-many-peers")
@@ -214,7 +215,10 @@ class Lines:
         if len(self._at) > _HOSTS:
             raise RefusedError(f"an import names at most {_HOSTS} gateways")
         self._names.append(_hashed(spec.gateway, spec.name))
-        row = json.dumps([self.count, spec.model_dump(mode="json"), state])
+        content = spec.model_dump(mode="json")
+        if "bounds" not in spec.model_fields_set:
+            del content["bounds"]
+        row = json.dumps([self.count, content, state])
         self._file.write(row.encode() + b"\n")
 
     def _check_twice(self) -> None:

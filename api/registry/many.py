@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from api.errors import ConflictError
-from api.records import Json, Peer, State
+from api.records import Bounds, Json, Peer, State
 from api.registry import peers
 from api.registry.core import Write
 from api.registry.permissions import Caller
@@ -86,7 +86,14 @@ def fields_of(content: Content) -> dict[str, Any]:
         "sources": tuple(content["sources"]),
         "valid_from": moment(content["valid_from"]),
         "valid_until": moment(content["valid_until"]),
+        # Where they are not said they stay.
+        **({"bounds": bounds_of(content)} if "bounds" in content else {}),
     }
+
+
+def bounds_of(content: Content) -> Bounds | None:
+    bounds = content.get("bounds")
+    return None if bounds is None else Bounds.of(bounds)
 
 
 def moment(text: str | None) -> datetime | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from api.records import Gateway, Peer, State
+from api.records import Gateway, Json, Peer, State
 from api.registry import gateways, many, peers
 from api.registry.admission import Admission
 from api.registry.core import Expected, Read, Write
@@ -120,7 +120,7 @@ def _steps(state: Read | Write, lines: Lines, tell: Tell) -> Iterator[_Step]:
                 continue
             named[peer.id // 8] |= 1 << peer.id % 8
             meant = _meant(peer, line)
-            if peer.state is State.PENDING or peers.content(peer) != meant.content:
+            if peer.state is State.PENDING or peers.registered(peer) != meant.content:
                 changed.append((peer, meant))
         same = len(batch) - len(fresh) - len(changed)
         yield _Step(tuple(fresh), tuple(changed), same=same)
@@ -133,10 +133,14 @@ def _steps(state: Read | Write, lines: Lines, tell: Tell) -> Iterator[_Step]:
 
 
 def _meant(peer: Peer, line: Line) -> Line:
-    """Where an owner moves the sources, these stay as they are, and are not the line's."""
-    if peer.state is not State.APPROVED or peer.bounds is None:
-        return line
-    return replace(line, content=line.content | {"sources": list(peer.sources)})
+    """With the bounds there are, if it says none. Where an owner moves the sources, and goes on
+    doing so, these stay as they are, and are not the line's."""
+    content: dict[str, Json] = {
+        "bounds": None if peer.bounds is None else peer.bounds.written
+    } | line.content
+    if peer.state is State.APPROVED and peer.bounds is not None and content["bounds"] is not None:
+        content["sources"] = list(peer.sources)
+    return replace(line, content=content)
 
 
 def _check_rules(admission: Admission, step: _Step, lines: Lines) -> None:

@@ -12,7 +12,7 @@ from api.registry import peer_events, rules, tokens
 from api.registry.core import Expected, Read, Write
 from api.registry.permissions import Caller, Permission
 from api.store import gateways, peers, search
-from policy.document import PeerSpec, problems_of
+from policy.document import PeerSpec, PolicyPeer, problems_of
 from policy.errors import Problem
 from policy.window import rfc3339
 
@@ -65,10 +65,17 @@ def content(peer: Peer) -> dict[str, object]:
     }
 
 
+def registered(peer: Peer) -> dict[str, object]:
+    """The same with its bounds: all that a policy says."""
+    bounds = None if peer.bounds is None else peer.bounds.written
+    return content(peer) | {"bounds": bounds}
+
+
 def filled(peer: Peer, spec: PeerSpec) -> Peer:
-    """The peer with the content of `spec`; its gateway stays."""
+    """The peer with the content of `spec`; its gateway stays, and bounds that are not said."""
     return replace(
         peer,
+        bounds=_bounds(spec, peer.bounds),
         name=spec.name,
         owner=spec.owner,
         contact=spec.contact,
@@ -79,12 +86,17 @@ def filled(peer: Peer, spec: PeerSpec) -> Peer:
     )
 
 
+def _bounds(spec: PeerSpec, kept: Bounds | None) -> Bounds | None:
+    if not isinstance(spec, PolicyPeer) or "bounds" not in spec.model_fields_set:
+        return kept
+    return None if spec.bounds is None else Bounds.of(spec.bounds.model_dump(mode="json"))
+
+
 def request(
     write: Write,
     wanted: PeerSpec,
     caller: Caller,
     terms: str | None = None,
-    bounds: Bounds | None = None,
 ) -> Peer:
     """A new registration, pending. `terms`: the version of the terms of use acknowledged.
 
@@ -92,12 +104,12 @@ def request(
     """
     in_force = rules.current(write)
     rules.check_terms(in_force, terms)
-    rules.check_bounds(in_force, bounds)
+    rules.check_bounds(in_force, _bounds(wanted, None))
     if wanted.valid_until is None:
         end = rules.last_end(in_force, write.now, wanted.valid_from)
         wanted = wanted.model_copy(update={"valid_until": end})
     rules.check_validity(in_force, write.now, wanted.valid_from, wanted.valid_until)
-    return add(write, wanted, State.PENDING, caller, terms, bounds)
+    return add(write, wanted, State.PENDING, caller, terms)
 
 
 def add(
@@ -106,14 +118,13 @@ def add(
     state: State,
     caller: Caller,
     terms: str | None = None,
-    bounds: Bounds | None = None,
 ) -> Peer:
     """Whatever the rules say: the caller sees to them."""
     gateway = _gateway(write, wanted.gateway)
     _check_name_free(write, wanted.gateway, wanted.name)
     listed = state is State.APPROVED and write.lists(wanted.valid_until)
     empty = blank(write, gateway.name, state, caller, terms)
-    fresh = replace(filled(empty, wanted), listed=listed, bounds=bounds)
+    fresh = replace(filled(empty, wanted), listed=listed)
     number = peers.add(write.connection, fresh, gateway)
     peer = get(write, number)
     note(write, None, peer)
@@ -264,6 +275,9 @@ def note(write: Write, before: Peer | None, after: Peer, action: str = "") -> No
         after.listed,
         content(after),
     ):
+        # Bounds are the policy's, and no router's.
+        if after.state is State.APPROVED and after.bounds != before.bounds:
+            write.policy_changed = True
         return
     if after.listed or (before is not None and before.listed):
         write.touch_peer(after.id, before)

@@ -15,7 +15,7 @@ from api.registry.foreseen import Foreseen, unborn
 from api.registry.permissions import Caller
 from api.store import gateways as gateway_rows
 from api.store import peers as peer_rows
-from policy.document import GatewaySpec, PeerSpec, Policy, policy_problems
+from policy.document import BoundsSpec, GatewaySpec, Policy, PolicyPeer, policy_problems
 
 # All live peers are held in memory at once: some 4 KB each.
 MOST = 50_000
@@ -41,8 +41,8 @@ class Comparison:
     add_gateways: tuple[GatewaySpec, ...]
     change_gateways: tuple[tuple[Gateway, GatewaySpec], ...]
     remove_gateways: tuple[Gateway, ...]
-    add_peers: tuple[PeerSpec, ...]
-    match_peers: tuple[tuple[Peer, PeerSpec], ...]
+    add_peers: tuple[PolicyPeer, ...]
+    match_peers: tuple[tuple[Peer, PolicyPeer], ...]
     revoke_peers: tuple[Peer, ...]
 
     @property
@@ -62,12 +62,12 @@ class Comparison:
                     "approve" if before.state is State.PENDING else "change",
                     before.gateway,
                     before.name,
-                    differing(peers.content(before), _json(spec)),
+                    differing(peers.registered(before), _json(spec)),
                 )
                 for before, spec in self.match_peers
             ),
             *(
-                _peer("revoke", peer.gateway, peer.name, differing(peers.content(peer), {}))
+                _peer("revoke", peer.gateway, peer.name, differing(peers.registered(peer), {}))
                 for peer in self.revoke_peers
             ),
             *(
@@ -125,7 +125,7 @@ def compare(state: Read | Write, wanted: Policy, caller: Caller) -> Comparison:
         match_peers=tuple(
             (peer, spec)
             for peer, spec in _matching(held_peers, wanted)
-            if peer.state is State.PENDING or peers.content(peer) != _json(spec)
+            if peer.state is State.PENDING or peers.registered(peer) != _json(spec)
         ),
         revoke_peers=tuple(
             peer
@@ -189,15 +189,23 @@ def _check_rules(state: Read | Write, found: Comparison, caller: Caller) -> None
         )
 
 
-def _matching(held: dict[tuple[str, str], Peer], wanted: Policy) -> Iterator[tuple[Peer, PeerSpec]]:
-    """Where an owner moves the sources, these stay as they are, and are not the document's."""
+def _matching(
+    held: dict[tuple[str, str], Peer], wanted: Policy
+) -> Iterator[tuple[Peer, PolicyPeer]]:
+    """With the bounds there are, where none are said. Where an owner moves the sources, and goes
+    on doing so, these stay as they are, and are not the document's."""
     for spec in wanted.peers:
         peer = held.get((spec.gateway, spec.name))
-        if peer is not None and peer.state is State.APPROVED and peer.bounds is not None:
-            sources = tuple(map(ip_network, peer.sources))
-            yield peer, spec.model_copy(update={"sources": sources})
-        elif peer is not None:
-            yield peer, spec
+        if peer is None:
+            continue
+        stays: dict[str, object] = {}
+        bounds = spec.bounds
+        if "bounds" not in spec.model_fields_set:
+            bounds = None if peer.bounds is None else BoundsSpec.model_validate(peer.bounds.written)
+            stays["bounds"] = bounds
+        if peer.state is State.APPROVED and peer.bounds is not None and bounds is not None:
+            stays["sources"] = tuple(map(ip_network, peer.sources))
+        yield peer, spec.model_copy(update=stays)
 
 
 def _check_removable(
@@ -214,7 +222,7 @@ def _check_removable(
         raise gateways.waited_at(waiting)
 
 
-def _json(spec: GatewaySpec | PeerSpec) -> dict[str, Json]:
+def _json(spec: GatewaySpec | PolicyPeer) -> dict[str, Json]:
     return spec.model_dump(mode="json")
 
 

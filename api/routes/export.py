@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from api.auth import needs
-from api.records import Json
+from api.records import Json, Peer
 from api.registry import bulk, peers
 from api.registry.core import Read
 from api.registry.permissions import Permission
@@ -49,7 +49,7 @@ def policy_as_json(read: Read) -> Generator[bytes]:
     yield b'{"gateways":%b,"peers":[' % _compact(gateways)
     comma = b""
     for batch in bulk.approved(read):
-        yield comma + b",".join(_compact(peers.content(peer)) for peer in batch)
+        yield comma + b",".join(_compact(_written(peer)) for peer in batch)
         comma = b","
     yield b"]}"
 
@@ -59,11 +59,17 @@ def policy_as_yaml(read: Read) -> Generator[bytes]:
     yield "".join(writing.part("gateways", specs)).encode()
     some = False
     for batch in bulk.approved(read):
-        text = "".join(writing.item(peers.content(peer)) for peer in batch)
+        text = "".join(writing.item(_written(peer)) for peer in batch)
         yield (text if some else writing.head("peers") + text).encode()
         some = True
     if not some:
         yield "".join(writing.part("peers", ())).encode()
+
+
+def _written(peer: Peer) -> Json:
+    """Without bounds where there are none: they would be taken away from one that gets some."""
+    said = peers.registered(peer)
+    return said if peer.bounds is not None else peers.content(peer)
 
 
 def _compact(content: Json) -> bytes:

@@ -31,14 +31,14 @@ from api.routes.imports_models import GatewaysImported, Imported, PeersImported
 from api.routes.models import PeerView
 from api.routes.streams import NDJSON, disconnected, to_its_end
 from api.settings import Settings
-from policy.document import PeerSpec
+from policy.document import PolicyPeer
 
 # Each may have a file of max_import, and a thread.
 AT_ONCE = 2
 _PIECE = 256 * 1024
 _TELL_SECONDS = 1.0
 # What an export says of a peer beyond what one may ask for.
-_KNOWN = frozenset(PeerView.model_fields) - PeerSpec.model_fields.keys() - {"state"}
+_KNOWN = frozenset(PeerView.model_fields) - PolicyPeer.model_fields.keys() - {"state"}
 
 Done = tuple[Counts, GatewayCounts]
 

@@ -9,10 +9,11 @@ from pydantic import BaseModel, Field
 from api.records import Gateway, Json, Peer, Role, State, Token
 from api.registry import gateways
 from api.registry.policy import Difference
-from api.routes.peer_models import BoundsSpec, BoundsView, ProposalView
+from api.routes.peer_models import BoundsView, ProposalView
 from policy.document import (
     SOURCES_PER_PEER,
     Block,
+    BoundsSpec,
     Contact,
     Document,
     GatewaySpec,

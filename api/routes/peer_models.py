@@ -3,50 +3,12 @@
 from datetime import datetime
 from typing import Annotated, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field
 
-from api.records import Bounds, Json, Proposal
-from policy.document import SOURCES_PER_PEER, Document, PeerSpec, Source, Text, refusal
-from policy.prefixes import SHORTEST_SOURCE
+from api.records import Json, Proposal
+from policy.document import PolicyPeer, Text
 
 TermsVersion = Annotated[Text, Field(max_length=63, examples=["2026-11"])]
-
-
-class BoundsSpec(Document):
-    """Within what a peer's owner moves its sources: see `/v1/peers/{id}/here`."""
-
-    sources: Annotated[int, Field(ge=1, le=SOURCES_PER_PEER)] = Field(
-        default=2, description="so many at most"
-    )
-    ipv4_length: Annotated[int, Field(ge=SHORTEST_SOURCE[4], le=32)] = Field(
-        default=32, description="an IPv4 source is no wider than that"
-    )
-    ipv6_length: Annotated[int, Field(ge=SHORTEST_SOURCE[6], le=128)] = Field(
-        default=64, description="an IPv6 source is no wider than that"
-    )
-    here_ipv6_length: Annotated[int, Field(ge=SHORTEST_SOURCE[6], le=128)] = Field(
-        default=64, description="how much of an IPv6 address that calls becomes a source"
-    )
-    interval_seconds: Annotated[int, Field(ge=0, le=86_400 * 366)] = Field(
-        default=60, description="sources are moved no more often"
-    )
-    within: Annotated[tuple[Source, ...], Field(max_length=256)] = Field(
-        default=(), description="sources are inside one of these; none is anywhere"
-    )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.here_ipv6_length < self.ipv6_length:
-            raise refusal(
-                "here_ipv6_length",
-                self.here_ipv6_length,
-                f"this is wider than an IPv6 source may be: /{self.ipv6_length}",
-            )
-        return self
-
-    @property
-    def bounds(self) -> Bounds:
-        return Bounds.of(self.model_dump(mode="json"))
 
 
 class BoundsView(BaseModel):
@@ -58,13 +20,12 @@ class BoundsView(BaseModel):
     within: list[str]
 
 
-class PeerRequest(PeerSpec):
+class PeerRequest(PolicyPeer):
     terms: TermsVersion | None = Field(
         default=None,
         description="the version of the terms of use that you have read and keep to; needed "
         "where the rules have terms",
     )
-    bounds: BoundsSpec | None = None
 
 
 class ProposalView(BaseModel):

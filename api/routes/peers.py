@@ -51,10 +51,8 @@ def list_peers(
 def request_peer(once: OnceOf, caller: CallerOf, body: PeerRequest) -> Response:
     """Asks for a registration. It is pending, and lets nobody in, until it is approved."""
 
-    bounds = None if body.bounds is None else body.bounds.bounds
-
     def work(write: Write) -> Response:
-        peer = peers.request(write, body, caller, body.terms, bounds)
+        peer = peers.request(write, body, caller, body.terms)
         response = view(write, peer, 201)
         response.headers["Location"] = f"/v1/peers/{peer.id}"
         return response
