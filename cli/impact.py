@@ -6,7 +6,7 @@ import typer
 from rich.text import Text
 
 from cli.client import Json, Registry
-from cli.output import harmless, show, show_json
+from cli.output import cell, harmless, show, show_json
 from cli.peer import PATH, find
 
 # Of more the registry tells how many.
@@ -52,7 +52,7 @@ def show_impact(impact: Json) -> None:
         who = f"{harmless(effect['name'])} at {harmless(effect['gateway'])}"
         if effect["cut"]:
             seen = effect["last_seen"]
-            when = "not seen" if seen is None else f"last seen about {harmless(seen)}"
+            when = "not seen" if seen is None else f"last seen about {cell(seen).plain}"
             line = f"cuts off {who}: {', '.join(map(harmless, effect['cut']))}; {when}"
             show(Text(line, style="red" if seen else "yellow"))
         if effect["let_in"]:
@@ -71,7 +71,7 @@ def show_impact(impact: Json) -> None:
 def _show_stranger(stranger: Json) -> None:
     cuts = stranger["becomes"] == "dropped"
     who = f"{harmless(stranger['source'])} at {harmless(stranger['gateway'])}"
-    what = [harmless(stranger["service"]), f"last seen {harmless(stranger['last_seen'])}"]
+    what = [harmless(stranger["service"]), f"last seen {cell(stranger['last_seen']).plain}"]
     if stranger["peer"] is not None:
         what.append(f"as {harmless(stranger['peer'])}")
     if stranger["signed_off"]:
