@@ -22,7 +22,7 @@ def group() -> typer.Typer:
 def add(
     name: Annotated[str, typer.Argument(help="Whose token it is.", metavar="NAME")],
     role: Annotated[
-        Literal["viewer", "registrar", "approver", "agent", "auditor", "admin"],
+        Literal["viewer", "registrar", "approver", "agent", "auditor", "metrics", "admin"],
         typer.Option(help="What its bearer may do."),
     ],
     router: Annotated[

@@ -10,11 +10,14 @@ from itertools import pairwise
 from pathlib import Path
 from socket import create_server
 from threading import Thread
+from typing import get_args, get_type_hints
 
 import pytest
 import typer.main
 from typer.core import TyperGroup
 
+from api.records import Role
+from cli import tokens
 from cli.main import application
 from tests.cli.conftest import Peergate
 
@@ -287,3 +290,9 @@ def test_a_reader_that_goes_away_is_no_error_to_talk_of() -> None:
         said = process.stderr.read()
     assert said == ""
     assert process.returncode in (0, 1)
+
+
+def test_tokens_have_the_registrys_roles() -> None:
+    """An owner's is made with its peer."""
+    (hint, *_) = get_args(get_type_hints(tokens.add, include_extras=True)["role"])
+    assert set(get_args(hint)) == set(Role) - {Role.OWNER}
