@@ -10,7 +10,6 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from api.deliver import deliver
-from api.errors import ApiError
 from api.metrics import Metrics
 from api.ongoing import Ongoing
 from api.outbound import Sender
@@ -23,6 +22,7 @@ from api.registry.rollout import release_due
 from api.registry.upkeep import upkeep
 from api.settings import Settings
 from api.store.notices import Channel
+from api.tasks import Task
 from api.watch import Watch
 
 _log = logging.getLogger("peergate.api")
@@ -81,8 +81,6 @@ def lifespan_of(
         "attention": (_threaded(attention.look), _ATTENTION),
         "ownership": (_threaded(ownership.look), settings.poll_seconds),
     }
-    if registry.store.tells:
-        tasks["listen"] = listen, _LISTEN_AGAIN
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -90,9 +88,12 @@ def lifespan_of(
         watch.open()
         happened.open()
         running = [
-            asyncio.create_task(_again_and_again(name, work, seconds, metrics))
+            asyncio.create_task(Task(name, work, seconds, registry, metrics).run())
             for name, (work, seconds) in tasks.items()
         ]
+        if registry.store.tells:
+            listening = Task("listen", listen, _LISTEN_AGAIN, registry, metrics, endless=True)
+            running.append(asyncio.create_task(listening.run()))
         deliverer = Deliverer(registry, str(uuid4()))
         running.append(asyncio.create_task(deliver(deliverer, sender, happened, metrics)))
         yield
@@ -117,21 +118,3 @@ def _threaded(work: Callable[[], None]) -> Callable[[], Awaitable[None]]:
             await asyncio.wait((thread,))
 
     return threaded
-
-
-async def _again_and_again(
-    name: str, work: Callable[[], Awaitable[None]], seconds: float, metrics: Metrics
-) -> None:
-    metrics.task_failures.labels(name)
-    while True:
-        try:
-            await work()
-            metrics.task_done.labels(name).set_to_current_time()
-        except ApiError as error:
-            metrics.task_failures.labels(name).inc()
-            _log.warning("%s; trying again in %g s", error, seconds)
-        except Exception:
-            # A defect, which must not end for good what nobody asks for.
-            metrics.task_failures.labels(name).inc()
-            _log.exception("a defect; trying again in %g s", seconds)
-        await asyncio.sleep(seconds)

@@ -165,7 +165,8 @@ class Agent:
     def _report(self) -> dict[str, object]:
         follower = self._follower
         heard, word = (None, None) if follower is None else (follower.heard, follower.word)
-        return report(self._gate, self._uplinks.states, heard, word)
+        uplinks = self._uplinks
+        return report(self._gate, uplinks.states, uplinks.put_back, heard, word)
 
     def tasks(self) -> list[Coroutine[object, object, None]]:
         coroutines = [
@@ -249,9 +250,9 @@ class Agent:
     # Links
 
     async def _attach(self) -> None:
-        before = self._uplinks.states
+        before = self._uplinks.states, self._uplinks.put_back
         everywhere = await self._do(self._ensure_attached)
-        if before != self._uplinks.states:
+        if before != (self._uplinks.states, self._uplinks.put_back):
             self._reporter.soon.set()
         if any(uplink.attached for uplink in self._uplinks.states):
             self._attached = True

@@ -39,6 +39,7 @@ def peergate_version() -> str:
 def report(
     gate: Gate,
     interfaces: tuple[InterfaceState, ...],
+    put_back: int,
     heard: datetime | None,
     word: Word | None,
 ) -> dict[str, object]:
@@ -64,6 +65,7 @@ def report(
         ],
         "entries": {"hosts": hosts4 + hosts6, "prefixes": prefixes4 + prefixes6},
         "repairs": gate.repairs,
+        "put_back": put_back,
         "heard": rfc3339(heard),
         "held": None if gate.held is None else gate.held.reason,
         "clock": clock(gate.clock, read_clocks()),

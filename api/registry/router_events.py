@@ -6,6 +6,7 @@ from api.event_types import EventType
 from api.records import Json, Report
 from api.registry import arrivals
 from api.registry.core import Aside, Registry, Write
+from api.registry.standing import clock_offset, is_clock_off
 from api.store import silences
 from policy.window import rfc3339
 
@@ -32,10 +33,20 @@ def tell(
     if (held is None) != (before.content["held"] is None):
         type_ = EventType.ROUTER_RELEASED if held is None else EventType.ROUTER_HELD
         write.tell(type_, after.router, {"held": held})
-    # An agent that was started anew counts from nothing.
-    repairs = after.content["repairs"] - before.content["repairs"]
-    if repairs > 0:
+    if repairs := _more(before, after, "repairs"):
         write.tell(EventType.ROUTER_REPAIRED, after.router, {"repairs": repairs})
+    if times := _more(before, after, "put_back"):
+        write.tell(EventType.ROUTER_PUT_BACK, after.router, {"times": times})
+    if is_clock_off(before) != is_clock_off(after):
+        type_ = EventType.ROUTER_CLOCK_OFF if is_clock_off(after) else EventType.ROUTER_CLOCK_RIGHT
+        write.tell(type_, after.router, {"offset": clock_offset(after)})
+
+
+def _more(before: Report, after: Report, what: str) -> int:
+    """How much its agent has counted since. One that was started anew counts from nothing."""
+    was, is_ = before.content.get(what, 0), after.content.get(what, 0)
+    more: int = is_ - was if is_ >= was else is_
+    return more
 
 
 def find_silent(registry: Registry) -> None:

@@ -67,7 +67,7 @@ def _standing(
         never = "has not reported: start its agent with a token of its own, " + _token(router)
         return Standing(router, None, None, None, None, stage, Health.NEW, (never,))
     behind = since.get(report.revision)
-    offset = _clock_offset(report)
+    offset = clock_offset(report)
     return Standing(
         router=router,
         report=report,
@@ -75,14 +75,12 @@ def _standing(
         behind_since=behind,
         clock_offset=offset,
         stage=stage,
-        health=_health(read, report, behind, offset),
+        health=_health(read, report, behind),
         warnings=(*_ahead(read, report), *_warnings(read.now, report, behind, offset)),
     )
 
 
-def _health(
-    read: Read | Write, report: Report, behind: datetime | None, offset: float | None
-) -> Health:
+def _health(read: Read | Write, report: Report, behind: datetime | None) -> Health:
     said = report.content
     attached = [each["attached"] for each in said["interfaces"]]
     wrong = {
@@ -91,7 +89,7 @@ def _health(
         Health.AHEAD: report.revision > read.head.revision,
         Health.HELD: said["held"] is not None,
         Health.BEHIND: behind is not None and read.now - behind > LATE,
-        Health.CLOCK: offset is not None and abs(offset) > CLOCK_BOUND,
+        Health.CLOCK: is_clock_off(report),
         Health.REPAIRED: said["repairs"] > 0,
     }
     return next((health for health, holds in wrong.items() if holds), Health.GOOD)
@@ -101,7 +99,7 @@ def _token(router: Router) -> str:
     return f"`peergate router token {router.name}`"
 
 
-def _clock_offset(report: Report) -> float | None:
+def clock_offset(report: Report) -> float | None:
     """As the router measured it, by a round trip; else by how old the report's time was here."""
     clock = report.content.get("clock") or {}
     measured = clock.get("offset")
@@ -109,6 +107,11 @@ def _clock_offset(report: Report) -> float | None:
         return round(-float(measured), 3)
     said = datetime.fromisoformat(report.content["time"])
     return round((said - report.received).total_seconds(), 3)
+
+
+def is_clock_off(report: Report) -> bool:
+    offset = clock_offset(report)
+    return offset is not None and abs(offset) > CLOCK_BOUND
 
 
 def _ahead(read: Read | Write, report: Report) -> Iterator[str]:

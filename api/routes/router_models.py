@@ -82,6 +82,10 @@ class RouterReport(Document):
     interfaces: Annotated[tuple[InterfaceReport, ...], Field(max_length=256)]
     entries: Entries
     repairs: Annotated[int, Field(ge=0, le=2**53)] = 0
+    put_back: Annotated[
+        int,
+        Field(ge=0, le=2**53, description="how often the program had been taken off an interface"),
+    ] = 0
     held: Annotated[str, Field(max_length=2000)] | None = None
     heard: Moment | None = Field(
         default=None, description="when the registry signed its newest word that came here"

@@ -43,6 +43,7 @@ def report(registry: str, revision: int, **fields: object) -> dict[str, Any]:
         ],
         "entries": {"hosts": 10, "prefixes": 3},
         "repairs": 0,
+        "put_back": 0,
         "held": None,
         "heard": None,
         "clock": None,

@@ -215,7 +215,16 @@ def test_what_a_router_reports(service: Service, since: Callable[[], list[Event]
     assert reports(1, held="even more") == []
     assert reports(1) == [("router.released", {"held": None})]
     assert reports(1, repairs=3) == [("router.repaired", {"repairs": 3})]
+    # An agent that was started anew.
+    assert reports(1, repairs=1) == [("router.repaired", {"repairs": 1})]
+    assert reports(1, repairs=1) == []
+    assert reports(1, put_back=2) == [("router.put-back", {"times": 2})]
     assert reports(1) == []
+    off_by = {"offset": 3.5, "synchronised": False, "correction": 0.0}
+    assert reports(1, clock=off_by) == [("router.clock-off", {"offset": -3.5})]
+    assert reports(1, clock=off_by | {"offset": 4.0}) == []
+    assert reports(1, clock=off_by | {"offset": 0.1}) == [("router.clock-right", {"offset": -0.1})]
+    assert reports(1, clock=None) == []
     body = report(registry, 9, word=service.word(9))
     service.agent.put("/v1/routers/edge-1/report", json=body)
     assert short(since()) == [("revision.lifted", "10")]
@@ -243,6 +252,7 @@ def test_a_silent_router_is_told_of_once_whoever_looks(
     assert short(found) == [("router.silent", "edge-1")]
     assert found[0]["content"] == {"last_heard": text(NOW)}
     assert look() == []
+    body["time"] = text(service.clock.now)
     service.agent.put("/v1/routers/edge-1/report", json=body)
     found = look()
     assert short(found) == [("router.back", "edge-1")]

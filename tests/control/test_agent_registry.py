@@ -62,6 +62,7 @@ def test_changes_come_by_a_waiting_request_and_are_reported(edge: Edge, registry
     ]
     assert report["entries"] == {"hosts": 1, "prefixes": 0}
     assert report["held"] is None
+    assert (report["repairs"], report["put_back"]) == (0, 0)
     assert wait_until(
         lambda: registry.report["counters"]["hub"]["unregistered_drop"]["packets"] > 0, SECONDS
     )

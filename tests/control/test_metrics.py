@@ -199,6 +199,8 @@ def test_every_metric_is_documented(edge: Edge, registry: Registry) -> None:  # 
     for kind in ("snapshot", "changes"):
         assert found.value("peergate_sync_seconds_count", kind=kind) == 1
         assert 0 <= found.value("peergate_sync_seconds_sum", kind=kind) < SECONDS
+    put(edge, links.DETACH, links.MODE_FLAG["native"])
+    assert wait_until(lambda: registry.report["put_back"] == 1, SECONDS)
     registry.close()
     assert wait_until(lambda: scrape(edge).value("peergate_registry_followed") == 0, SECONDS)
     assert_good([found])
