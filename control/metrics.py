@@ -99,8 +99,11 @@ class Metrics(Collector):
 
     def count(self) -> Iterator[None]:
         """Count the entries, in steps; the next scrape shows how many there are."""
-        tally = Tally()
-        yield from tally.count(self._gate.plane.in_parts(), self._gate.now())
+        tally, plane = Tally(), self._gate.plane
+        for _ in tally.count(plane.in_parts(), self._gate.now()):
+            yield
+            if plane is not self._gate.plane:
+                return  # outgrown meanwhile; and perhaps closed
         self.tally = tally
 
     def collect(self) -> Iterator[Metric]:

@@ -174,6 +174,20 @@ def test_while_the_database_is_away(service: Service, postgresql_server: Server)
     assert wait_until(lambda: scrape(service).value(PREFIX + "database_up") == 1, 20)
 
 
+def test_what_takes_long_to_count_is_counted_less_often(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert scrape(service).value(PREFIX + "revision") == 0
+    monkeypatch.setattr("api.metrics._LONG", 0.0)
+    monkeypatch.setattr("api.metrics._SHARE", 1e-9)
+    service.add_gateway()
+    assert scrape(service).value(PREFIX + "revision") == 1
+    service.add_gateway("b", addresses=["198.51.100.2"])
+    assert scrape(service).value(PREFIX + "revision") == 1
+    # What the process does is no matter of that.
+    assert by(scrape(service), "changes_total", "action") == {"gateway.add": 2}
+
+
 def test_a_token_that_was_revoked_reads_no_more(service: Service) -> None:
     made = service.admin.post("/v1/tokens", json={"name": "prometheus", "role": "metrics"}).json()
     client = service.nobody.with_token(made["token"])
