@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from cli import readiness
 from cli.client import Json, connect, segment
 from cli.errors import CliError, UsageError
 from cli.impact import DryRun, show_gateway
@@ -28,6 +29,7 @@ def group() -> typer.Typer:
     for command in (add, show_one, set_fields, remove):
         made.command(_NAMES.get(command.__name__, command.__name__))(command)
     made.command("list")(list_all)
+    made.command("readiness")(readiness.readiness)
     return made
 
 

@@ -1,11 +1,13 @@
 """peergate stranger: who talks to gateways unregistered, and what becomes of them."""
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Annotated, Literal
 
 import typer
+from rich.table import Table
 
 from cli import sign_offs
 from cli.client import Json, Registry, connect
@@ -90,8 +92,7 @@ def list_all(
     if as_json:
         show_json(found[:limit])
         return
-    columns = ("gateway", "source", "service", "#minutes", "#packets", "last seen", "seen")
-    show(table((*columns, "owner", "state"), map(_row, found[:limit])))
+    show(as_table(found[:limit]))
     if len(found) > limit:
         note(f"these are the first {limit}: --limit shows more")
 
@@ -217,6 +218,11 @@ def _service(text: str) -> str:
     if len(services) > 1:
         raise UsageError(f"--service {text}: say one of {', '.join(map(str, services))}")
     return str(services[0])
+
+
+def as_table(strangers: Iterable[Json]) -> Table:
+    columns = ("gateway", "source", "service", "#minutes", "#packets", "last seen", "seen")
+    return table((*columns, "owner", "state"), map(_row, strangers))
 
 
 def _row(found: Json) -> tuple[object, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from ipaddress import ip_network
 
 from pydantic import ValidationError
@@ -63,7 +63,7 @@ def get(state: Read | Write, number: int) -> Known:
         raise NotFoundError(
             f"there is no stranger {number}, or not any more: those that are seen least make room"
         )
-    return next(iter(_known(state, [found])))
+    return next(iter(known(state, [found], state.now)))
 
 
 def page(
@@ -81,7 +81,7 @@ def page(
     chunk = limit if covered and signed_off else max(limit, _CHUNK)
     for _ in range(0, _LOOKED, chunk):
         found = stranger_search.page(read.connection, wanted, order, after, chunk + 1)
-        for each in _known(read, found[:chunk]):
+        for each in known(read, found[:chunk], read.now):
             after = StrangerPlace.of(each.stranger, order)
             if (covered or each.peer is None) and (signed_off or each.sign_off is None):
                 items.append(each)
@@ -114,8 +114,8 @@ def register(
 ) -> Peer:
     """A registration for it, pending. `fields` are those of a peer; what they leave out of name,
     owner and contact is made of the stranger and of whom its prefix belongs to."""
-    known = get(write, number)
-    stranger, taken = known.stranger, known.peer
+    found = get(write, number)
+    stranger, taken = found.stranger, found.peer
     if taken is not None:
         raise ConflictError(
             f"peer {taken.id} ({taken.name}, {taken.shown(write.now)}) covers {stranger.source} at "
@@ -158,9 +158,10 @@ def default_name(source: Network) -> str:
     return f"stranger-{address}" + ("" if source.num_addresses == 1 else f"-{source.prefixlen}")
 
 
-def _known(state: Read | Write, found: Sequence[Stranger]) -> Iterator[Known]:
+def known(state: Read | Write, found: Sequence[Stranger], at: datetime) -> Iterator[Known]:
+    """Each with what stands over it at a moment."""
     spots = [(each.gateway_id, each.source) for each in found]
-    covering = stranger_search.covering(state.connection, spots, state.now)
-    ignored = sign_offs.over(state.connection, spots, state.now)
+    covering = stranger_search.covering(state.connection, spots, at)
+    ignored = sign_offs.over(state.connection, spots, at)
     for each, spot in zip(found, spots, strict=True):
         yield Known(each, covering.get(spot), ignored.get(spot))

@@ -81,6 +81,7 @@ ROUTES: list[tuple[str, str, set[Role], Any]] = [
     ("GET", "/v1/strangers", READERS, None),
     ("GET", "/v1/strangers/1", READERS, None),
     ("GET", "/v1/gateways/hub/strangers", READERS, None),
+    ("GET", "/v1/gateways/hub/readiness", READERS, None),
     (
         "POST",
         "/v1/strangers/1/register",

@@ -1,0 +1,242 @@
+"""Whether a gateway may go over from monitor to enforce, and whom that would hit."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from api.errors import ConflictError, RefusedError
+from api.records import Gateway, Peer, State
+from api.registry import gateways, strangers
+from api.registry.assigned import Assignments
+from api.registry.core import Read, Write
+from api.registry.standing import Standing, standings
+from api.registry.strangers import Known
+from api.store import attendance, routers, stranger_search
+from api.store.attendance import Attendance
+from api.stranger_records import StrangerFilter, StrangerPlace
+from policy.document import Mode
+from policy.errors import Problem
+from policy.prefixes import Address
+from policy.window import rfc3339
+
+# Of peers and strangers so many are named.
+NAMED = 100
+# Strangers are counted up to so many sources.
+COUNTED = 1_000
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """Which strangers count: those seen in the last `days`, in so many minutes at least."""
+
+    days: int = 7
+    min_minutes: int = 1
+
+    def since(self, now: datetime) -> datetime:
+        return now - timedelta(days=self.days)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """Active strangers that are neither registered nor signed off, at the moment of the switch.
+
+    Sources are counted up to COUNTED; `first` are the most persistent, a part for each service.
+    """
+
+    sources: int
+    first: tuple[Known, ...]
+
+    @property
+    def count(self) -> str:
+        return f"{self.sources:,}" + (" or more" if self.sources >= COUNTED else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """A router that carries the gateway; by verdict, how many packets it would have dropped there
+    since its counters began."""
+
+    standing: Standing
+    would_drop: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """How a gateway stands before it enforces from `at` on.
+
+    `mode` is the one in force now. Of peers the first are named. `against` is why a cut-over would
+    be refused.
+    """
+
+    gateway: Gateway
+    at: datetime
+    activity: Activity
+    mode: Mode
+    attendance: Attendance
+    never_seen: tuple[Peer, ...]
+    pending: tuple[Peer, ...]
+    ended_lately: tuple[tuple[Peer, datetime], ...]
+    unsettled: Unsettled
+    carriers: tuple[Carrier, ...]
+    against: tuple[ConflictError, ...]
+
+
+def readiness(read: Read, name: str, at: datetime | None, activity: Activity) -> Readiness:
+    """As if it were to enforce from `at` on; None is now."""
+    gateway = gateways.get(read, name)
+    if at is not None:
+        check_future(read, at)
+    at = read.now if at is None else at
+    since = activity.since(read.now)
+    here = read.connection, gateway.id
+    carriers = carriers_of(read, name)
+    left = unsettled(read, gateway, at, activity)
+    return Readiness(
+        gateway=gateway,
+        at=at,
+        activity=activity,
+        mode=mode_at(gateway, read.now),
+        attendance=attendance.count(*here, at, since),
+        never_seen=attendance.never_seen(*here, at, NAMED),
+        pending=attendance.pending(*here, NAMED),
+        ended_lately=attendance.ended_lately(*here, at, since, NAMED),
+        unsettled=left,
+        carriers=carriers,
+        against=tuple(against(read, gateway, left, carriers)),
+    )
+
+
+def against(
+    state: Read | Write, gateway: Gateway, left: Unsettled, carriers: tuple[Carrier, ...]
+) -> Iterable[ConflictError]:
+    """Why a cut-over is refused; strangers, which alone can be overridden, come last."""
+    if gateway.spec.mode == "enforce" and not _over(gateway, state.now):
+        yield _enforces(gateway, state.now)
+    if not any(carrier.standing.report for carrier in carriers):
+        yield _no_router(gateway.name, carriers)
+    if left.sources:
+        yield _strangers(gateway.name, left)
+
+
+def check_future(state: Read | Write, at: datetime) -> None:
+    if at <= state.now:
+        rule = f"this is in the past, here it is {rfc3339(state.now)}: name a later time"
+        problem = Problem("at", str(rfc3339(at)), rule)
+        raise RefusedError("nothing would go over", "", (problem,))
+
+
+def mode_at(gateway: Gateway, at: datetime) -> Mode:
+    """What its window comes to."""
+    spec = gateway.spec
+    begun = spec.enforce_from is None or spec.enforce_from <= at
+    return "enforce" if spec.mode == "enforce" and begun and not _over(gateway, at) else "monitor"
+
+
+def unsettled(state: Read | Write, gateway: Gateway, at: datetime, activity: Activity) -> Unsettled:
+    """A registration counts if it lets in at `at`, a sign-off if it holds then."""
+    wanted = StrangerFilter(
+        gateway=gateway.name,
+        since=activity.since(state.now),
+        min_minutes=activity.min_minutes,
+    )
+    sources: set[Address] = set()
+    first: list[Known] = []
+    after: StrangerPlace | None = None
+    while len(sources) < COUNTED:
+        found = stranger_search.page(state.connection, wanted, "minutes", after, _CHUNK)
+        for known in strangers.known(state, found, at):
+            if not is_settled(known, at) and len(sources) < COUNTED:
+                sources.add(known.stranger.source)
+                first += [known] if len(first) < NAMED else []
+        if len(found) < _CHUNK:
+            break
+        after = StrangerPlace.of(found[-1], "minutes")
+    return Unsettled(len(sources), tuple(first))
+
+
+def is_settled(known: Known, at: datetime) -> bool:
+    registered = known.peer is not None and known.peer.shown(at) is State.ACTIVE
+    return registered or known.sign_off is not None
+
+
+def carriers_of(state: Read | Write, name: str) -> tuple[Carrier, ...]:
+    """By name. Of a change, before it touches anything."""
+    # Of a change nobody else is to see what it may undo.
+    known = state.assignments if isinstance(state, Read) else Assignments()
+    assigned = known.at(state.connection, state.head, state.head.revision)
+    carrying = [
+        router
+        for router in routers.every(state.connection)
+        if name in assigned.view(router.name, router.labels).gateways
+    ]
+    return tuple(Carrier(each, _would_drop(each, name)) for each in standings(state, carrying))
+
+
+def _would_drop(standing: Standing, name: str) -> dict[str, int]:
+    if standing.report is None:
+        return {}
+    counters = standing.report.content["counters"].get(name, {})
+    return {
+        verdict: counters[f"{verdict}_pass"]["packets"]
+        for verdict in ("unregistered", "expired", "malformed")
+        if f"{verdict}_pass" in counters
+    }
+
+
+def _over(gateway: Gateway, at: datetime) -> bool:
+    until = gateway.spec.enforce_until
+    return until is not None and until <= at
+
+
+def _enforces(gateway: Gateway, now: datetime) -> ConflictError:
+    spec, name = gateway.spec, gateway.name
+    if spec.enforce_until is None and mode_at(gateway, now) == "enforce":
+        return ConflictError(f"{name} enforces already, for good", "enforces")
+    bounds = [f"from {rfc3339(spec.enforce_from)}"] if spec.enforce_from is not None else []
+    bounds += [f"until {rfc3339(spec.enforce_until)}"] if spec.enforce_until is not None else []
+    return ConflictError(
+        f"{name} has a window of its own already, it enforces {' '.join(bounds)}: take that away "
+        f"first (peergate gateway set {name} --mode monitor)",
+        "enforces",
+    )
+
+
+def _no_router(name: str, carriers: tuple[Carrier, ...]) -> ConflictError:
+    if not carriers:
+        return ConflictError(
+            f"no router carries {name}: declare one that has its labels (peergate router add), or "
+            f"change these (peergate gateway set {name} --router)",
+            "no-router",
+        )
+    names = ", ".join(carrier.standing.router.name for carrier in carriers[:3])
+    more = f" and {len(carriers) - 3} more" if len(carriers) > 3 else ""
+    return ConflictError(
+        f"no router that carries {name} has ever reported ({names}{more}): start its agent first",
+        "no-router",
+    )
+
+
+def _strangers(name: str, left: Unsettled) -> ConflictError:
+    problems = tuple(
+        Problem("stranger", str(each.stranger.source), _state_of(each)) for each in left.first
+    )
+    first = left.first[0].stranger
+    them = "stranger is" if left.sources == 1 else "strangers are"
+    return ConflictError(
+        f"{left.count} active {them} neither registered nor signed off at {name}, first of all "
+        f"{first.source}: register or sign off (peergate gateway readiness {name}), or override "
+        "with a reason",
+        "strangers",
+        problems,
+        left.sources,
+    )
+
+
+def _state_of(known: Known) -> str:
+    found = known.stranger
+    told = f"{found.service}, in {found.minutes:,} minutes, last seen {rfc3339(found.last_seen)}"
+    if known.peer is None:
+        return told
+    waits = "is pending" if known.peer.state is State.PENDING else "begins later"
+    return f"{told}; peer {known.peer.id} {waits}"
