@@ -35,6 +35,7 @@ from api.reverse import ReverseNames
 from api.routes import (
     allowlist,
     audit,
+    cutovers,
     events,
     expiring,
     export,
@@ -151,6 +152,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
         metrics,
         gateways,
         readiness,
+        cutovers,
         export,
         imports,
         expiring,

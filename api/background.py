@@ -17,6 +17,7 @@ from api.ownership import Ownership
 from api.registry import tokens
 from api.registry.attention import Attention
 from api.registry.core import Registry
+from api.registry.cutover_watch import keep_time
 from api.registry.deliveries import Deliverer
 from api.registry.rollout import release_due
 from api.registry.upkeep import upkeep
@@ -58,6 +59,9 @@ def lifespan_of(
     def release() -> None:
         release_due(registry)
 
+    def keep_cutovers() -> None:
+        keep_time(registry)
+
     def look() -> None:
         revision, event = registry.newest()
         watch.announce(revision)
@@ -75,6 +79,7 @@ def lifespan_of(
     tasks = {
         "upkeep": (_threaded(keep_up), settings.upkeep_seconds),
         "release": (_threaded(release), settings.poll_seconds),
+        "cutovers": (_threaded(keep_cutovers), settings.poll_seconds),
         # Another process may write to the same database.
         "look": (_threaded(look), settings.poll_seconds),
         "revoked": (_threaded(end_revoked), _REVOKED_AGAIN),

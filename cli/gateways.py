@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cli import readiness
+from cli import cutover, readiness
 from cli.client import Json, connect, segment
 from cli.errors import CliError, UsageError
 from cli.impact import DryRun, show_gateway
@@ -30,6 +30,7 @@ def group() -> typer.Typer:
         made.command(_NAMES.get(command.__name__, command.__name__))(command)
     made.command("list")(list_all)
     made.command("readiness")(readiness.readiness)
+    cutover.add_to(made)
     return made
 
 
@@ -98,10 +99,18 @@ def list_all(
         show_json(gateways)
         return
     rows = [
-        (each["name"], each["addresses"], each["services"], *_mode(each), spelled(each["routers"]))
+        (
+            each["name"],
+            each["addresses"],
+            each["services"],
+            *_mode(each),
+            cutover.short(each["cutover"]),
+            spelled(each["routers"]),
+        )
         for each in gateways
     ]
-    show(table(("name", "addresses", "services", "mode", "from", "until", "routers"), rows))
+    columns = ("name", "addresses", "services", "mode", "from", "until", "cut-over", "routers")
+    show(table(columns, rows))
 
 
 def show_one(
@@ -121,7 +130,8 @@ def show_one(
     if as_json:
         show_json(gateway)
     else:
-        show(details({**gateway, "routers": spelled(gateway["routers"])}))
+        routers, steps = spelled(gateway["routers"]), cutover.lines(gateway["cutover"])
+        show(details({**gateway, "routers": routers, "cutover": steps}))
 
 
 def set_fields(

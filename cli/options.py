@@ -1,5 +1,6 @@
 """Options that several commands take, worded once."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +8,8 @@ from typing import Annotated
 import typer
 
 from cli.errors import UsageError
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -56,6 +59,16 @@ def moment(text: str | None, option: str) -> datetime | None:
     except (ValueError, OverflowError):
         pass
     raise UsageError(f"{option} {text}: must be a time with its zone, as in 2026-12-01T00:00:00Z")
+
+
+def seconds(text: str, option: str) -> int:
+    """A number with its unit."""
+    found = re.fullmatch(r"([1-9][0-9]{0,7})([smhd])", text)
+    if found is None:
+        raise UsageError(
+            f"{option} {text}: must be a number with its unit, as in 90s, 15m, 2h or 1d"
+        )
+    return int(found[1]) * _SECONDS[found[2]]
 
 
 NamePrefix = Annotated[str | None, typer.Option(help="Only names that begin so.", metavar="TEXT")]

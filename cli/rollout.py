@@ -1,19 +1,17 @@
 """peergate rollout: canaries first, then the rest."""
 
-import re
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from cli.client import Json, connect
-from cli.errors import CliError, UsageError
-from cli.options import AsJson, CaFile, TokenFile, Url, Yes, labels, spelled
+from cli.errors import CliError
+from cli.options import AsJson, CaFile, TokenFile, Url, Yes, labels, seconds, spelled
 from cli.output import ask, details, interactive, note, show, show_json, table, warn
 from cli.revisions import show_changes
 
 PATH = "/v1/rollout"
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def group() -> typer.Typer:
@@ -52,7 +50,9 @@ def set_rule(
       peergate rollout set --canary stage=canary
       peergate rollout set --canary stage=canary --hold 15m
     """
-    body: Json = {"canaries": labels(canary, "--canary"), "hold": _seconds(hold)}
+    body: Json = {"canaries": labels(canary, "--canary"), "hold": None}
+    if hold is not None:
+        body["hold"] = seconds(hold, "--hold")
     with connect(url, token_file, ca_file) as registry:
         etag = registry.get(PATH).etag
         made = registry.replace(PATH, body, etag).body
@@ -183,12 +183,3 @@ def _show(found: Json) -> None:
 
 def _number(revision: int | None) -> str | None:
     return None if revision is None else str(revision)
-
-
-def _seconds(text: str | None) -> int | None:
-    if text is None:
-        return None
-    found = re.fullmatch(r"([1-9][0-9]{0,7})([smhd])", text)
-    if found is None:
-        raise UsageError(f"--hold {text}: must be a number with its unit, as in 90s, 15m, 2h or 1d")
-    return int(found[1]) * _SECONDS[found[2]]

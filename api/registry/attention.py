@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from api.registry import reminders, router_events
+from api.registry import cutover_watch, reminders, router_events
 from api.registry.core import Registry
 
 
@@ -24,4 +24,5 @@ class Attention:
         if now - since >= router_events.SILENT_AFTER:
             router_events.find_silent(self._registry)
         reminders.remind(self._registry, self._remind_days)
+        cutover_watch.look_for_strangers(self._registry)
         self._since = since

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from api.errors import ConflictError, NotFoundError, RefusedError
 from api.event_types import EventType
 from api.records import Gateway, Peer
+from api.registry import cutovers
 from api.registry.core import Expected, Read, Write
 from api.store import gateways, peers
 from policy.document import GatewaySpec, Mode, problems_of
@@ -57,6 +58,7 @@ def change(write: Write, name: str, expected: Expected, fields: Mapping[str, obj
     except ValidationError as error:
         raise RefusedError("the gateway would be wrong", "", problems_of(error)) from None
     if spec != before.spec:
+        cutovers.check_edit(write, before, spec)
         _check_against_others(write, spec)
         return save(write, before, spec)
     return before
@@ -73,7 +75,8 @@ def add(write: Write, spec: GatewaySpec) -> Gateway:
 
 
 def save(write: Write, before: Gateway, spec: GatewaySpec) -> Gateway:
-    """Writes what changed of one."""
+    """Writes what changed of one. Where that is when it enforces, a cut-over ends with it."""
+    cutovers.edited(write, before, spec)
     gateways.change(write.connection, before, spec, write.now)
     write.touch_gateway(spec.name, before)
     after = get(write, spec.name)
@@ -104,6 +107,7 @@ def remove(write: Write, name: str, expected: Expected) -> None:
             "reject or revoke them first",
             "gateway-in-use",
         )
+    cutovers.removed(write, gateway)
     gateways.remove(write.connection, gateway, write.now)
     write.touch_gateway(name, gateway)
     write.record("gateway.remove", f"gateway/{name}", gateway, None)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from api.records import Gateway, Json, Peer, State
-from api.registry import gateways, many, peers
+from api.registry import cutovers, gateways, many, peers
 from api.registry.admission import Admission
 from api.registry.core import Expected, Read, Write
 from api.registry.foreseen import unborn
@@ -18,9 +18,12 @@ from policy.offers import offer_problems
 
 @dataclass(slots=True)
 class GatewayCounts:
+    """`kept` is what was said of gateways in vain, as text."""
+
     added: int = 0
     changed: int = 0
     removed: int = 0
+    kept: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,9 @@ def match_policy(
 ) -> tuple[Counts, GatewayCounts]:
     """Gateways and approved peers are then those of the lines. A Read only says what would be."""
     held = {gateway.name: gateway for gateway in gateway_rows.every(state.connection)}
-    wanted = {spec.name: spec for spec in lines.gateways}
-    new = [spec for spec in lines.gateways if spec.name not in held]
+    specs, kept = cutovers.meant(state, held, lines.gateways)
+    wanted = {spec.name: spec for spec in specs}
+    new = [spec for spec in specs if spec.name not in held]
     differing = [
         (gateway, wanted[name])
         for name, gateway in held.items()
@@ -80,7 +84,7 @@ def match_policy(
     if isinstance(state, Write):
         for gateway in going:
             gateways.remove(state, gateway.name, Expected(any_version=True))
-    return counts, GatewayCounts(len(new), len(differing), len(going))
+    return counts, GatewayCounts(len(new), len(differing), len(going), kept)
 
 
 def match_peers(state: Read | Write, lines: Lines, tell: Tell, *, caller: Caller) -> Counts:

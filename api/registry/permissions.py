@@ -15,6 +15,7 @@ class Permission(StrEnum):
     DECIDE = "approve, reject, revoke and renew peers, and edit approved ones"
     SIGN_OFF = "sign off strangers, and take that back"
     GATEWAYS = "add, change and remove gateways"
+    CUTOVER = "plan a cut-over of a gateway, confirm it, and take it back"
     POLICY = "apply a policy"
     RULES = "change the registry's rules"
     REPORT = "report as a router"
@@ -32,7 +33,7 @@ _READER = frozenset({Permission.READ, Permission.FOLLOW, Permission.METRICS})
 MATRIX: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: _READER,
     Role.REGISTRAR: _READER | {Permission.REQUEST},
-    Role.APPROVER: _READER | {Permission.DECIDE, Permission.SIGN_OFF},
+    Role.APPROVER: _READER | {Permission.DECIDE, Permission.SIGN_OFF, Permission.CUTOVER},
     Role.AGENT: frozenset({Permission.FOLLOW, Permission.REPORT}),
     Role.AUDITOR: _READER | {Permission.AUDIT},
     Role.OWNER: frozenset({Permission.OWN}),

@@ -9,7 +9,7 @@ from ipaddress import ip_network
 from api.errors import ConflictError, ForbiddenError, RefusedError
 from api.event_types import EventType
 from api.records import Gateway, Json, Peer, State
-from api.registry import gateways, many, peers, rules
+from api.registry import cutovers, gateways, many, peers, rules
 from api.registry.core import Expected, Read, Write
 from api.registry.foreseen import Foreseen, unborn
 from api.registry.permissions import Caller
@@ -36,7 +36,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What the document says against what the registry holds."""
+    """What the document says against what the registry holds; `kept` is what it says in vain."""
 
     add_gateways: tuple[GatewaySpec, ...]
     change_gateways: tuple[tuple[Gateway, GatewaySpec], ...]
@@ -44,6 +44,7 @@ class Comparison:
     add_peers: tuple[PolicyPeer, ...]
     match_peers: tuple[tuple[Peer, PolicyPeer], ...]
     revoke_peers: tuple[Peer, ...]
+    kept: tuple[str, ...] = ()
 
     @property
     def differences(self) -> tuple[Difference, ...]:
@@ -109,15 +110,16 @@ def compare(state: Read | Write, wanted: Policy, caller: Caller) -> Comparison:
     if problems := policy_problems(wanted):
         raise RefusedError("the policy is refused as a whole", "", problems)
     held_gateways = {g.name: g for g in gateway_rows.every(state.connection)}
+    specs, kept = cutovers.meant(state, held_gateways, wanted.gateways)
     held_peers = {(p.gateway, p.name): p for p in peer_rows.live(state.connection)}
     _check_removable(held_gateways, held_peers, wanted)
     named_gateways = {spec.name for spec in wanted.gateways}
     named_peers = {(spec.gateway, spec.name) for spec in wanted.peers}
     found = Comparison(
-        add_gateways=tuple(s for s in wanted.gateways if s.name not in held_gateways),
+        add_gateways=tuple(s for s in specs if s.name not in held_gateways),
         change_gateways=tuple(
             (held, spec)
-            for spec in wanted.gateways
+            for spec in specs
             if (held := held_gateways.get(spec.name)) is not None and held.spec != spec
         ),
         remove_gateways=tuple(g for n, g in held_gateways.items() if n not in named_gateways),
@@ -132,14 +134,13 @@ def compare(state: Read | Write, wanted: Policy, caller: Caller) -> Comparison:
             for key, peer in held_peers.items()
             if peer.state is State.APPROVED and key not in named_peers
         ),
+        kept=kept,
     )
     _check_rules(state, found, caller)
     return found
 
 
-def apply(
-    write: Write, wanted: Policy, expected: Expected, caller: Caller
-) -> tuple[Difference, ...]:
+def apply(write: Write, wanted: Policy, expected: Expected, caller: Caller) -> Comparison:
     """Makes the registry match, in this one transaction."""
     expected.check(write.head.policy_version, "the policy")
     found = compare(write, wanted, caller)
@@ -159,7 +160,7 @@ def apply(
     if done:
         counts = Counter(f"{each.action} {each.kind}" for each in done)
         write.tell(EventType.POLICY_APPLIED, None, {"changes": dict(counts)})
-    return done
+    return found
 
 
 def _check_rules(state: Read | Write, found: Comparison, caller: Caller) -> None:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from api.cutover_records import Activity
 from api.errors import ConflictError, RefusedError
 from api.records import Gateway, Peer, State
-from api.registry import gateways, strangers
+from api.registry import cutovers, gateways, strangers
 from api.registry.assigned import Assignments
 from api.registry.core import Read, Write
 from api.registry.standing import Standing, standings
@@ -24,17 +25,8 @@ NAMED = 100
 # Strangers are counted up to so many sources.
 COUNTED = 1_000
 _CHUNK = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Activity:
-    """Which strangers count: those seen in the last `days`, in so many minutes at least."""
-
-    days: int = 7
-    min_minutes: int = 1
-
-    def since(self, now: datetime) -> datetime:
-        return now - timedelta(days=self.days)
+# In a refusal so many are named.
+_TOLD = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +103,10 @@ def against(
     state: Read | Write, gateway: Gateway, left: Unsettled, carriers: tuple[Carrier, ...]
 ) -> Iterable[ConflictError]:
     """Why a cut-over is refused; strangers, which alone can be overridden, come last."""
-    if gateway.spec.mode == "enforce" and not _over(gateway, state.now):
+    cutover = cutovers.find(state, gateway)
+    if cutover is not None and cutover.under_way(state.now):
+        yield cutovers.under_way(state, cutover)
+    elif gateway.spec.mode == "enforce" and not _over(gateway, state.now):
         yield _enforces(gateway, state.now)
     if not any(carrier.standing.report for carrier in carriers):
         yield _no_router(gateway.name, carriers)
@@ -219,7 +214,8 @@ def _no_router(name: str, carriers: tuple[Carrier, ...]) -> ConflictError:
 
 def _strangers(name: str, left: Unsettled) -> ConflictError:
     problems = tuple(
-        Problem("stranger", str(each.stranger.source), _state_of(each)) for each in left.first
+        Problem("stranger", str(each.stranger.source), _state_of(each))
+        for each in left.first[:_TOLD]
     )
     first = left.first[0].stranger
     them = "stranger is" if left.sources == 1 else "strangers are"

@@ -1,7 +1,8 @@
 """Back to an earlier state: a new, higher revision with the old content.
 
 It takes gateways and peers back, as the allowlist had them. Labels of routers and the rule of a
-roll-out describe the machines of now, and stay; so do sources that a peer's owner moves.
+roll-out describe the machines of now, and stay; so do sources that a peer's owner moves. A cut-over
+under way ends where its gateway goes back to before it; none comes back.
 """
 
 from collections.abc import Sequence

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from api.records import Gateway, Peer, Point, State
-from api.registry import peers
+from api.registry import cutovers, peers
 from api.registry.core import Read, Write
 from api.registry.foreseen import Foreseen
 from api.registry.policy import Difference, differing
@@ -104,7 +104,8 @@ def _todo(now: Peer, then: Peer | None) -> Todo:
 def _gateways(state: Read | Write, point: Point) -> GatewayPlan:
     undone = log.undone(state.connection, point, log.GATEWAY).gateways
     held = {g.name: g for g in gateway_rows.named(state.connection, undone)}
-    was = [gateway for gateway in undone.values() if gateway is not None]
+    there = (gateway for gateway in undone.values() if gateway is not None)
+    was = cutovers.without_windows(state, there)
     kept = {g.id for g in was if g.name in held and held[g.name].id == g.id}
     return GatewayPlan(
         remove=tuple(gateway for gateway in held.values() if gateway.id not in kept),

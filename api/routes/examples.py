@@ -63,6 +63,14 @@ EXAMPLES: dict[tuple[str, str], dict[str, Json]] = {
     ("patch", "/v1/gateways/{name}"): {
         "only count": {"mode": "monitor", "enforce_from": None, "enforce_until": None}
     },
+    ("put", "/v1/gateways/{name}/cutover"): {
+        "in spite of strangers": {
+            "at": "2040-01-31T16:00:00Z",
+            "confirm_within": 900,
+            "most_dropped_sources": 10,
+            "override": "They were told in June, and again in November",
+        }
+    },
     ("post", "/v1/peers"): {"branch": _BRANCH},
     ("patch", "/v1/peers/{id}"): {
         "moved": {"sources": ["203.0.113.8"]},

@@ -10,6 +10,7 @@ from api.registry import gateways
 from api.registry.core import Write
 from api.registry.permissions import Permission
 from api.routes.conventions import ExpectedOf, Limit, NameCursor, NamePrefix, OnceOf, answer
+from api.routes.gateway_views import shown, views
 from api.routes.models import GatewayPage, GatewayPatch, GatewayView
 from api.routes.previews import DryRun, GatewayPreview, preview_gateway
 from policy.document import GatewaySpec, Mode, Name
@@ -31,7 +32,7 @@ def list_gateways(
     """All gateways, by name."""
     with registry.read() as read:
         found = gateways.page(read, cursor or "", limit + 1, prefix=name_prefix or "", mode=mode)
-    items = [GatewayView.of(gateway) for gateway in found[:limit]]
+        items = views(read, found[:limit])
     return answer(GatewayPage(items=items, next=items[-1].name if len(found) > limit else None))
 
 
@@ -41,7 +42,7 @@ def add_gateway(once: OnceOf, body: GatewaySpec) -> Response:
 
     def work(write: Write) -> Response:
         gateway = gateways.create(write, body)
-        response = answer(GatewayView.of(gateway), 201, gateway.version)
+        response = answer(shown(write, gateway), 201, gateway.version)
         response.headers["Location"] = f"/v1/gateways/{gateway.name}"
         return response
 
@@ -53,7 +54,8 @@ def show_gateway(registry: RegistryOf, name: GatewayName) -> Response:
     """One gateway."""
     with registry.read() as read:
         gateway = gateways.get(read, name)
-    return answer(GatewayView.of(gateway), version=gateway.version)
+        view = shown(read, gateway)
+    return answer(view, version=gateway.version)
 
 
 @router.patch("/{name}", dependencies=[writes], response_model=GatewayView | GatewayPreview)
@@ -76,7 +78,8 @@ def change_gateway(
         )
     with registry.write(caller.actor, f"gateway {name} changed") as write:
         gateway = gateways.change(write, name, expected, fields)
-    return answer(GatewayView.of(gateway), version=gateway.version)
+        view = shown(write, gateway)
+    return answer(view, version=gateway.version)
 
 
 @router.delete(

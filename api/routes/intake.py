@@ -177,7 +177,7 @@ class _Work:
                 lines=self._lines.count,
                 peers=PeersImported.model_validate(counts, from_attributes=True),
                 gateways=GatewaysImported.model_validate(gateways, from_attributes=True),
-                warnings=list(warnings(*self._lines.gateways)),
+                warnings=[*warnings(*self._lines.gateways), *gateways.kept],
                 impact=would,
             ),
             version=head.policy_version,

@@ -6,9 +6,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field
 
+from api.cutover_records import Cutover
 from api.records import Gateway, Json, Peer, Role, State, Token
 from api.registry import gateways
 from api.registry.policy import Difference
+from api.routes.cutover_models import CutoverView
 from api.routes.peer_models import BoundsView, ProposalView
 from policy.document import (
     SOURCES_PER_PEER,
@@ -103,14 +105,16 @@ class GatewayView(BaseModel):
     created: datetime
     changed: datetime
     warnings: list[str] = Field(description="what an operator should know of its services")
+    cutover: CutoverView | None = Field(description="the latest one; null: there never was any")
 
     @classmethod
-    def of(cls, gateway: Gateway) -> Self:
+    def of(cls, gateway: Gateway, cutover: Cutover | None, now: datetime) -> Self:
         return cls(
             **gateway.spec.model_dump(mode="json"),
             created=gateway.created,
             changed=gateway.changed,
             warnings=list(gateways.warnings(gateway.spec)),
+            cutover=None if cutover is None else CutoverView.of(cutover, now),
         )
 
 

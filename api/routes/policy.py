@@ -69,21 +69,20 @@ def apply_policy(
     if dry_run:
         with registry.read() as read:
             compared = policy.compare(read, body, caller)
-            found = compared.differences
             would = ImpactView.of(impact.of(read, compared.foresee(read.now)))
             revision = read.head.revision
             version = read.head.policy_version
     else:
         would = None
         with registry.write(caller.actor, "policy applied") as write:
-            found = policy.apply(write, body, expected, caller)
+            compared = policy.apply(write, body, expected, caller)
         revision = write.head.revision
         version = write.head.policy_version
     applied = AppliedPolicy(
         dry_run=dry_run,
         revision=revision,
-        changes=[DifferenceView.of(difference) for difference in found],
-        warnings=list(gateways.warnings(*body.gateways)),
+        changes=[DifferenceView.of(difference) for difference in compared.differences],
+        warnings=[*gateways.warnings(*body.gateways), *compared.kept],
         impact=would,
     )
     return answer(applied, version=version)

@@ -11,6 +11,7 @@ from api.records import Gateway, Peer, Role
 from api.registry import impact
 from api.registry.core import Expected, Registry, Write
 from api.registry.permissions import Caller
+from api.routes import gateway_views
 from api.routes.conventions import answer
 from api.routes.impact_models import ImpactView
 from api.routes.models import GatewayView, PeerView
@@ -58,7 +59,7 @@ def preview_gateway(
     """Of one gateway. Refused where the change itself would be."""
     with registry.trial(caller.actor) as write:
         gateway = work(write, _any(expected))
-    view = None if gateway is None else GatewayView.of(gateway)
+        view = None if gateway is None else gateway_views.shown(write, gateway)
     return answer(GatewayPreview(gateway=view, impact=_impact(registry, caller, write)))
 
 

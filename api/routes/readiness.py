@@ -6,8 +6,9 @@ from fastapi import APIRouter, Depends, Path, Query
 from starlette.responses import Response
 
 from api.auth import RegistryOf, needs
+from api.cutover_records import Activity
 from api.registry.permissions import Permission
-from api.registry.readiness import Activity, readiness
+from api.registry.readiness import readiness
 from api.routes.conventions import answer
 from api.routes.readiness_models import ReadinessView
 from api.routes.strangers import OwnershipOf

@@ -5,14 +5,16 @@ from typing import Any
 import pytest
 
 from api.records import Role
-from tests.api.bodies import NOW, gateway, peer, report
+from tests.api.bodies import NOW, gateway, peer, report, text
 from tests.api.conftest import Service
+from tests.api.cutovers import gone_over
 from tests.api.strangers import MINUTE, interval, seen, told
 
 VIEWER, REGISTRAR, APPROVER, AGENT, ADMIN, AUDITOR, OWNER, METRICS = Role
 READERS = {VIEWER, REGISTRAR, APPROVER, ADMIN, AUDITOR}
 ALL = set(Role)
 FOLLOWERS = ALL - {OWNER, METRICS}
+CUTOVER = {"at": text(NOW + 60 * MINUTE)}
 
 # Peer 1 is pending, peer 2 approved, of peer 3 a change is proposed, peer 4 has an owner. Each row:
 # method, path, who may, body.
@@ -82,6 +84,10 @@ ROUTES: list[tuple[str, str, set[Role], Any]] = [
     ("GET", "/v1/strangers/1", READERS, None),
     ("GET", "/v1/gateways/hub/strangers", READERS, None),
     ("GET", "/v1/gateways/hub/readiness", READERS, None),
+    ("GET", "/v1/gateways/switched/cutover", READERS, None),
+    ("PUT", "/v1/gateways/quiet/cutover?dry_run=true", {APPROVER, ADMIN}, CUTOVER),
+    ("PUT", "/v1/gateways/quiet/cutover", {APPROVER, ADMIN}, CUTOVER),
+    ("POST", "/v1/gateways/switched/cutover/confirm", {APPROVER, ADMIN}, None),
     (
         "POST",
         "/v1/strangers/1/register",
@@ -112,6 +118,7 @@ def filled(service: Service) -> Service:
     service.add_gateway()
     service.add_gateway("spare", addresses=["198.51.100.9"])
     service.add_router("spare")
+    gone_over(service)
     rule = {"canaries": {"stage": "canary"}}
     service.admin.put("/v1/rollout", json=rule, headers={"If-Match": "*"})
     service.request_peer(name="pending")

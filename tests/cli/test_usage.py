@@ -44,7 +44,7 @@ def test_all_commands_are_there() -> None:
         *("webhook renew", "webhook test", "webhook remove"),
         *("api key show", "api key rotate", "api key make", "api backup"),
         *("gateway add", "gateway list", "gateway show", "gateway set", "gateway remove"),
-        *("gateway readiness",),
+        *("gateway readiness", "gateway plan-cutover", "gateway confirm-cutover"),
         *("peer add", "peer list", "peer show", "peer approve", "peer reject", "peer revoke"),
         *("audit list", "audit export", "audit verify"),
         *(

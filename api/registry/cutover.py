@@ -1,0 +1,240 @@
+"""A cut-over, step by step: planned, switched by the kernels' clocks, confirmed or lapsed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from api.cutover_records import UNDER_WAY, Activity, Cutover, CutoverState
+from api.errors import ConflictError, NotFoundError, RefusedError
+from api.records import Gateway, Point
+from api.registry import cutovers, gateways, rules
+from api.registry.core import Expected, Read, Write
+from api.registry.permissions import Caller
+from api.registry.readiness import (
+    Carrier,
+    Unsettled,
+    against,
+    carriers_of,
+    check_future,
+    unsettled,
+)
+from api.registry.standing import Standing
+from api.store import log
+from policy.document import GatewaySpec
+from policy.errors import Problem
+from policy.window import rfc3339
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What whoever plans says."""
+
+    at: datetime
+    confirm_within: timedelta
+    most_dropped_sources: int
+    activity: Activity
+    override: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    cutover: Cutover
+    spec: GatewaySpec
+    left: Unsettled
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """`left`: strangers that are neither registered nor signed off by now. `without_it`: routers
+    that do not have the plan in force, as far as is known."""
+
+    cutover: Cutover
+    carriers: tuple[Carrier, ...]
+    left: Unsettled
+    without_it: tuple[str, ...]
+
+
+def get(state: Read | Write, gateway: Gateway) -> Cutover:
+    cutover = cutovers.find(state, gateway)
+    if cutover is None:
+        raise NotFoundError(f"no cut-over of {gateway.name} was ever planned", "no-cutover")
+    return cutover
+
+
+def progress(read: Read, gateway: Gateway) -> Progress:
+    cutover = get(read, gateway)
+    at = max(read.now, cutover.at)
+    left = unsettled(read, gateway, at, cutover.activity)
+    carriers = carriers_of(read, gateway.name)
+    return Progress(cutover, carriers, left, waiting_for(read, cutover, carriers))
+
+
+def prepare(state: Read | Write, gateway: Gateway, wanted: Wanted, caller: Caller) -> Planned:
+    """What a plan comes to. Raises RefusedError and ConflictError where it is refused."""
+    check_future(state, wanted.at)
+    try:
+        until = wanted.at + wanted.confirm_within
+    except OverflowError:
+        problem = Problem("at", str(rfc3339(wanted.at)), "this is too late: name an earlier time")
+        raise RefusedError("nothing would go over", "", (problem,)) from None
+    carriers = carriers_of(state, gateway.name)
+    left = unsettled(state, gateway, wanted.at, wanted.activity)
+    for error in against(state, gateway, left, carriers):
+        if error.kind != "strangers" or wanted.override is None:
+            raise error
+    cutover = Cutover(
+        gateway_id=gateway.id,
+        gateway=gateway.name,
+        state=CutoverState.PLANNED,
+        at=wanted.at,
+        until=until,
+        activity=wanted.activity,
+        most_dropped_sources=wanted.most_dropped_sources,
+        override=wanted.override if left.sources else None,
+        strangers=left.sources,
+        revision=state.head.revision + 1,
+        planned=state.now,
+        planned_by=caller.name,
+        author=caller.identity,
+    )
+    fields = {"mode": "enforce", "enforce_from": wanted.at, "enforce_until": until}
+    spec = gateway.spec.model_copy(update=fields)
+    return Planned(cutover, spec, left, tuple(_warnings(state, cutover, carriers)))
+
+
+def plan(write: Write, name: str, expected: Expected, wanted: Wanted, caller: Caller) -> Planned:
+    """In one revision the kernels are told when to switch, and when that lapses."""
+    gateway = gateways.get(write, name)
+    expected.check(gateway.version, f"gateway {name!r}")
+    found = prepare(write, gateway, wanted, caller)
+    before = cutovers.find(write, gateway)
+    if before is not None and before.state in UNDER_WAY:
+        before = catch_up(write, before)  # it has lapsed a moment ago
+    gateways.save(write, gateway, found.spec)
+    content = {
+        "strangers": found.left.sources,
+        "override": found.cutover.override,
+        "most_dropped_sources": found.cutover.most_dropped_sources,
+    }
+    overridden = {"overridden": [each.stranger.source for each in found.left.first]}
+    record = overridden if found.left.sources else None
+    cutovers.save(write, before, found.cutover, content, record=record)
+    return found
+
+
+def confirm(write: Write, name: str, expected: Expected, caller: Caller) -> Cutover:
+    """It enforces for good, which no kernel has to look at a clock for."""
+    gateway = gateways.get(write, name)
+    expected.check(gateway.version, f"gateway {name!r}")
+    before = get(write, gateway)
+    now = before.shown(write.now)
+    if now is not CutoverState.SWITCHED:
+        raise ConflictError(_not_switched(before, now), "not-switched")
+    if before.override is not None:
+        what = f"the cut-over of {name}, which overrides its strangers,"
+        rules.check_eyes(rules.current(write), caller, (before.author,), what)
+    before = catch_up(write, before)
+    past_rollout(write, gateway, confirmed=before)
+    done = cutovers.end(write, before, CutoverState.CONFIRMED, None)
+    for_good = {"enforce_from": None, "enforce_until": None}
+    gateways.save(write, gateway, gateway.spec.model_copy(update=for_good))
+    return done
+
+
+def catch_up(write: Write, before: Cutover) -> Cutover:
+    """Notes what time has made of it: switched, lapsed, or one after the other. The gateway
+    itself is not touched."""
+    found = before
+    now = found.shown(write.now)
+    if found.state is CutoverState.PLANNED and now is not CutoverState.PLANNED:
+        gateway = gateways.get(write, found.gateway)
+        left = unsettled(write, gateway, write.now, found.activity)
+        after = replace(found, state=CutoverState.SWITCHED, strangers=left.sources)
+        waiting = waiting_for(write, found, carriers_of(write, found.gateway))
+        content = {"strangers": left.sources, "without_it": [*waiting]}
+        found = cutovers.save(write, found, after, content)
+    if now is CutoverState.LAPSED:
+        why = f"nobody confirmed it until {rfc3339(found.until)}"
+        found = cutovers.end(write, found, CutoverState.LAPSED, why)
+    return found
+
+
+def lapse(write: Write, cutover: Cutover) -> None:
+    """The kernels monitor again by themselves; so does the registry from here on."""
+    gateway = gateways.get(write, cutover.gateway)
+    if cutovers.is_window_of(cutover, gateway.spec):
+        gateways.save(write, gateway, cutovers.monitoring(gateway.spec))
+
+
+def waiting_for(
+    state: Read | Write, cutover: Cutover, carriers: Iterable[Carrier]
+) -> tuple[str, ...]:
+    """Names of the routers that do not have the plan in force, as far as is known."""
+    return tuple(
+        carrier.standing.router.name
+        for carrier in carriers
+        if not has_plan(state, cutover, carrier.standing)
+    )
+
+
+def has_plan(state: Read | Write, cutover: Cutover, standing: Standing) -> bool:
+    rollout, report = state.head.rollout, standing.report
+    if report is None or report.revision < cutover.revision:
+        return False
+    return standing.stage != "rest" or rollout is None or rollout.released >= cutover.revision
+
+
+def past_rollout(write: Write, gateway: Gateway, *, confirmed: Cutover | None = None) -> None:
+    """At once to all routers, also to those for which changes wait, where that does no harm.
+
+    Two states of the address plan need not fit together, so it must be the same in both. And what
+    is `confirmed` is so for those alone that have switched.
+    """
+    rollout = write.head.rollout
+    if rollout is None:
+        return
+    point = Point(write.head.revision, rollout.released)
+    undone = log.undone(write.connection, point, log.GATEWAY).gateways
+    then = undone.get(gateway.name, gateway)
+    if then is None or _offer(then.spec) != _offer(gateway.spec):
+        return
+    if confirmed is None or cutovers.is_window_of(confirmed, then.spec):
+        write.hurry()
+
+
+def _offer(spec: GatewaySpec) -> tuple[object, ...]:
+    return spec.addresses, spec.services, spec.routers
+
+
+def _warnings(
+    state: Read | Write, cutover: Cutover, carriers: tuple[Carrier, ...]
+) -> Iterable[str]:
+    most = cutover.most_dropped_sources
+    if 0 < most < cutover.strangers:
+        yield (
+            f"{cutover.strangers:,} strangers are overridden, and more than {most:,} that are "
+            "dropped return it by themselves: plan it with another --most-dropped-sources"
+        )
+    for carrier in carriers:
+        name = carrier.standing.router.name
+        yield from (f"{name}: {warning}" for warning in carrier.standing.warnings)
+    rest = [c.standing.router.name for c in carriers if c.standing.stage == "rest"]
+    if rest:
+        yield (
+            f"a staged roll-out is set: {', '.join(rest[:10])} will switch then only if this "
+            "revision is released before (peergate rollout status)"
+        )
+
+
+def _not_switched(cutover: Cutover, now: CutoverState) -> str:
+    name = cutover.gateway
+    match now:
+        case CutoverState.PLANNED:
+            return f"{name} does not enforce before {rfc3339(cutover.at)}: confirm it then"
+        case CutoverState.CONFIRMED:
+            return f"the cut-over of {name} is confirmed already, by {cutover.ended_by}"
+        case CutoverState.LAPSED:
+            until = rfc3339(cutover.until)
+            return f"the cut-over of {name} has lapsed at {until}, it monitors again: plan another"
+    return f"the cut-over of {name} was {now} by {cutover.ended_by}: plan another"

@@ -1,0 +1,54 @@
+"""What becomes of cut-overs while nobody asks: noted by whichever process comes first."""
+
+from api.cutover_records import UNDER_WAY, Cutover, CutoverState
+from api.event_types import EventType
+from api.records import Actor
+from api.registry import cutover as steps
+from api.registry import gateways
+from api.registry.core import Registry
+from api.registry.readiness import unsettled
+from api.store import cutovers
+
+_SELF = Actor("peergate")
+# Of new strangers an event names so many.
+_NAMED = 10
+
+
+def keep_time(registry: Registry) -> None:
+    """Notes what the kernels have done by their own clocks."""
+    with registry.read() as read:
+        found = cutovers.under_way(read.connection)
+        due = [each for each in found if each.shown(read.now) is not each.state]
+    for each in due:
+        _catch_up(registry, each)
+
+
+def look_for_strangers(registry: Registry) -> None:
+    """While one is planned, strangers that came since are told of; it goes on all the same."""
+    with registry.read() as read:
+        found = cutovers.under_way(read.connection)
+        left = {
+            each: unsettled(read, gateways.get(read, each.gateway), each.at, each.activity)
+            for each in found
+            if each.shown(read.now) is CutoverState.PLANNED
+        }
+    for cutover, now in left.items():
+        if now.sources == cutover.strangers:
+            continue
+        with registry.aside(_SELF.name) as aside:
+            noted = cutovers.note_strangers(aside.connection, cutover, now.sources)
+            if noted and now.sources > cutover.strangers:
+                sources = dict.fromkeys(str(each.stranger.source) for each in now.first)
+                told = {"strangers": now.sources, "first": list(sources)[:_NAMED]}
+                aside.tell(EventType.CUTOVER_STRANGERS, cutover.gateway, told)
+
+
+def _catch_up(registry: Registry, due: Cutover) -> None:
+    lapsed = due.shown(registry.clock()) is CutoverState.LAPSED
+    cause = f"cut-over of {due.gateway} {'lapsed' if lapsed else 'switched'}"
+    with registry.write(_SELF, cause) as write:
+        now = cutovers.find(write.connection, due.gateway_id)
+        if now is None or now.state not in UNDER_WAY:
+            return
+        if steps.catch_up(write, now).state is CutoverState.LAPSED:
+            steps.lapse(write, now)

@@ -1,0 +1,119 @@
+"""A cut-over by the command line, against a real registry and its real clock."""
+
+from datetime import timedelta
+
+import pytest
+
+from cli.cutover import span
+from lab.watch import wait_until
+from tests.api.bodies import text
+from tests.cli.conftest import Peergate, Running
+from tests.cli.hub import Hub
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def hub(peergate: Peergate, registry: Running) -> Hub:
+    made = Hub.made(peergate, registry)
+    made.report()
+    return made
+
+
+def state(hub: Hub) -> str:
+    found: str = hub.peergate("gateway", "show", "hub", "--json").json["cutover"]["state"]
+    return found
+
+
+def test_planned_switched_and_confirmed(hub: Hub) -> None:
+    at = text((hub.now + 8 * SECOND).replace(microsecond=0))
+    plan = ("gateway", "plan-cutover", "hub", "--at", at)
+    dry = hub.peergate(*plan, "--dry-run")
+    assert dry.code == 0
+    assert f"monitor now, enforce from {at} on" in dry.out
+    assert f"hub would go over to enforce at {at}, in " in dry.out
+    assert hub.peergate("gateway", "show", "hub", "--json").json["cutover"] is None
+    planned = hub.peergate(*plan, "--confirm-within", "10m")
+    assert planned.code == 0, planned.err
+    assert planned.out.startswith(f"hub goes over to enforce at {at}, in ")
+    assert "it monitors again" in planned.out
+    again = hub.peergate("gateway", "plan-cutover", "hub", "--at", "2099-12-01T16:00Z")
+    assert (again.code, "take it back first" in again.err) == (1, True)
+    assert wait_until(lambda: state(hub) == "switched", 30)
+    shown = hub.peergate("gateway", "show", "hub").out
+    assert f"switched at {at}, awaiting confirmation until" in shown
+    assert "left, then it monitors again" in shown
+    listed = hub.peergate("gateway", "list").out
+    assert "awaiting confirmation" in listed
+    assert " 9 m " in listed
+    done = hub.peergate("gateway", "confirm-cutover", "hub")
+    assert (done.code, done.out) == (0, "hub enforces for good\n")
+    shown = hub.peergate("gateway", "show", "hub").out
+    assert "confirmed at" in shown
+    assert "by admin" in shown
+    assert "confirmed" in hub.peergate("gateway", "list").out
+    twice = hub.peergate("gateway", "confirm-cutover", "hub")
+    assert (twice.code, "is confirmed already, by admin" in twice.err) == (1, True)
+
+
+def test_unconfirmed_it_lapses(hub: Hub) -> None:
+    at = text(hub.now + 5 * SECOND)
+    planned = hub.peergate(
+        "gateway", "plan-cutover", "hub", "--at", at, "--confirm-within", "1s", "--json"
+    )
+    assert planned.json["state"] == "planned"
+    assert wait_until(lambda: state(hub) == "lapsed", 30)
+    assert wait_until(lambda: "lapsed at" in hub.peergate("gateway", "show", "hub").out, 20)
+    late = hub.peergate("gateway", "confirm-cutover", "hub")
+    assert (late.code, "has lapsed at" in late.err) == (1, True)
+
+
+def test_strangers_hold_it_up(hub: Hub) -> None:
+    hub.knock(f"203.0.113.{n}" for n in range(1, 13))
+    plan = ("gateway", "plan-cutover", "hub", "--at", "2099-12-01T16:00Z")
+    refused = hub.peergate(*plan)
+    assert refused.code == 1
+    first, *others = refused.err.splitlines()
+    assert "12 active strangers are neither registered nor signed off at hub" in first
+    assert len(others) == 10
+    assert hub.peergate("gateway", "show", "hub", "--json").json["cutover"] is None
+    dry = hub.peergate(*plan, "--dry-run")
+    assert (dry.code, "12 active strangers" in dry.err) == (1, True)
+    assert "203.0.113.12" in dry.out
+    done = hub.peergate(*plan, "--override", "They were told in June")
+    assert done.code == 0
+    assert "12 strangers are overridden, and more than 10" in done.err
+    shown = hub.peergate("gateway", "show", "hub").out
+    assert "12 strangers neither registered nor signed off" in shown
+    assert "overridden: They were told in June" in shown
+    assert "12 strangers left" in hub.peergate("gateway", "list").out
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code", "said"),
+    [
+        (("--at", "soon"), 2, "--at soon: must be a time with its zone"),
+        (("--at", "2099-12-01T16:00Z", "--confirm-within", "15"), 2, "--confirm-within 15: must"),
+        (("--at", "2020-12-01T16:00Z"), 1, "this is in the past"),
+        (("--at", "2099-12-01T16:00Z", "--confirm-within", "8d"), 1, "confirm_within"),
+    ],
+)
+def test_what_is_no_plan(hub: Hub, wrong: tuple[str, ...], code: int, said: str) -> None:
+    refused = hub.peergate("gateway", "plan-cutover", "hub", *wrong)
+    assert (refused.code, said in refused.err) == (code, True), refused.err
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "0 s"),
+        (59, "59 s"),
+        (60, "1 m"),
+        (754, "12 m 34 s"),
+        (3_600, "1 h"),
+        (86_400 + 3_599, "1 d"),
+        (2 * 86_400 + 19 * 3_600, "2 d 19 h"),
+    ],
+)
+def test_spans_in_two_units(seconds: int, said: str) -> None:
+    assert span(seconds) == said
