@@ -17,7 +17,7 @@ from api.ownership import Ownership
 from api.registry import tokens
 from api.registry.attention import Attention
 from api.registry.core import Registry
-from api.registry.cutover_watch import keep_time
+from api.registry.cutover_watch import keep_time, look_for_drops
 from api.registry.deliveries import Deliverer
 from api.registry.rollout import release_due
 from api.registry.upkeep import upkeep
@@ -61,6 +61,7 @@ def lifespan_of(
 
     def keep_cutovers() -> None:
         keep_time(registry)
+        look_for_drops(registry)
 
     def look() -> None:
         revision, event = registry.newest()

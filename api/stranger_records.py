@@ -75,7 +75,8 @@ class Stranger:
     """All that is known of one source, at one gateway and with one service.
 
     Bit n of `days`: it was seen n days before the day of `last_seen`. `minutes` are added up over
-    reports: one in which two routers saw it counts twice.
+    reports: one in which two routers saw it counts twice. `last_dropped`: it was last seen then,
+    in a report by which packets of it were dropped.
     """
 
     id: int
@@ -89,6 +90,7 @@ class Stranger:
     samples: int
     minutes: int
     dropped: bool
+    last_dropped: datetime | None
     routers: tuple[str, ...]
     days: int
 
@@ -108,12 +110,15 @@ class Stranger:
 
 @dataclass(frozen=True, slots=True)
 class StrangerFilter:
-    """Which strangers are wanted; None is any. `since`: seen then or later."""
+    """Which strangers are wanted; None is any. `since`: seen then or later; `first_before`: first
+    seen before then; `dropped_since`: packets of them were dropped then or later."""
 
     gateway: str | None = None
     service: str | None = None
     source: Network | None = None
     since: datetime | None = None
+    first_before: datetime | None = None
+    dropped_since: datetime | None = None
     min_packets: int | None = None
     min_minutes: int | None = None
 

@@ -1,4 +1,4 @@
-"""peergate gateway plan-cutover, confirm-cutover: from monitor to enforce, on a date."""
+"""peergate gateway plan-cutover, confirm-cutover, return: from monitor to enforce, on a date."""
 
 from typing import Annotated
 
@@ -15,6 +15,7 @@ _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 def add_to(group: typer.Typer) -> None:
     group.command("plan-cutover")(plan)
     group.command("confirm-cutover")(confirm)
+    group.command("return")(take_back)
 
 
 def plan(
@@ -112,8 +113,34 @@ def confirm(
         note(f"{name} enforces for good")
 
 
+def take_back(
+    name: Name,
+    reason: Annotated[
+        str | None, typer.Option(help="Why; in the audit trail.", metavar="TEXT")
+    ] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    token_file: TokenFile = None,
+    ca_file: CaFile = None,
+) -> None:
+    """Back to monitor, at once and without asking: a cut-over that has switched
+    or is confirmed. One that is planned is cancelled. Needs the role approver.
+
+    Examples:
+      peergate gateway return hub
+      peergate gateway return hub --reason "A branch office cannot connect"
+    """
+    with connect(url, token_file, ca_file) as registry:
+        path = f"{PATH}/{segment(name)}"
+        done = registry.act(path, "cutover/return", {"reason": reason}).body
+    if as_json:
+        show_json(done)
+    else:
+        note(f"{name} monitors: its cut-over is {done['state']}")
+
+
 def lines(cutover: Json | None) -> list[str]:
-    """All that there is to say of it."""
+    """All that there is to say of it; what its own resource says beyond, as far as it is there."""
     if cutover is None:
         return []
     match cutover["state"]:
@@ -132,8 +159,15 @@ def lines(cutover: Json | None) -> list[str]:
             return [f"{state} at {cutover['ended'] or cutover['until']}{_by(cutover)}{why}"]
     if cutover["strangers"]:
         found.append(f"{cutover['strangers']:,} strangers neither registered nor signed off")
+    if cutover.get("dropped_sources"):
+        most = cutover["most_dropped_sources"]
+        bound = f", at most {most:,} may be" if most else ""
+        found.append(f"{cutover['dropped_sources']:,} sources that passed are dropped{bound}")
     if cutover["override"]:
         found.append(f"overridden: {cutover['override']}")
+    for router in cutover.get("routers", ()):
+        if not router["has_it"]:
+            found.append(f"not in force at {router['name']} yet")
     return found
 
 

@@ -126,11 +126,15 @@ def show_one(
       peergate gateway show hub
     """
     with connect(url, token_file, ca_file) as registry:
-        gateway = registry.get(f"{PATH}/{segment(name)}").body
+        path = f"{PATH}/{segment(name)}"
+        gateway = registry.get(path).body
+        latest = gateway["cutover"]
+        if latest is not None and latest["seconds"] is not None and not as_json:
+            latest = registry.get(f"{path}/cutover").body
     if as_json:
         show_json(gateway)
     else:
-        routers, steps = spelled(gateway["routers"]), cutover.lines(gateway["cutover"])
+        routers, steps = spelled(gateway["routers"]), cutover.lines(latest)
         show(details({**gateway, "routers": routers, "cutover": steps}))
 
 

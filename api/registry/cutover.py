@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from api.cutover_records import UNDER_WAY, Activity, Cutover, CutoverState
 from api.errors import ConflictError, NotFoundError, RefusedError
 from api.records import Gateway, Point
-from api.registry import cutovers, gateways, rules
+from api.registry import cutover_drops, cutovers, gateways, rules
 from api.registry.core import Expected, Read, Write
 from api.registry.permissions import Caller
 from api.registry.readiness import (
@@ -46,12 +46,14 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`left`: strangers that are neither registered nor signed off by now. `without_it`: routers
-    that do not have the plan in force, as far as is known."""
+    """`left`: strangers that are neither registered nor signed off by now; `dropped`: of those
+    that passed before the switch. `without_it`: routers that do not have the plan in force, as far
+    as is known."""
 
     cutover: Cutover
     carriers: tuple[Carrier, ...]
     left: Unsettled
+    dropped: Unsettled
     without_it: tuple[str, ...]
 
 
@@ -67,7 +69,8 @@ def progress(read: Read, gateway: Gateway) -> Progress:
     at = max(read.now, cutover.at)
     left = unsettled(read, gateway, at, cutover.activity)
     carriers = carriers_of(read, gateway.name)
-    return Progress(cutover, carriers, left, waiting_for(read, cutover, carriers))
+    without_it = waiting_for(read, cutover, carriers)
+    return Progress(cutover, carriers, left, cutover_drops.dropped(read, cutover), without_it)
 
 
 def prepare(state: Read | Write, gateway: Gateway, wanted: Wanted, caller: Caller) -> Planned:

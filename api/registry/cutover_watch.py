@@ -6,6 +6,8 @@ from api.records import Actor
 from api.registry import cutover as steps
 from api.registry import gateways
 from api.registry.core import Registry
+from api.registry.cutover_drops import dropped, too_many
+from api.registry.cutover_return import give_back
 from api.registry.readiness import unsettled
 from api.store import cutovers
 
@@ -21,6 +23,19 @@ def keep_time(registry: Registry) -> None:
         due = [each for each in found if each.shown(read.now) is not each.state]
     for each in due:
         _catch_up(registry, each)
+
+
+def look_for_drops(registry: Registry) -> None:
+    """One that has switched is taken back where it drops too many that passed until then."""
+    with registry.read() as read:
+        found = cutovers.under_way(read.connection)
+        due = [
+            each
+            for each in found
+            if each.shown(read.now) is CutoverState.SWITCHED and too_many(each, dropped(read, each))
+        ]
+    for each in due:
+        _return(registry, each)
 
 
 def look_for_strangers(registry: Registry) -> None:
@@ -41,6 +56,21 @@ def look_for_strangers(registry: Registry) -> None:
                 sources = dict.fromkeys(str(each.stranger.source) for each in now.first)
                 told = {"strangers": now.sources, "first": list(sources)[:_NAMED]}
                 aside.tell(EventType.CUTOVER_STRANGERS, cutover.gateway, told)
+
+
+def _return(registry: Registry, due: Cutover) -> None:
+    with registry.write(_SELF, f"cut-over of {due.gateway} returned") as write:
+        now = cutovers.find(write.connection, due.gateway_id)
+        if now is None or now.shown(write.now) is not CutoverState.SWITCHED:
+            return
+        found = dropped(write, now)
+        if too_many(now, found):
+            why = (
+                f"{found.count} sources that passed until then were dropped, and "
+                f"{now.most_dropped_sources:,} were the most"
+            )
+            gateway = gateways.get(write, now.gateway)
+            give_back(write, gateway, now, why, found)
 
 
 def _catch_up(registry: Registry, due: Cutover) -> None:

@@ -135,6 +135,11 @@ def unsettled(state: Read | Write, gateway: Gateway, at: datetime, activity: Act
         since=activity.since(state.now),
         min_minutes=activity.min_minutes,
     )
+    return left_of(state, wanted, at)
+
+
+def left_of(state: Read | Write, wanted: StrangerFilter, at: datetime) -> Unsettled:
+    """Of these strangers."""
     sources: set[Address] = set()
     first: list[Known] = []
     after: StrangerPlace | None = None

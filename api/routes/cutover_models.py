@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from api.cutover_records import Activity, Cutover, CutoverState
 from api.ownership import Ownership
 from api.registry.cutover import Progress, Wanted
+from api.registry.readiness import COUNTED
 from api.routes.stranger_models import StrangerView
 from api.stranger_records import DAYS
 from policy.document import Document, Moment, Text
@@ -23,7 +24,7 @@ class NewCutover(Document):
     confirm_within: Annotated[int, Field(ge=1, le=7 * 86_400)] = Field(
         default=900, description="seconds; not confirmed by then, it monitors again"
     )
-    most_dropped_sources: Annotated[int, Field(ge=0, le=100_000)] = Field(
+    most_dropped_sources: Annotated[int, Field(ge=0, le=COUNTED - 1)] = Field(
         default=10,
         description="if more sources that passed until then are dropped, it is taken back; 0: "
         "never by itself",
@@ -102,6 +103,10 @@ class PlannedCutover(CutoverView):
     warnings: list[str] = Field(description="what may keep it from going as it is planned")
 
 
+class Return(Document):
+    reason: Text | None = Field(default=None, examples=["A branch office cannot connect"])
+
+
 class CutoverRouter(BaseModel):
     name: str
     has_it: bool = Field(description="the plan is in force there, by its latest report")
@@ -112,6 +117,11 @@ class CutoverDetails(CutoverView):
     left: list[StrangerView] = Field(
         description="active strangers, neither registered nor signed off by now; a hundred at most"
     )
+    dropped_sources: int = Field(
+        description="sources among these that passed before the switch and are dropped since; more "
+        "than `most_dropped_sources` take it back"
+    )
+    dropped: list[str] = Field(description="a hundred of them at most")
     routers: list[CutoverRouter] = Field(description="that carry the gateway, by name")
 
     @classmethod
@@ -122,6 +132,8 @@ class CutoverDetails(CutoverView):
                 StrangerView.of(each, ownership.find(each.stranger.source), now)
                 for each in found.left.first[:_SHOWN]
             ],
+            dropped_sources=found.dropped.sources,
+            dropped=list(dict.fromkeys(str(e.stranger.source) for e in found.dropped.first)),
             routers=[
                 CutoverRouter(
                     name=carrier.standing.router.name,

@@ -1,4 +1,4 @@
-"""/v1/gateways/{name}/cutover: planned, switched, confirmed"""
+"""/v1/gateways/{name}/cutover: planned, switched, confirmed, returned"""
 
 from typing import Annotated
 
@@ -8,9 +8,16 @@ from starlette.responses import Response
 from api.auth import CallerOf, RegistryOf, needs
 from api.registry import cutover, gateways
 from api.registry.core import Write
+from api.registry.cutover_return import take_back
 from api.registry.permissions import Permission
 from api.routes.conventions import ExpectedOf, OnceOf, answer
-from api.routes.cutover_models import CutoverDetails, CutoverView, NewCutover, PlannedCutover
+from api.routes.cutover_models import (
+    CutoverDetails,
+    CutoverView,
+    NewCutover,
+    PlannedCutover,
+    Return,
+)
 from api.routes.gateways import GatewayName
 from api.routes.strangers import OwnershipOf
 
@@ -76,3 +83,18 @@ def confirm_cutover(
         return answer(CutoverView.of(done, write.now), version=gateways.get(write, name).version)
 
     return once(f"cut-over of {name} confirmed", None, work)
+
+
+@router.post("/return", dependencies=[cuts_over], response_model=CutoverView)
+def return_cutover(once: OnceOf, name: GatewayName, expected: ExpectedOf, body: Return) -> Response:
+    """Back to monitor, whether it has switched or is confirmed; one that is planned is cancelled.
+
+    It goes past a staged roll-out, unless other changes of the gateway's addresses, services or
+    routers wait for it.
+    """
+
+    def work(write: Write) -> Response:
+        done = take_back(write, name, expected, body.reason)
+        return answer(CutoverView.of(done, write.now), version=gateways.get(write, name).version)
+
+    return once(f"cut-over of {name} returned", body, work)

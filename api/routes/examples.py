@@ -71,6 +71,9 @@ EXAMPLES: dict[tuple[str, str], dict[str, Json]] = {
             "override": "They were told in June, and again in November",
         }
     },
+    ("post", "/v1/gateways/{name}/cutover/return"): {
+        "with a reason": {"reason": "a branch office cannot connect"}
+    },
     ("post", "/v1/peers"): {"branch": _BRANCH},
     ("patch", "/v1/peers/{id}"): {
         "moved": {"sources": ["203.0.113.8"]},

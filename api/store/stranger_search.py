@@ -46,6 +46,7 @@ def stranger_of(row: Row[Any]) -> Stranger:
         samples=row.samples,
         minutes=row.minutes,
         dropped=row.dropped,
+        last_dropped=row.last_dropped,
         routers=tuple(sorted(row.routers.strip(",").split(","))),
         days=row.days,
     )
@@ -94,6 +95,10 @@ def _conditions(connection: Connection, wanted: StrangerFilter) -> Iterator[Colu
         yield of.key.between(key_of_address(first), key_of_address(last))
     if wanted.since is not None:
         yield of.last_seen >= wanted.since
+    if wanted.first_before is not None:
+        yield of.first_seen < wanted.first_before
+    if wanted.dropped_since is not None:
+        yield of.last_dropped >= wanted.dropped_since
     if wanted.min_packets is not None:
         yield of.packets >= wanted.min_packets
     if wanted.min_minutes is not None:

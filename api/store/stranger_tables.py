@@ -29,6 +29,7 @@ strangers = Table(
     Column("samples", BigInteger, nullable=False),
     Column("minutes", BigInteger, nullable=False),
     Column("dropped", Boolean, nullable=False),
+    Column("last_dropped", Utc),
     # Names, each between commas.
     Column("routers", Text, nullable=False),
     # The day of last_seen, in days since 1970, and a bit for each of the days up to it.

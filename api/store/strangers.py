@@ -124,6 +124,7 @@ def _row(router: str, since: datetime, gateway_id: int, seen: Observed) -> dict[
         "samples": seen.samples,
         "minutes": seen.minutes,
         "dropped": seen.dropped,
+        "last_dropped": seen.last_seen if seen.dropped else None,
         "routers": f",{router},",
         "day": day,
         "days": (1 | 1 << min(day - first, DAYS)) & _ALL_DAYS,
@@ -150,6 +151,12 @@ def _merged(had: Any, new: Any, *, postgres: bool) -> dict[str, ColumnElement[An
             for name in ("packets", "samples", "minutes")
         },
         "dropped": or_(had.dropped, new.dropped),
+        # A null is the greatest of all to one of them, and to the other none at all.
+        "last_dropped": case(
+            (had.last_dropped.is_(None), new.last_dropped),
+            (new.last_dropped.is_(None), had.last_dropped),
+            else_=greatest(had.last_dropped, new.last_dropped),
+        ),
         "routers": case((noted, had.routers), else_=had.routers + func.substr(new.routers, 2)),
     }
 

@@ -312,6 +312,7 @@ def test_it_is_meant_for_one_state_of_the_gateway(hub: Hub) -> None:
         ({"confirm_within": 0}, "confirm_within"),
         ({"confirm_within": 7 * 86_400 + 1}, "confirm_within"),
         ({"most_dropped_sources": -1}, "most_dropped_sources"),
+        ({"most_dropped_sources": 1_000}, "most_dropped_sources"),
         ({"days": 31}, "days"),
         ({"min_minutes": 0}, "min_minutes"),
         ({"override": ""}, "override"),

@@ -97,6 +97,7 @@ def test_every_example_is_accepted(service: Service) -> None:
         ("put", "/v1/routers/{name}/seen", "/v1/routers/edge-1/seen"),
         ("patch", "/v1/gateways/{name}", "/v1/gateways/hub"),
         ("put", "/v1/gateways/{name}/cutover", "/v1/gateways/hub/cutover"),
+        ("post", "/v1/gateways/{name}/cutover/return", "/v1/gateways/hub/cutover/return"),
         ("put", "/v1/routers/{name}/strangers", "/v1/routers/edge-1/strangers"),
         ("post", "/v1/strangers/{id}/register", "/v1/strangers/1/register"),
         ("post", "/v1/sign-offs", "/v1/sign-offs"),

@@ -88,6 +88,7 @@ ROUTES: list[tuple[str, str, set[Role], Any]] = [
     ("PUT", "/v1/gateways/quiet/cutover?dry_run=true", {APPROVER, ADMIN}, CUTOVER),
     ("PUT", "/v1/gateways/quiet/cutover", {APPROVER, ADMIN}, CUTOVER),
     ("POST", "/v1/gateways/switched/cutover/confirm", {APPROVER, ADMIN}, None),
+    ("POST", "/v1/gateways/switched/cutover/return", {APPROVER, ADMIN}, {"reason": "a test"}),
     (
         "POST",
         "/v1/strangers/1/register",

@@ -89,6 +89,28 @@ def test_strangers_hold_it_up(hub: Hub) -> None:
     assert "12 strangers left" in hub.peergate("gateway", "list").out
 
 
+def test_taken_back(hub: Hub) -> None:
+    plan = ("gateway", "plan-cutover", "hub", "--at", "2099-12-01T16:00Z")
+    hub.peergate(*plan)
+    done = hub.peergate("gateway", "return", "hub")
+    assert (done.code, done.out) == (0, "hub monitors: its cut-over is cancelled\n")
+    never = hub.peergate("gateway", "return", "hub")
+    assert (never.code, "the last one is cancelled" in never.err) == (1, True)
+    hub.knock(["203.0.113.1", "203.0.113.2"])
+    at = text(hub.now + 8 * SECOND)
+    again = ("gateway", "plan-cutover", "hub", "--at", at, "--most-dropped-sources", "2")
+    assert hub.peergate(*again, "--override", "A test").code == 0
+    assert "not in force at edge-1 yet" in hub.peergate("gateway", "show", "hub").out
+    assert wait_until(lambda: state(hub) == "switched", 30)
+    hub.knock(["203.0.113.1"], dropped=True)
+    shown = hub.peergate("gateway", "show", "hub").out
+    assert "1 sources that passed are dropped, at most 2 may be" in shown
+    done = hub.peergate("gateway", "return", "hub", "--reason", "A branch is cut off", "--json")
+    assert (done.code, done.json["state"]) == (0, "returned")
+    shown = hub.peergate("gateway", "show", "hub").out
+    assert "by admin: A branch is cut off" in shown
+
+
 @pytest.mark.parametrize(
     ("wrong", "code", "said"),
     [

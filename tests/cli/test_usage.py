@@ -45,6 +45,7 @@ def test_all_commands_are_there() -> None:
         *("api key show", "api key rotate", "api key make", "api backup"),
         *("gateway add", "gateway list", "gateway show", "gateway set", "gateway remove"),
         *("gateway readiness", "gateway plan-cutover", "gateway confirm-cutover"),
+        *("gateway return",),
         *("peer add", "peer list", "peer show", "peer approve", "peer reject", "peer revoke"),
         *("audit list", "audit export", "audit verify"),
         *(
