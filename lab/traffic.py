@@ -23,7 +23,8 @@ def beacon(namespace: Namespace, address: str, port: int) -> Iterator[None]:
         while not done.wait(0.02):
             sender.sendto(b"not of any VPN", (address, port))
 
-    with namespace.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with namespace.socket(family, socket.SOCK_DGRAM) as sender:
         thread = threading.Thread(target=send, args=(sender,))
         thread.start()
         try:
