@@ -6,7 +6,7 @@ import typer
 
 from cli.client import Json, connect, segment
 from cli.options import AsJson, CaFile, TokenFile, Url, moment, seconds
-from cli.output import note, show_json, warn
+from cli.output import note, show_json, warn, whole
 from cli.readiness import PATH, Days, MinMinutes, Name, show_report
 
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
@@ -87,8 +87,9 @@ def plan(
         warn(warning)
     would = "would go" if dry_run else "goes"
     note(
-        f"{name} {would} over to enforce at {planned['at']}, in {span(planned['seconds'])}; not "
-        f"confirmed until {planned['until']}, it monitors again"
+        f"{name} {would} over to enforce at {whole(planned['at'])}, in "
+        f"{span(planned['seconds'])}; not confirmed until {whole(planned['until'])}, it monitors "
+        "again"
     )
 
 
@@ -143,26 +144,29 @@ def lines(cutover: Json | None) -> list[str]:
     """All that there is to say of it; what its own resource says beyond, as far as it is there."""
     if cutover is None:
         return []
+    at, until = whole(cutover["at"]), whole(cutover["until"])
     match cutover["state"]:
         case "planned":
             found = [
-                f"planned for {cutover['at']}, in {span(cutover['seconds'])}",
-                f"to be confirmed until {cutover['until']}",
+                f"planned for {at}, in {span(cutover['seconds'])}",
+                f"to be confirmed until {until}",
             ]
         case "switched":
             found = [
-                f"switched at {cutover['at']}, awaiting confirmation until {cutover['until']}",
+                f"switched at {at}, awaiting confirmation until {until}",
                 f"{span(cutover['seconds'])} left, then it monitors again",
             ]
         case state:
             why = f": {cutover['reason']}" if cutover["reason"] else ""
-            return [f"{state} at {cutover['ended'] or cutover['until']}{_by(cutover)}{why}"]
+            ended = whole(cutover["ended"] or cutover["until"])
+            return [f"{state} at {ended}{_by(cutover)}{why}"]
     if cutover["strangers"]:
-        found.append(f"{cutover['strangers']:,} strangers neither registered nor signed off")
+        found.append(f"strangers neither registered nor signed off: {cutover['strangers']:,}")
     if cutover.get("dropped_sources"):
         most = cutover["most_dropped_sources"]
         bound = f", at most {most:,} may be" if most else ""
-        found.append(f"{cutover['dropped_sources']:,} sources that passed are dropped{bound}")
+        count = f"{cutover['dropped_sources']:,}{bound}"
+        found.append(f"sources that passed until then and are dropped: {count}")
     if cutover["override"]:
         found.append(f"overridden: {cutover['override']}")
     for router in cutover.get("routers", ()):
@@ -179,7 +183,7 @@ def short(cutover: Json | None) -> list[str]:
         case "planned":
             found = ["planned", f"in {span(cutover['seconds'])}"]
             if cutover["strangers"]:
-                found.append(f"{cutover['strangers']:,} strangers left")
+                found.append(f"strangers left: {cutover['strangers']:,}")
             return found
         case "switched":
             return ["awaiting confirmation", f"{span(cutover['seconds'])} left"]

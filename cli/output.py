@@ -57,8 +57,13 @@ def cell(value: object) -> Text:
         return Text(f"{value:,}")
     if isinstance(value, Sequence) and not isinstance(value, str):
         return Text("\n").join(cell(each) for each in value) if value else cell(None)
-    text = _FRACTION.sub("", harmless(value))
+    text = whole(harmless(value))
     return Text(text, style=_STYLES.get(text, ""))
+
+
+def whole(moment: str) -> str:
+    """A time without a fraction of a second."""
+    return _FRACTION.sub("", moment)
 
 
 def console(*, stderr: bool = False) -> Console:

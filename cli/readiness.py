@@ -7,7 +7,7 @@ import typer
 from cli.client import Json, connect, segment
 from cli.errors import CliError
 from cli.options import AsJson, CaFile, TokenFile, Url, moment
-from cli.output import details, show, show_json, table, warn
+from cli.output import details, show, show_json, table, warn, whole
 from cli.strangers import as_table
 
 PATH = "/v1/gateways"
@@ -70,7 +70,7 @@ def show_report(found: Json) -> None:
     least = f", in {found['min_minutes']} minutes or more" if found["min_minutes"] > 1 else ""
     fields = {
         "gateway": found["gateway"],
-        "mode": f"{found['mode']} now, {found['then']} from {found['at']} on",
+        "mode": f"{found['mode']} now, {found['then']} from {whole(found['at'])} on",
         "peers": [
             f"{peers['active']:,} active: {peers['seen']:,} seen, of them "
             f"{peers['seen_lately']:,} {lately}; {peers['active'] - peers['seen']:,} never seen",
@@ -123,5 +123,5 @@ def _router(found: Json) -> tuple[object, ...]:
         found["lag"],
         found["received"],
         found["attached"],
-        [f"{verdict} {count:,}" for verdict, count in found["would_drop"].items()],
+        [f"{verdict} {count:,}" for verdict, count in found["would_drop"].items() if count],
     )

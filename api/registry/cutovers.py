@@ -8,6 +8,7 @@ from api.errors import ConflictError
 from api.event_types import EventType
 from api.records import Gateway, Json
 from api.registry.core import Read, Write
+from api.registry.trail import plain
 from api.store import cutovers
 from policy.document import GatewaySpec
 from policy.window import rfc3339
@@ -53,7 +54,7 @@ def save(
     event says beyond when it enforces, `record` what the trail says beyond the cut-over."""
     cutovers.save(write.connection, after)
     action, type_ = _TOLD[after.state]
-    told = {"cutover": after, **record} if record else after
+    told = plain(after) | plain(dict(record or {}))
     write.record(action, f"cutover/{after.gateway}", before, told)
     when = {"at": rfc3339(after.at), "until": rfc3339(after.until)}
     write.tell(type_, after.gateway, when | dict(content or {}))

@@ -236,7 +236,8 @@ def _strangers(name: str, left: Unsettled) -> ConflictError:
 
 def _state_of(known: Known) -> str:
     found = known.stranger
-    told = f"{found.service}, in {found.minutes:,} minutes, last seen {rfc3339(found.last_seen)}"
+    seen = rfc3339(found.last_seen.replace(microsecond=0))
+    told = f"{found.service}, in {found.minutes:,} minutes, last seen {seen}"
     if known.peer is None:
         return told
     waits = "is pending" if known.peer.state is State.PENDING else "begins later"

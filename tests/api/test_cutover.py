@@ -220,7 +220,7 @@ def test_an_override_stands_in_the_trail(hub: Hub) -> None:
     assert (planned["override"], planned["strangers"]) == ("They were told in June", 2)
     assert "2 strangers are overridden, and more than 1 that are dropped" in planned["warnings"][0]
     (made,) = hub.service.admin.get("/v1/audit?subject=cutover/hub").json()["items"]
-    assert made["after"]["cutover"]["override"] == "They were told in June"
+    assert made["after"]["override"] == "They were told in June"
     assert sorted(made["after"]["overridden"]) == ["203.0.113.1", "203.0.113.2"]
     assert hub.events()[0]["content"]["override"] == "They were told in June"
 

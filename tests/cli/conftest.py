@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -17,6 +18,7 @@ import uvicorn
 
 from api.app import create_app
 from api.bootstrap import init
+from api.registry.core import Clock, utc_now
 from api.settings import Settings
 from cli.main import run
 from lab.watch import wait_until
@@ -39,10 +41,21 @@ class Outcome:
 Peergate = Callable[..., Outcome]
 
 
+@dataclass(slots=True)
+class MovedClock:
+    """The machine's, as far ahead as a test wants it: no test waits for what it plans."""
+
+    ahead: timedelta = timedelta()
+
+    def __call__(self) -> datetime:
+        return utc_now() + self.ahead
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     url: str
     token: str
+    clock: MovedClock
 
 
 @pytest.fixture(scope="session")
@@ -61,14 +74,15 @@ def registry(initialised: tuple[Path, str], tmp_path: Path) -> Iterator[Running]
     file = tmp_path / "registry.db"
     for kind in (".db", ".key"):
         shutil.copy(made.with_suffix(kind), file.with_suffix(kind))
-    with serving(file, 0) as url:
-        yield Running(url, token)
+    clock = MovedClock()
+    with serving(file, 0, clock) as url:
+        yield Running(url, token, clock)
 
 
 @contextmanager
-def serving(database: Path, port: int) -> Iterator[str]:
+def serving(database: Path, port: int, clock: Clock = utc_now) -> Iterator[str]:
     """The URL of a registry on a port of the loopback interface; 0 is a free one."""
-    app = create_app(Settings(database_url=f"sqlite:///{database}"))
+    app = create_app(Settings(database_url=f"sqlite:///{database}"), clock=clock)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None))
     with socket.create_server(("127.0.0.1", port)) as listener:
         thread = Thread(target=server.run, args=([listener],))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import httpx
 
@@ -60,7 +60,7 @@ class Hub:
 
     @property
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return self.registry.clock()
 
     def _put(self, what: str, body: object) -> None:
         url = f"{self.registry.url}/v1/routers/edge-1/{what}"
