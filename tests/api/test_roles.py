@@ -68,7 +68,7 @@ ROUTES: list[tuple[str, str, set[Role], Any]] = [
     ("GET", "/v1/rollout", READERS, None),
     ("PUT", "/v1/rollout", {ADMIN}, {"canaries": {"stage": "test"}, "hold": 60}),
     ("DELETE", "/v1/rollout", {ADMIN}, None),
-    ("POST", "/v1/rollout/confirm", {ADMIN}, {"revision": 4}),
+    ("POST", "/v1/rollout/confirm", {ADMIN}, "confirmed"),
     ("POST", "/v1/rollout/abort", {ADMIN}, None),
     ("GET", "/v1/events?follow=false", READERS, None),
     ("GET", "/v1/webhooks", {ADMIN}, None),
@@ -141,6 +141,8 @@ def filled(service: Service) -> Service:
 def ask(service: Service, role: Role | None, method: str, path: str, body: Any) -> int:  # noqa: ANN401
     if body == "report":
         body = report(service.admin.get("/v1/status").json()["registry"], 1)
+    if body == "confirmed":
+        body = {"revision": service.revision}
     if body == "seen":
         registry = service.admin.get("/v1/status").json()["registry"]
         body = {"registry": registry, "seen": [{"at": "2026-11-23T12:00:00Z", "peers": [1, 9]}]}
