@@ -9,7 +9,7 @@ import hashlib
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -22,9 +22,9 @@ import httpx
 from control.allowlist import Changes, parse_changes
 from control.download import Download
 from control.errors import RegistryError, UnreachableError
+from control.following import Following
 from control.model import Allowlist
 from control.settings import Settings
-from control.stream import NDJSON, Said, Stream
 from control.word import BadWordError, Endorsement, Word, endorsements
 from policy.errors import PolicyError
 from policy.window import to_ns
@@ -102,7 +102,7 @@ class RegistryClient:
         self._router = {} if router is None else {"router": router}
         self._url = url
         self.spread = 0.0
-        self._stream: Stream | None = None
+        self._following = Following(url, self._asked, WAIT_SECONDS)
         try:
             cafile = None if ca_file is None else str(ca_file)
             # Authorities are loaded only where there is something to verify.
@@ -130,7 +130,7 @@ class RegistryClient:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._hang_up()
+        await self._following.hang_up()
         await self._http.aclose()
 
     async def snapshot(self, at_least: int | None = None) -> Allowlist:
@@ -174,7 +174,8 @@ class RegistryClient:
         One request brings one answer after the other, for as long as each is asked for in turn.
         """
         try:
-            said = await self._said(after)
+            with self._reaching():
+                said = await self._following.next(after)
             word = Word.in_headers(said.headers)
             body = said.body
             small = len(body) < _SMALL
@@ -183,49 +184,23 @@ class RegistryClient:
             word.check("changes", after, found.registry, found.revision, digest)
             self._check_view(word)
         except (PolicyError, BadWordError) as error:
-            await self._hang_up()
+            await self._following.hang_up()
             raise self._unusable("answer for changes", error) from None
         except BaseException:
-            await self._hang_up()
+            await self._following.hang_up()
             raise
-        if self._stream is not None:
-            self._stream.after = found.revision
+        self._following.went_to(found.revision)
         self.spread = _seconds(said.headers.get("Peergate-Spread", ""))
         return replace(found, word=word)
 
-    async def _said(self, after: int) -> Said:
-        """The next line of the stream, or the first of another one."""
-        if self._stream is not None and self._stream.follows(after, WAIT_SECONDS):
-            with self._reaching():
-                said = await self._stream.next()
-            if said is not None:
-                return said
-        await self._hang_up()
-        self._stream = await self._open(after)
-        with self._reaching():
-            said = await self._stream.next()
-        if said is None:
-            raise UnreachableError(f"registry {self._url}: its answer for changes ended at once")
-        return said
-
-    async def _open(self, after: int) -> Stream:
-        held = AsyncExitStack()
-        response = await held.enter_async_context(
-            self._answer(
-                "GET",
-                "/v1/allowlist/changes",
-                {"Accept": f"{NDJSON}, application/json;q=0.9"},
-                params={"after": after, "wait": WAIT_SECONDS, **self._router},
-                timeout=WAITING,
-            )
+    def _asked(self, after: int, accepted: str) -> AbstractAsyncContextManager[httpx.Response]:
+        return self._answer(
+            "GET",
+            "/v1/allowlist/changes",
+            {"Accept": accepted},
+            params={"after": after, "wait": WAIT_SECONDS, **self._router},
+            timeout=WAITING,
         )
-        return Stream(response, held, after)
-
-    async def _hang_up(self) -> None:
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            with suppress(httpx.HTTPError):
-                await stream.close()
 
     def _check_view(self, word: Word) -> None:
         """Raises BadWordError where it was said to another router."""

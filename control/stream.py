@@ -37,7 +37,7 @@ class Stream:
         self._response = response
         self._held = held
         self._lines = response.aiter_lines()
-        self._whole = NDJSON not in response.headers.get("Content-Type", "")
+        self.has_lines = NDJSON in response.headers.get("Content-Type", "")
         self._ended = False
         self._read = time.monotonic()
         self.after = after
@@ -50,7 +50,7 @@ class Stream:
 
     async def next(self) -> Said | None:
         """None where it has ended. Raises BadWordError and what httpx does."""
-        if self._whole:
+        if not self.has_lines:
             # So it is where the answer is long, with the rest to be asked for again.
             self._ended = True
             return Said(await self._response.aread(), self._response.headers)

@@ -15,6 +15,8 @@ from api.errors import ApiError
 from api.feed.changes import Answer, ChangesFeed
 from api.feed.snapshots import Snapshot, SnapshotFeed
 from api.registry import routers
+from api.registry.core import Registry
+from api.registry.permissions import Caller
 from api.routes.conventions import answer
 from api.routes.event_stream import EventStream
 from api.routes.models import AllowlistView, ChangesView, EndorsementView, KeysView
@@ -30,6 +32,7 @@ _FROM = re.compile(r"bytes=([0-9]{1,15})-")
 _WAITING_PER_SECOND = 100
 # Seconds that one answer goes on for: then a router is let in anew, perhaps by another process.
 _GOES_ON = (300.0, 600.0)
+_VARY = "Accept, Accept-Encoding"
 
 _SIGNED: dict[str, Any] = {
     "Peergate-Statement": {
@@ -156,11 +159,13 @@ async def changes(
     meant = routers.seen_by(caller, name)
     found = await feed.get(meant, after)
     if found.quoted is not None and NDJSON in request.headers.get("accept", ""):
-        return _Lines(_lines(feed, watch, meant, found, max(wait, 1.0)))
+        lines = _Lines(_lines(feed, watch, meant, found, max(wait, 1.0)), _goes_on(request, caller))
+        lines.headers["Vary"] = _VARY
+        return lines
     if found.revision == after and wait > 0 and await _news(request, watch, after, wait):
         found = await feed.get(meant, after)
     headers = feed.signed(found, meant)
-    headers |= {"Peergate-Spread": f"{_spread(watch):.2f}", "Vary": "Accept, Accept-Encoding"}
+    headers |= {"Peergate-Spread": f"{_spread(watch):.2f}", "Vary": _VARY}
     return _whole(request, found, headers)
 
 
@@ -168,12 +173,19 @@ def _spread(watch: Watch) -> float:
     return watch.crowd / _WAITING_PER_SECOND
 
 
+def _goes_on(request: Request, caller: Caller) -> float:
+    """Seconds, not beyond the end of the token."""
+    registry: Registry = request.app.state.registry
+    longest = random.uniform(*_GOES_ON)
+    if caller.expires is None:
+        return longest
+    return min(longest, (caller.expires - registry.clock()).total_seconds())
+
+
 async def _lines(
     feed: ChangesFeed, watch: Watch, meant: str | None, found: Answer, wait: float
 ) -> AsyncIterator[str]:
-    clock = asyncio.get_running_loop().time
-    end = clock() + random.uniform(*_GOES_ON)
-    while found.quoted is not None and clock() < end and not watch.closed:
+    while found.quoted is not None and not watch.closed:
         yield feed.line(found, found.quoted, meant, _spread(watch))
         await watch.wait(found.revision, wait)
         try:

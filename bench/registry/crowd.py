@@ -12,9 +12,11 @@ import logging
 import random
 import sys
 import time
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import httpx
 import uvloop
 
 from control import follow, state
@@ -25,7 +27,6 @@ from control.registry import RegistryClient
 from control.report import Reporter, shown
 from control.settings import Settings
 from control.snapshot import load_snapshot
-from control.stream import Stream
 from control.trust import Trust
 
 # The snapshot that each router fetches once an hour would have a thousand of them parse here, on
@@ -49,9 +50,9 @@ class Notes:
 class Client(RegistryClient):
     notes: Notes
 
-    async def _open(self, after: int) -> Stream:
+    def _asked(self, after: int, accepted: str) -> AbstractAsyncContextManager[httpx.Response]:
         self.notes.asked.append(time.monotonic())
-        return await super()._open(after)
+        return super()._asked(after, accepted)
 
     async def changes(self, after: int) -> Changes:
         found = await super().changes(after)

@@ -6,13 +6,17 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import httpx
 
 from api.feed import changes as feed
 from api.records import Role
+from api.settings import Settings
 from tests.api.bodies import gateway, peer
+from tests.api.conftest import Seed
+from tests.api.issuer import AUDIENCE, issuing
 from tests.api.process import DEADLINE, Process
 
 CHANGES = "/v1/allowlist/changes"
@@ -82,6 +86,28 @@ def test_it_ends_with_its_token(process: Process) -> None:
             while agent.get(CHANGES, params={"after": 0}).status_code != 401:
                 assert time.monotonic() < end
                 time.sleep(0.1)
+
+
+def test_it_ends_with_a_token_of_an_identity_provider(settings: Settings, seed: Seed) -> None:
+    with issuing() as issuer:
+        issuer.add("a", "RS256")
+        process = Process(
+            settings,
+            seed.tokens,
+            PEERGATE_OIDC_ISSUER=issuer.url,
+            PEERGATE_OIDC_AUDIENCE=AUDIENCE,
+            PEERGATE_OIDC_ROLES="viewers=viewer",
+        )
+        try:
+            process.wait_until_ready()
+            end = int(time.time()) + 5
+            headers = {"Authorization": f"Bearer {issuer.token('a', exp=end)}"}
+            with httpx.Client(base_url=process.url, headers=headers, timeout=DEADLINE) as viewer:
+                with following(viewer, 0) as lines:
+                    assert len(list(islice(lines, 40))) < 40
+                assert time.time() >= end
+        finally:
+            process.end()
 
 
 def test_what_is_too_long_for_a_line_is_asked_for_by_itself(process: Process) -> None:

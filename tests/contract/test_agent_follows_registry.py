@@ -6,7 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -18,7 +18,6 @@ import httpx
 import pytest
 import uvicorn
 
-import control.registry
 from api.app import create_app
 from api.bootstrap import init
 from api.settings import Settings
@@ -29,7 +28,6 @@ from control.model import Allowlist
 from control.reader import parse_snapshot
 from control.registry import RegistryClient, RevisionAhead, SnapshotRequired
 from control.report import shown
-from control.stream import Stream
 from control.word import Word
 from policy.services import Service
 from policy.window import Window
@@ -153,9 +151,9 @@ def test_changes_lead_where_the_snapshot_leads(registry: Registry) -> None:
 class Counting(RegistryClient):
     opened = 0
 
-    async def _open(self, after: int) -> Stream:
+    def _asked(self, after: int, accepted: str) -> AbstractAsyncContextManager[httpx.Response]:
         self.opened += 1
-        return await super()._open(after)
+        return super()._asked(after, accepted)
 
 
 def test_one_request_brings_many_changes(
@@ -181,7 +179,7 @@ def test_one_request_brings_many_changes(
             # So it is where nobody has read for so long that its lines may be old ones.
             assert (await client.changes(at)).revision == at
             assert client.opened == 2
-            monkeypatch.setattr(control.registry, "WAIT_SECONDS", 0)
+            monkeypatch.setattr(client._following, "_unread", 0.0)
             assert (await client.changes(at)).revision == at
             assert client.opened == 3
 
