@@ -100,18 +100,23 @@ def revive(write: Write, gateway: Gateway) -> Gateway:
 def remove(write: Write, name: str, expected: Expected) -> None:
     gateway = get(write, name)
     expected.check(gateway.version, f"gateway {name!r}")
-    live = peers.count_live_at(write.connection, gateway)
-    if live:
-        raise ConflictError(
-            f"gateway {name!r} has {live} peers that are pending or approved: "
-            "reject or revoke them first",
-            "gateway-in-use",
-        )
+    check_unused(write, gateway)
     cutovers.removed(write, gateway)
     gateways.remove(write.connection, gateway, write.now)
     write.touch_gateway(name, gateway)
     write.record("gateway.remove", f"gateway/{name}", gateway, None)
     write.tell(EventType.GATEWAY_REMOVED, name)
+
+
+def check_unused(state: Read | Write, gateway: Gateway, going: int = 0) -> None:
+    """Raises ConflictError where more peers are at it than are `going`."""
+    live = peers.count_live_at(state.connection, gateway) - going
+    if live:
+        raise ConflictError(
+            f"gateway {gateway.name!r} has {live} peers that are pending or approved: "
+            "reject or revoke them first",
+            "gateway-in-use",
+        )
 
 
 def waited_at(waiting: Iterable[Peer]) -> ConflictError:

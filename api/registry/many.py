@@ -42,15 +42,17 @@ def add(
         peers.note(write, None, replace(peer, id=number))
 
 
-def save(write: Write, pairs: Iterable[tuple[Peer, Peer]]) -> None:
-    """Each as it was, and as it should be."""
+def save(write: Write, pairs: Iterable[tuple[Peer, Peer]], *, unnamed: bool = False) -> None:
+    """Each as it was, and as it should be. With `unnamed` the caller gives them their names later,
+    before the change ends."""
     changed = [
         (before, following)
         for before, after in pairs
         if (following := peers.following(write, before, after)) is not before
     ]
     if changed:
-        peer_rows.save_many(write.connection, [(after, before) for before, after in changed])
+        rows = [(after, before) for before, after in changed]
+        peer_rows.save_many(write.connection, rows, unnamed=unnamed)
     for before, after in changed:
         peers.note(write, before, after)
 

@@ -5,6 +5,7 @@ roll-out describe the machines of now, and stay; so do sources that a peer's own
 under way ends where its gateway goes back to before it; none comes back.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from api.event_types import EventType
 from api.records import Peer, Point, Revision, State
 from api.registry import gateways, many, peers
 from api.registry.core import Expected, Read, Write
-from api.registry.rollback_plan import Plan, Todo
+from api.registry.rollback_plan import Pair, Plan, Todo
 from api.store import gateways as gateway_rows
 from api.store import log
 from api.store import peers as peer_rows
@@ -35,6 +36,22 @@ def plan(state: Read | Write, revision: int) -> Plan:
     return Plan(state, Point(revision), owners=True)
 
 
+def foresee(read: Read, revision: int) -> Plan:
+    """The plan, where it can be carried out. Raises RefusedError, GoneError, ConflictError."""
+    found = plan(read, revision)
+    if found.gateways.remove:
+        going = Counter(now.gateway for some in found.peers(Todo.REVOKE) for now, _ in some)
+        for gateway in found.gateways.remove:
+            gateways.check_unused(read, gateway, going[gateway.name])
+    # Nobody is at these yet.
+    again = {gateway.name for gateway in found.gateways.revive}
+    for todo in (Todo.RENAME, Todo.RESTORE):
+        for some in found.peers(todo):
+            back = [then for _, then in some if then is not None and then.gateway not in again]
+            _check_names_free(read, back, found)
+    return found
+
+
 def roll_back(write: Write, revision: int, expected: Expected) -> Plan:
     expected.check(write.head.policy_version, "the policy")
     found = plan(write, revision)
@@ -45,7 +62,8 @@ def roll_back(write: Write, revision: int, expected: Expected) -> Plan:
 
 
 def carry_out(write: Write, found: Plan, why: str) -> None:
-    """Raises ConflictError where a pending peer stands in the way; nothing is changed then."""
+    """Raises ConflictError where a peer stands in the way that does not go back itself; nothing
+    is changed then."""
     if not found.count:
         return
     then = {"revision": write.head.revision}
@@ -61,12 +79,21 @@ def carry_out(write: Write, found: Plan, why: str) -> None:
         gateways.save(write, now, wanted.spec)
     for wanted in found.gateways.revive:
         gateways.revive(write, wanted)
-    # One by one where a name may give way to the next: these come first.
-    for todo in (Todo.RENAME, Todo.RESTORE):
-        for some in found.peers(todo):
-            back = [(now, then) for now, then in some if then is not None]
-            _check_names_free(write, [then for _, then in back])
-            many.save(write, ((now, _restored(write, now, then, why)) for now, then in back))
+    # Names may have gone round among peers: all of these give way before one has its own again.
+    for some in found.peers(Todo.RENAME):
+        _restore(write, some, why, unnamed=True)
+    for some in found.peers(Todo.RENAME):
+        named = [then for _, then in some if then is not None]
+        _check_names_free(write, named)
+        peer_rows.name_many(write.connection, {then.id: then.name for then in named})
+    for some in found.peers(Todo.RESTORE):
+        _check_names_free(write, [then for _, then in some if then is not None])
+        _restore(write, some, why)
+
+
+def _restore(write: Write, some: Sequence[Pair], why: str, *, unnamed: bool = False) -> None:
+    back = ((now, _restored(write, now, then, why)) for now, then in some if then is not None)
+    many.save(write, back, unnamed=unnamed)
 
 
 def _restored(write: Write, now: Peer, then: Peer, why: str) -> Peer:
@@ -80,19 +107,23 @@ def _restored(write: Write, now: Peer, then: Peer, why: str) -> Peer:
     return after if now.state is State.APPROVED else peers.decided(write, after, then.state, why)
 
 
-def _check_names_free(write: Write, back: Sequence[Peer]) -> None:
-    ids = gateway_rows.ids(write.connection)
+def _check_names_free(state: Read | Write, back: Sequence[Peer], found: Plan | None = None) -> None:
+    """With the plan, as it will be once those of it have given way."""
+    ids = gateway_rows.ids(state.connection)
     names: dict[int, list[str]] = {}
     for peer in back:
         names.setdefault(ids[peer.gateway], []).append(peer.name)
-    held = peer_rows.live_among(write.connection, names)
+    held = peer_rows.live_among(state.connection, names)
     for peer in back:
-        holder = held.get((peer.gateway, peer.name))
-        if holder is None or holder.id == peer.id:
+        # A state that was never whole, of which parts were urgent, may have a name twice.
+        holder = held.setdefault((peer.gateway, peer.name), peer)
+        if holder.id == peer.id or (found is not None and found.gives_way(holder.id)):
             continue
+        end = "reject" if holder.state is State.PENDING else "revoke"
         raise ConflictError(
             f"peer {holder.id} ({holder.state}) has the name {peer.name!r}, which peer {peer.id} "
-            f"at gateway {peer.gateway!r} would have again: reject it first",
+            f"at gateway {peer.gateway!r} would have again: {end} it first, or give it another "
+            "name",
             "name-taken",
         )
 

@@ -1,6 +1,7 @@
 """What leads back to an earlier state, told some at a time however much it is."""
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -25,7 +26,7 @@ Pair = tuple[Peer, Peer | None]
 
 
 class Todo(IntEnum):
-    """What is done with a peer. One that gets another name may have to give way first."""
+    """What is done with a peer. All that get another name give way first."""
 
     NOTHING = 0
     REVOKE = 1
@@ -80,10 +81,17 @@ class Plan:
         return self.gateways.count + len(self._todo) - self._todo.count(Todo.NOTHING)
 
     def peers(self, todo: Todo) -> Iterator[list[Pair]]:
-        """Those with which that is done, by id, as they are now; to be renamed one by one."""
+        """Those with which that is done, by id, as they are now."""
         places = array("q", (at for at, each in enumerate(self._todo) if each == todo))
-        for some in batches(places, 1 if todo is Todo.RENAME else _AT_ONCE):
+        for some in batches(places, _AT_ONCE):
             yield self._read(some)
+
+    def gives_way(self, number: int) -> bool:
+        """Whether this peer does not keep the name that it has now."""
+        numbers = self._undone.numbers
+        at = bisect_left(numbers, number)
+        there = at < len(numbers) and numbers[at] == number
+        return there and self._todo[at] in (Todo.REVOKE, Todo.RENAME)
 
     def _read(self, places: Sequence[int]) -> list[Pair]:
         was = self._undone.before(places)

@@ -60,7 +60,7 @@ def roll_back(
     if dry_run:
         with once.registry.read() as state:
             foreseen = Foreseen(state.now)
-            found = rollback.plan(replace(state, foreseen=foreseen), body.to_revision)
+            found = rollback.foresee(replace(state, foreseen=foreseen), body.to_revision)
             would = ImpactView.of(impact.of(state, foreseen))
         done = RolledBack.of(found, state.head.revision, would)
         return answer(done, version=state.head.policy_version)

@@ -272,11 +272,22 @@ def add_many(
     return numbers
 
 
-def save_many(connection: Connection, changed: Sequence[tuple[Peer, Peer]]) -> None:
-    """Each as it is now, and as it was."""
+def save_many(
+    connection: Connection, changed: Sequence[tuple[Peer, Peer]], *, unnamed: bool = False
+) -> None:
+    """Each as it is now, and as it was. With `unnamed` they have names that nobody may choose, and
+    wait for `name_many`."""
     rows = [{"number": peer.id, **_columns(peer)} for peer, _ in changed]
+    if unnamed:
+        rows = [row | {"name": f"~{row['number']}"} for row in rows]
     connection.execute(update(peers).where(peers.c.id == bindparam("number")), rows)
     sources.put(connection, (peer for peer, before in changed if peer.sources != before.sources))
+
+
+def name_many(connection: Connection, names: Mapping[int, str]) -> None:
+    """Names, which must be free, by their peers' ids."""
+    rows = [{"number": number, "name": name} for number, name in names.items()]
+    connection.execute(update(peers).where(peers.c.id == bindparam("number")), rows)
 
 
 def live_among(
