@@ -121,6 +121,18 @@ def waiting_among(connection: Connection, released: int, numbers: Sequence[int])
     return found
 
 
+def first_waiting(connection: Connection, released: int) -> int | None:
+    """The first revision that changed the allowlist, and was not released with that one."""
+    query = (
+        select(changes.c.revision)
+        .where(changes.c.revision > released, changes.c.kind.in_((GATEWAY, PEER)))
+        .where(~changes.c.urgent)
+        .order_by(changes.c.revision)
+        .limit(1)
+    )
+    return connection.execute(query).scalar_one_or_none()
+
+
 def pending(connection: Connection, released: int, limit: int = 100) -> tuple[Revision, ...]:
     """The first of those that wait for a release."""
     query = _waiting(released).order_by(revisions.c.revision).limit(limit)
