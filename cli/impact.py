@@ -53,10 +53,13 @@ def show_impact(impact: Json) -> None:
         if effect["cut"]:
             seen = effect["last_seen"]
             when = "not seen" if seen is None else f"last seen about {cell(seen).plain}"
-            line = f"cuts off {who}: {', '.join(map(harmless, effect['cut']))}; {when}"
+            line = (
+                f"cuts off {who}: {', '.join(map(harmless, effect['cut']))}{_times(effect)}; {when}"
+            )
             show(Text(line, style="red" if seen else "yellow"))
         if effect["let_in"]:
-            line = f"lets in {who}: {', '.join(map(harmless, effect['let_in']))}"
+            what = ", ".join(map(harmless, effect["let_in"])) + _times(effect)
+            line = f"lets in {who}: {what}"
             show(Text(line, style="green"))
     _more(impact["peers_cut"] + impact["peers_let_in"], impact["effects"], "peers")
     for stranger in impact["strangers"]:
@@ -66,6 +69,13 @@ def show_impact(impact: Json) -> None:
         show(Text(f"not known: {harmless(each)}", style="yellow"))
     if not impact["exact"]:
         show(Text("(not all was looked at: what other peers cover, or all strangers)"))
+
+
+def _times(effect: Json) -> str:
+    """Nothing is said of what comes at once, and for good."""
+    begins, ends = effect["effective_from"], effect["effective_until"]
+    said = "" if begins is None else f", from {cell(begins).plain}"
+    return said if ends is None else f"{said}, until {cell(ends).plain}"
 
 
 def _show_stranger(stranger: Json) -> None:

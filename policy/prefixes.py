@@ -45,17 +45,18 @@ class Cover:
         self._there: set[tuple[int, int, int]] = set()
         self._lengths: dict[int, set[int]] = {4: set(), 6: set()}
         for network in networks:
-            self._there.add(_head(network, network.prefixlen))
+            self._there.add(head(network, network.prefixlen))
             self._lengths[network.version].add(network.prefixlen)
 
     def covers(self, network: Network) -> bool:
         return any(
-            length <= network.prefixlen and _head(network, length) in self._there
+            length <= network.prefixlen and head(network, length) in self._there
             for length in self._lengths[network.version]
         )
 
 
-def _head(network: Network, length: int) -> tuple[int, int, int]:
+def head(network: Network, length: int) -> tuple[int, int, int]:
+    """The prefix of that length that it is in, as a key."""
     rest = network.max_prefixlen - length
     return network.version, length, int(network.network_address) >> rest
 

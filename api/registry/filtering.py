@@ -7,15 +7,12 @@ from itertools import product
 
 from api.records import Gateway
 from api.registry.foreseen import GatewayChange
+from api.registry.spans import Span, ahead
 from policy.prefixes import Address
 from policy.services import TCP, UDP, Service
-from policy.window import to_ns
 
 # Of addresses and services so many are named.
 _NAMED = 5
-
-# From when until when a gateway drops, from now on; None is never.
-_Span = tuple[int, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +123,13 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(every[:_NAMED]) + more
 
 
-def _span(gateway: Gateway, now: datetime) -> _Span:
+def _span(gateway: Gateway, now: datetime) -> Span | None:
+    """When it drops."""
     window = gateway.spec.enforcement
-    if window is None:
-        return None
-    start = max(window.start_ns, to_ns(now))
-    return (start, window.end_ns) if start < window.end_ns else None
+    return None if window is None else ahead(window, now)
 
 
-def _within(inner: _Span, outer: _Span) -> bool:
+def _within(inner: Span | None, outer: Span | None) -> bool:
     if inner is None:
         return True
     return outer is not None and outer[0] <= inner[0] and inner[1] <= outer[1]

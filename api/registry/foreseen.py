@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from api.records import Gateway, Peer, State
+from api.registry.spans import Span, ahead, less
+from policy.window import Window
 
 # Peers that are held to be looked at; more are only counted.
 _HELD = 20_000
@@ -16,7 +18,7 @@ GatewayChange = tuple[Gateway | None, Gateway | None]
 @dataclass(slots=True)
 class Foreseen:
     """Each before and after; None where there is none. Of peers those of which other sources pass
-    afterwards, up to a number; `cut_more` and `let_in_more` count the rest."""
+    afterwards, or at other times, up to a number; `cut_more` and `let_in_more` count the rest."""
 
     now: datetime
     peers: list[PeerChange] = field(default_factory=list)
@@ -38,25 +40,39 @@ class Foreseen:
                 self.gateways.append((_gateway(before), _gateway(after)))
 
     def _peer(self, before: Any, after: Any) -> None:  # noqa: ANN401  # a peer or None, which note() has seen
-        was, will = (set(passing(peer, self.now)) for peer in (before, after))
-        if was == will:
+        was, will = (passing(peer, self.now) for peer in (before, after))
+        cut, let_in = _gains(will, was), _gains(was, will)
+        if not cut and not let_in:
             return
         if len(self.peers) < _HELD:
             self.peers.append((before, after))
         else:
-            self.cut_more += bool(was - will)
-            self.let_in_more += bool(will - was)
+            self.cut_more += cut
+            self.let_in_more += let_in
 
 
 def _gateway(value: object) -> Gateway | None:
     return value if isinstance(value, Gateway) else None
 
 
-def passing(peer: Peer | None, now: datetime) -> tuple[str, ...]:
-    """The sources of one that is approved and has not ended: they pass, now or later."""
-    if peer is None or peer.state is not State.APPROVED or peer.shown(now) is State.EXPIRED:
-        return ()
-    return peer.sources
+def span_of(peer: Peer | None, now: datetime) -> Span | None:
+    """When one that is approved passes, from now on."""
+    if peer is None or peer.state is not State.APPROVED:
+        return None
+    return ahead(Window(peer.valid_from, peer.valid_until), now)
+
+
+def passing(peer: Peer | None, now: datetime) -> dict[str, Span]:
+    """The sources that pass, now or later, and when."""
+    span = span_of(peer, now)
+    return {} if peer is None or span is None else dict.fromkeys(peer.sources, span)
+
+
+def _gains(before: dict[str, Span], after: dict[str, Span]) -> bool:
+    """Whether any source passes afterwards at a time when it did not."""
+    return before != after and any(
+        source not in before or less(span, (before[source],)) for source, span in after.items()
+    )
 
 
 def unborn(gateway: str, fields: dict[str, Any], now: datetime) -> Peer:

@@ -8,10 +8,11 @@ from typing import Literal
 from api.records import Peer
 from api.registry.core import Read
 from api.registry.filtering import Turn, Turns
+from api.registry.spans import Passing
 from api.store import gateways as gateway_rows
 from api.store import knocks, sign_offs
 from api.stranger_records import Stranger
-from policy.prefixes import Address, Cover, Network
+from policy.prefixes import Address, Network
 
 # So many are looked at, of each gateway those that were seen last.
 _LOOKED = 5_000
@@ -42,10 +43,10 @@ class Knocks:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Who is registered afterwards: by gateway what the peers that change let in then, and the
-    ids of these peers."""
+    """Who is registered afterwards: by gateway what the peers that change let in then, now or
+    later, and the ids of these peers."""
 
-    will: Mapping[str, Cover]
+    will: Mapping[str, Passing]
     touched: frozenset[int]
 
 
@@ -119,7 +120,7 @@ def _becomes(
     if registered and any(number not in standing.touched for number in registered):
         return None
     will = standing.will.get(stranger.gateway)
-    if will is not None and will.covers(ip_network(stranger.source)):
+    if will is not None and will.over(ip_network(stranger.source)):
         return None if registered else "registered"
     if registered or turn is None:
         return None  # whose registration ends is told by the peer

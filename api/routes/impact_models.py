@@ -1,5 +1,6 @@
 """What a change would do to sources: the one answer of all dry runs."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Self
 
@@ -20,6 +21,10 @@ class EffectView(BaseModel):
     contact: str
     cut: list[str] = Field(description="sources that pass, and would not")
     let_in: list[str] = Field(description="sources that do not pass, and would")
+    effective_from: datetime | None = Field(description="null: at once")
+    effective_until: datetime | None = Field(
+        description="of those cut: when they pass again; null: not by what is registered"
+    )
     last_seen: datetime | None = Field(description="of those cut: see a peer's `last_seen`")
 
     @classmethod
@@ -33,6 +38,8 @@ class EffectView(BaseModel):
             contact=peer.contact,
             cut=list(effect.cut),
             let_in=list(effect.let_in),
+            effective_from=effect.begins,
+            effective_until=effect.ends,
             last_seen=effect.last_seen,
         )
 
@@ -73,9 +80,9 @@ class ImpactView(BaseModel):
     """What another peer covers stays as it is and is left out. An owner is told of its own peer,
     and of strangers at the address alone that it calls from."""
 
-    peers_cut: int = Field(description="peers that lose sources")
+    peers_cut: int = Field(description="peers that lose sources, at once or later")
     peers_cut_seen: int = Field(description="of these, those that a router has seen")
-    peers_let_in: int = Field(description="peers that gain sources")
+    peers_let_in: int = Field(description="peers that gain sources, at once or later")
     strangers_cut: int = Field(description="strangers that pass, and would be dropped")
     strangers_let_in: int = Field(description="strangers that would pass, or be registered")
     exact: bool = Field(
@@ -83,7 +90,10 @@ class ImpactView(BaseModel):
         "only counted, and what other peers cover is not left out; of strangers 5,000 are looked "
         "at, those of each gateway that were seen last"
     )
-    effects: list[EffectView] = Field(description="cut and seen last first; a thousand at most")
+    effects: list[EffectView] = Field(
+        description="one for each peer and time; cut at once and seen last first; a thousand at "
+        "most"
+    )
     strangers: list[StrangerEffect] = Field(
         description="cut and seen last first; a thousand at most"
     )
@@ -92,11 +102,12 @@ class ImpactView(BaseModel):
     @classmethod
     def of(cls, found: Impact) -> Self:
         cut = [effect for effect in found.effects if effect.cut]
+        let_in = [effect for effect in found.effects if effect.let_in]
         dropped = sum(knock.becomes == "dropped" for knock in found.knocks)
         return cls(
-            peers_cut=len(cut) + found.cut_more,
-            peers_cut_seen=sum(effect.last_seen is not None for effect in cut),
-            peers_let_in=sum(bool(effect.let_in) for effect in found.effects) + found.let_in_more,
+            peers_cut=_peers(cut) + found.cut_more,
+            peers_cut_seen=_peers(effect for effect in cut if effect.last_seen is not None),
+            peers_let_in=_peers(let_in) + found.let_in_more,
             strangers_cut=dropped,
             strangers_let_in=len(found.knocks) - dropped,
             exact=found.exact,
@@ -104,3 +115,8 @@ class ImpactView(BaseModel):
             strangers=[StrangerEffect.of(knock) for knock in found.knocks[:_SHOWN]],
             unknown=list(found.unknown),
         )
+
+
+def _peers(effects: Iterable[Effect]) -> int:
+    """A peer has more than one where they come at different times."""
+    return len({(e.peer.id, e.peer.gateway, e.peer.name) for e in effects})

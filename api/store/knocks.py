@@ -15,6 +15,7 @@ from api.store.stranger_search import every, stranger_of
 from api.store.stranger_tables import strangers
 from api.stranger_records import Stranger
 from policy.prefixes import Address, Network
+from policy.window import Window
 
 
 def at(
@@ -33,10 +34,12 @@ def at(
 def registered(
     connection: Connection, spots: Iterable[Spot], now: datetime
 ) -> dict[Spot, list[int]]:
-    """Of these sources, the peers that let them in, now or later."""
+    """Of these sources, the peers that let them in now."""
 
     def fetch(wanted: Sequence[bytes], gateway_ids: set[int]) -> Iterator[tuple[int, bytes, int]]:
-        for row in connection.execute(_passing(wanted, now, peers.c.gateway_id.in_(gateway_ids))):
+        here = peers.c.gateway_id.in_(gateway_ids)
+        begun = or_(peers.c.valid_from.is_(None), peers.c.valid_from <= now)
+        for row in connection.execute(_passing(wanted, now, here).where(begun)):
             yield row.gateway_id, row.key, row.id
 
     return keys.over(spots, fetch)
@@ -44,19 +47,25 @@ def registered(
 
 def holding(
     connection: Connection, gateway: int, prefixes: Iterable[Network], now: datetime
-) -> Iterator[tuple[int, Network]]:
-    """Peers that let in any of these sources there, now or later, and what holds it."""
+) -> Iterator[tuple[int, Network, Window]]:
+    """Peers that let in any of these sources there, now or later: what holds it, and when."""
     wanted = sorted(
         {key for each in prefixes for key in around(each.network_address, each.prefixlen)}
     )
     for some in batches(wanted, AT_ONCE):
         for row in connection.execute(_passing(some, now, peers.c.gateway_id == gateway)):
-            yield row.id, prefix_of(row.key)
+            yield row.id, prefix_of(row.key), Window(row.valid_from, row.valid_until)
 
 
 def _passing(wanted: Sequence[bytes], now: datetime, here: ColumnElement[bool]) -> Select[Any]:
     return (
-        select(peers.c.gateway_id, peer_sources.c.key, peers.c.id)
+        select(
+            peers.c.gateway_id,
+            peer_sources.c.key,
+            peers.c.id,
+            peers.c.valid_from,
+            peers.c.valid_until,
+        )
         .join(peer_sources, peer_sources.c.peer_id == peers.c.id)
         .where(peer_sources.c.key.in_(wanted), here, peers.c.state == State.APPROVED.value)
         .where(or_(peers.c.valid_until.is_(None), peers.c.valid_until > now))

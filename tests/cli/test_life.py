@@ -173,7 +173,10 @@ def test_who_would_be_cut_off_is_told_before(peergate: Peergate, tmp_path: Path)
     applied = peergate("apply", "-f", file, "--dry-run").out
     assert "cuts off branch-7 at hub: 203.0.113.7; not seen" in applied
     for command, said in (
-        (("peer", "renew", "1", "--until", "2040-01-31T00:00:00Z"), "peer 1 (branch-7 at hub)"),
+        (
+            ("peer", "renew", "1", "--until", "2040-01-31T00:00:00Z"),
+            "cuts off branch-7 at hub: 203.0.113.7, from 2040-01-31T00:00:00Z; not seen",
+        ),
         (("peer", "propose", "1", "--source", "203.0.113.8"), "lets in branch-7 at hub: 203.0.1"),
         (("rollback", "--to-revision", "1"), "cuts off branch-7 at hub: 203.0.113.7; not seen"),
         (("gateway", "set", "hub", "--mode", "enforce"), "gateway hub would be changed, mode enf"),
