@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from cli.cutover import span
+from lab.watch import wait_until
 from tests.api.bodies import text
 from tests.cli.conftest import Peergate, Running
 from tests.cli.hub import MINUTE, Hub
@@ -64,6 +65,8 @@ def test_unconfirmed_it_lapses(hub: Hub) -> None:
     assert planned.json["state"] == "planned"
     hub.registry.clock.ahead += HOUR + MINUTE
     assert state(hub) == "lapsed"
+    # Noted, too: from then on it is another state of the gateway.
+    assert wait_until(lambda: "monitor" in hub.peergate("gateway", "show", "hub").out, 30)
     assert "lapsed at" in hub.peergate("gateway", "show", "hub").out
     late = hub.peergate("gateway", "confirm-cutover", "hub")
     assert (late.code, "has lapsed at" in late.err) == (1, True)
