@@ -7,6 +7,7 @@ from rich.text import Text
 
 from cli.client import Json, connect
 from cli.errors import CliError
+from cli.impact import DryRun, show_impact
 from cli.options import AsJson, CaFile, TokenFile, Url, Yes, labels, seconds, spelled
 from cli.output import ask, details, interactive, note, show, show_json, table, warn
 from cli.revisions import show_changes
@@ -86,6 +87,7 @@ def confirm(
         int | None,
         typer.Option(help="Up to this one; else all that waits now.", metavar="REVISION", min=0),
     ] = None,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
     url: Url = None,
     token_file: TokenFile = None,
@@ -95,12 +97,17 @@ def confirm(
 
     Examples:
       peergate rollout confirm
+      peergate rollout confirm --dry-run
       peergate rollout confirm --revision 42
     """
     with connect(url, token_file, ca_file) as registry:
         if revision is None:
             revision = registry.get(PATH).body["revision"]
-        found = registry.create(f"{PATH}/confirm", {"revision": revision}).body
+        body: Json = {"revision": revision}
+        if dry_run:
+            _show_preview(registry.preview("POST", f"{PATH}/confirm", body), as_json)
+            return
+        found = registry.create(f"{PATH}/confirm", body).body
     if as_json:
         show_json(found)
     else:
@@ -108,6 +115,7 @@ def confirm(
 
 
 def abort(
+    dry_run: DryRun = False,
     yes: Yes = False,
     as_json: AsJson = False,
     url: Url = None,
@@ -118,20 +126,34 @@ def abort(
 
     Examples:
       peergate rollout abort
+      peergate rollout abort --dry-run
       peergate rollout abort --yes
     """
-    if not yes and interactive() and not ask("Take back all that waits for a release?"):
+    if (
+        not dry_run
+        and not yes
+        and interactive()
+        and not ask("Take back all that waits for a release?")
+    ):
         raise CliError("nothing was changed")
     with connect(url, token_file, ca_file) as registry:
-        done = registry.create(f"{PATH}/abort", None).body
+        if dry_run:
+            done = registry.preview("POST", f"{PATH}/abort")
+        else:
+            done = registry.create(f"{PATH}/abort", None).body
     if as_json:
         show_json(done)
+    elif dry_run:
+        show_changes(done)
+        show_impact(done["impact"])
+        note(f"{done['total']} changes with the canaries; nothing was done")
     else:
         show_changes(done)
         note(f"aborted with revision {done['revision']}")
 
 
 def off(
+    dry_run: DryRun = False,
     yes: Yes = False,
     as_json: AsJson = False,
     url: Url = None,
@@ -142,16 +164,33 @@ def off(
 
     Examples:
       peergate rollout off
+      peergate rollout off --dry-run
       peergate rollout off --yes
     """
-    if not yes and interactive() and not ask("Release all that waits, and end the roll-out?"):
+    if (
+        not dry_run
+        and not yes
+        and interactive()
+        and not ask("Release all that waits, and end the roll-out?")
+    ):
         raise CliError("nothing was changed")
     with connect(url, token_file, ca_file) as registry:
+        if dry_run:
+            _show_preview(registry.preview("DELETE", PATH), as_json)
+            return
         registry.remove(PATH)
     if as_json:
         show_json({"canaries": None})
     else:
         note("every change goes to all routers at once")
+
+
+def _show_preview(found: Json, as_json: bool) -> None:
+    if as_json:
+        show_json(found)
+        return
+    show_impact(found["impact"])
+    note(f"revision {found['revision']} would be released to the rest; nothing was done")
 
 
 def _show(found: Json) -> None:

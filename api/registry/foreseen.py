@@ -18,17 +18,22 @@ GatewayChange = tuple[Gateway | None, Gateway | None]
 @dataclass(slots=True)
 class Foreseen:
     """Each before and after; None where there is none. Of peers those of which other sources pass
-    afterwards, or at other times, up to a number; `cut_more` and `let_in_more` count the rest."""
+    afterwards, or at other times, up to a number; `cut_more` and `let_in_more` count the rest.
+
+    `apart` are ids of peers that are otherwise in the tables, for those asked for are not of the
+    newest state; of these, one that does not change is among `peers` too."""
 
     now: datetime
     peers: list[PeerChange] = field(default_factory=list)
     gateways: list[GatewayChange] = field(default_factory=list)
     cut_more: int = 0
     let_in_more: int = 0
+    apart: set[int] = field(default_factory=set)
+    left_out: int = 0
 
     @property
     def whole(self) -> bool:
-        return not (self.cut_more or self.let_in_more)
+        return not (self.cut_more or self.let_in_more or self.left_out)
 
     def note(self, before: object, after: object) -> None:
         """A value of the registry as it is and as it would be; passed over where it is neither a
@@ -38,6 +43,16 @@ class Foreseen:
                 self._peer(before, after)
             case Gateway():
                 self.gateways.append((_gateway(before), _gateway(after)))
+
+    def note_apart(self, number: int, before: Peer | None, after: Peer | None) -> None:
+        """A peer of a state that is not the newest, as it is there and as it would be."""
+        self.apart.add(number)
+        if passing(before, self.now) != passing(after, self.now):
+            self._peer(before, after)
+        elif after is not None and len(self.peers) < _HELD:
+            self.peers.append((before, after))
+        else:
+            self.left_out += after is not None
 
     def _peer(self, before: Any, after: Any) -> None:  # noqa: ANN401  # a peer or None, which note() has seen
         was, will = (passing(peer, self.now) for peer in (before, after))

@@ -97,6 +97,7 @@ def of(read: Read, foreseen: Foreseen, owner_at: Address | None = None) -> Impac
     turns = turns_of(foreseen.gateways, read.now)
     changes = [change for change in foreseen.peers if _gateway(change) not in turns.gone]
     touched = {each.id for change in changes for each in change if each is not None and each.id}
+    touched |= foreseen.apart
     was = _passing(read, (before for before, _ in changes))
     will = _passing(read, (after for _, after in changes))
     found = []
@@ -121,7 +122,7 @@ def of(read: Read, foreseen: Foreseen, owner_at: Address | None = None) -> Impac
             dict.fromkeys(each.fresh(read.now), each.peer)
         )
     effects.sort(key=_urgency, reverse=True)
-    standing = Standing(will, frozenset(touched))
+    standing = Standing(was, will, frozenset(touched))
     strangers = knocking.of(read, gained, turns, standing, owner_at)
     return Impact(
         effects=tuple(effects),

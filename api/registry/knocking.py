@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import ip_network
 from typing import Literal
 
@@ -13,6 +14,7 @@ from api.store import gateways as gateway_rows
 from api.store import knocks, sign_offs
 from api.stranger_records import Stranger
 from policy.prefixes import Address, Network
+from policy.window import to_ns
 
 # So many are looked at, of each gateway those that were seen last.
 _LOOKED = 5_000
@@ -43,11 +45,22 @@ class Knocks:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Who is registered afterwards: by gateway what the peers that change let in then, now or
-    later, and the ids of these peers."""
+    """By gateway, what the peers that change let in before and afterwards, now or later; and the
+    ids of these peers."""
 
+    was: Mapping[str, Passing]
     will: Mapping[str, Passing]
     touched: frozenset[int]
+
+    def has_now(self, stranger: Stranger, now: datetime) -> bool:
+        """Whether one of them lets it in already."""
+        was = self.was.get(stranger.gateway)
+        spans = () if was is None else was.over(ip_network(stranger.source))
+        return any(start <= to_ns(now) for start, _ in spans)
+
+    def will_have(self, stranger: Stranger) -> bool:
+        will = self.will.get(stranger.gateway)
+        return will is not None and bool(will.over(ip_network(stranger.source)))
 
 
 def of(
@@ -104,8 +117,10 @@ def _judged(
     ignored = sign_offs.over(read.connection, spots, read.now)
     found = []
     for (stranger, peer), spot in zip(looked, spots, strict=True):
-        now = registered.get(spot, [])
-        becomes = _becomes(stranger, now, turns.turns.get(stranger.gateway), standing)
+        if not standing.touched.issuperset(registered.get(spot, ())):
+            continue
+        turn = turns.turns.get(stranger.gateway)
+        becomes = _becomes(stranger, turn, standing, read.now)
         if becomes is not None:
             by = peer if becomes == "registered" else None
             found.append(Knock(stranger, becomes, by, spot in ignored))
@@ -115,12 +130,10 @@ def _judged(
 
 
 def _becomes(
-    stranger: Stranger, registered: list[int], turn: Turn | None, standing: Standing
+    stranger: Stranger, turn: Turn | None, standing: Standing, now: datetime
 ) -> Becomes | None:
-    if registered and any(number not in standing.touched for number in registered):
-        return None
-    will = standing.will.get(stranger.gateway)
-    if will is not None and will.over(ip_network(stranger.source)):
+    registered = standing.has_now(stranger, now)
+    if standing.will_have(stranger):
         return None if registered else "registered"
     if registered or turn is None:
         return None  # whose registration ends is told by the peer

@@ -84,7 +84,7 @@ def set_rule(write: Write, expected: Expected, canaries: dict[str, str], hold: i
 def end(write: Write, expected: Expected) -> None:
     """All have every revision from then on, also what waits."""
     expected.check(version(write), "the roll-out")
-    _rule(write)
+    rule_of(write)
     _set(write, "rollout.end", None)
 
 
@@ -93,23 +93,35 @@ def confirm(write: Write, revision: int) -> None:
 
     Never back to one below: what somebody else has released meanwhile stays with all.
     """
-    rollout = _rule(write)
-    first = log.pending(write.connection, rollout.released, 1)
-    if not first or not first[0].revision <= revision <= write.head.revision:
+    rollout = check_pending(write, revision)
+    _release(write, rollout, revision, "rollout.confirm")
+
+
+def check_pending(state: Read | Write, revision: int) -> Rollout:
+    """Raises ConflictError where nothing up to that revision waits."""
+    rollout = rule_of(state)
+    first = log.pending(state.connection, rollout.released, 1)
+    if not first or not first[0].revision <= revision <= state.head.revision:
         raise ConflictError(
             f"nothing up to revision {revision} waits for a release: see `peergate rollout status`",
             "nothing-pending",
         )
-    _release(write, rollout, revision, "rollout.confirm")
+    return rollout
+
+
+def plan_abort(state: Read | Write) -> Plan:
+    """What leads back to what the rest has. Raises ConflictError where nothing waits."""
+    rollout = rule_of(state)
+    if not log.pending(state.connection, rollout.released, 1):
+        raise ConflictError("nothing waits for a release", "nothing-pending")
+    return Plan(state, Point(state.head.revision, rollout.released), owners=False)
 
 
 def abort(write: Write) -> Plan:
     """Takes back what waits: a new revision, of what the rest has, for the canaries too."""
-    rollout = _rule(write)
-    if not log.pending(write.connection, rollout.released):
-        raise ConflictError("nothing waits for a release", "nothing-pending")
-    found = Plan(write, Point(write.head.revision, rollout.released), owners=False)
-    rollback.carry_out(write, found, f"roll-out aborted: back to revision {rollout.released}")
+    found = plan_abort(write)
+    released = rule_of(write).released
+    rollback.carry_out(write, found, f"roll-out aborted: back to revision {released}")
     release_all(write, "rollout.abort")
     return found
 
@@ -157,12 +169,13 @@ def _set(write: Write, action: str, rollout: Rollout | None) -> None:
     write.tell(_EVENTS[action], None, told)
 
 
-def _rule(write: Write) -> Rollout:
-    if write.head.rollout is None:
+def rule_of(state: Read | Write) -> Rollout:
+    """Raises ConflictError where none is set."""
+    if state.head.rollout is None:
         raise ConflictError(
             "no staged roll-out is set: every revision goes to all routers at once", "no-rollout"
         )
-    return write.head.rollout
+    return state.head.rollout
 
 
 def _canaries(state: Read | Write, rollout: Rollout) -> tuple[Canary, ...]:

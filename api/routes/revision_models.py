@@ -1,7 +1,7 @@
 """Bodies and answers of /v1/revisions, /v1/rollback and /v1/rollout."""
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field
 
@@ -73,6 +73,14 @@ class Rule(Document):
 
 class Confirmation(Document):
     revision: Annotated[Number, Field(description="the last one that was seen to be good")]
+
+
+class ReleasePreview(BaseModel):
+    """Of a dry run: what the routers that are no canaries would have then."""
+
+    dry_run: Literal[True] = True
+    revision: int = Field(description="up to which it would be released")
+    impact: ImpactView = Field(description="to sources at these routers")
 
 
 class CanaryView(BaseModel):

@@ -105,6 +105,13 @@ def test_canaries_first(peergate: Peergate) -> None:
     status = peergate("rollout", "status")
     assert "peer 1 approved" in status.out
     assert "it does not go on by itself: no canary has revision 4 in force" in status.err
+    for args, last in (
+        (("confirm",), "revision 4 would be released to the rest; nothing was done"),
+        (("off",), "revision 4 would be released to the rest; nothing was done"),
+        (("abort",), "1 changes with the canaries; nothing was done"),
+    ):
+        dry = peergate("rollout", *args, "--dry-run")
+        assert (dry.code, dry.out.splitlines()[-1]) == (0, last), dry
     assert peergate("rollout", "confirm").out == "released up to revision 4\n"
     assert "nothing waits for a release" in peergate("rollout", "status").out
     why = ("--reason", "Keys were stolen")
