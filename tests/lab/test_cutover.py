@@ -176,6 +176,8 @@ def _confirmed(story: Story) -> None:
     run("stranger", "sign-off", "2001:db8::/32", *HUB, "--reason", "They move next year")
     plan = story.plan("--confirm-within", "10m")
     assert story.becomes("switched")
+    # Whoever confirms before the registry has noted the switch notes it too.
+    assert wait_until(lambda: story.trail()[-1][0] == "switch", SECONDS, 0.2)
     run("gateway", "confirm-cutover", "hub")
     gateway = story.gateway
     assert (gateway["mode"], gateway["enforce_from"], gateway["enforce_until"]) == (
