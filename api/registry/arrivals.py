@@ -1,10 +1,9 @@
 """One event when a revision has come to all routers."""
 
-from sqlalchemy import Connection
-
 from api.event_types import EventType
 from api.registry.core import Aside, Write
 from api.store import arrivals, heads, log
+from api.store.engine import Connection
 
 
 def tell(write: Write | Aside) -> None:
