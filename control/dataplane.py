@@ -1,6 +1,5 @@
 """The program in the kernel, over its maps: what goes in and out, in control/model.py's words."""
 
-import errno
 import os
 import secrets
 import threading
@@ -379,24 +378,12 @@ class DataPlane:
             if self._after is not None and self._shares(name):
                 self._fds[name] = os.dup(self._after._tables[name].fd)
             else:
-                self._fds[name] = self._new_map(name, shape, count)
+                self._fds[name] = loader.new_map(
+                    name, shape.type, sizeof(shape.key), shape.value_size, count, shape.flags
+                )
             if pin is not None:
                 pins.pin(self._fds[name], pin)
         else:
             wanted = (shape.type, sizeof(shape.key), shape.value_size, count, shape.flags)
             self._fds[name] = pins.open_shaped(pin, wanted)
         return BpfMap(name, self._fds[name], shape.key, shape.value, count)
-
-    @staticmethod
-    def _new_map(name: str, shape: MapShape, count: int) -> int:
-        try:
-            return syscalls.new_map(
-                name, shape.type, sizeof(shape.key), shape.value_size, count, shape.flags
-            )
-        except OSError as error:
-            mend = "give the machine more memory, or lower max_hosts and max_prefixes"
-            if error.errno == errno.EPERM:
-                mend = loader.memlock_mend() or f"run as root, or with {loader.CAPABILITIES}"
-            raise DataPlaneError(
-                f"map {name} of {count} elements could not be made: {error.strerror}; {mend}"
-            ) from None

@@ -1,4 +1,4 @@
-"""Follows the registry: a snapshot, then changes by waiting requests, and again after trouble."""
+"""Follows the registry: a snapshot, then changes as they come, and again after trouble."""
 
 import asyncio
 import logging

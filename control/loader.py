@@ -51,6 +51,19 @@ def check_privilege() -> None:
         raise DataPlaneError(f"the kernel would refuse the program; {mend}")
 
 
+def new_map(name: str, kind: int, key: int, value: int, count: int, flags: int) -> int:
+    """Its descriptor; sizes are in bytes. Raises DataPlaneError."""
+    try:
+        return syscalls.new_map(name, kind, key, value, count, flags)
+    except OSError as error:
+        mend = "give the machine more memory, or lower max_hosts and max_prefixes"
+        if error.errno == errno.EPERM:
+            mend = memlock_mend() or f"run as root, or with {CAPABILITIES}"
+        raise DataPlaneError(
+            f"map {name} of {count} elements could not be made: {error.strerror}; {mend}"
+        ) from None
+
+
 def _raise_memlock() -> None:
     """Before 5.11 programs and maps count as memory that their user has locked."""
     hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]
