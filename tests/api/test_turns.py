@@ -55,11 +55,12 @@ def test_who_comes_during_a_long_write_is_told_soon(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also while the write is this process's own."""
-    monkeypatch.setattr(turns, "_BUSY_SECONDS", 600.0)
-    monkeypatch.setattr(turns, "_LONG", 0.0)
-    monkeypatch.setattr(turns, "_SOON", 0.01)
     registry = service.app.state.registry
-    with registry.store.write() as connection:
+    # Not for longer: what the application does by itself writes, too.
+    with registry.store.write() as connection, monkeypatch.context() as patched:
+        patched.setattr(turns, "_BUSY_SECONDS", 600.0)
+        patched.setattr(turns, "_LONG", 0.0)
+        patched.setattr(turns, "_SOON", 0.01)
         heads.head(connection, lock=True)
         if not registry.store.tells:  # on PostgreSQL the others wait in the database
             refused = service.admin.post("/v1/gateways", json=gateway())
