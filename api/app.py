@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from api.background import close, lifespan_of
@@ -77,6 +77,43 @@ _LARGE = (
 )
 
 
+@cache
+def _routes() -> APIRouter:
+    """Made once in a process: FastAPI prepares each at its first request, which takes long."""
+    routes = APIRouter(dependencies=[Depends(refuse_unknown_queries)])
+    parts = (
+        # First what a thousand routers ask: routes are looked through in this order.
+        allowlist,
+        routers,
+        health,
+        metrics,
+        gateways,
+        readiness,
+        cutovers,
+        export,
+        imports,
+        expiring,
+        peers,
+        proposals,
+        moves,
+        policy,
+        rules,
+        sightings,
+        strangers,
+        stranger_reports,
+        sign_offs,
+        tokens,
+        audit,
+        revisions,
+        rollout,
+        events,
+        webhooks,
+    )
+    for part in parts:
+        routes.include_router(part.router)
+    return routes
+
+
 def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     """`app.state.let_go()` lets go of waiting requests, so that a server can stop."""
     watch, happened = Watch(), Watch()
@@ -106,7 +143,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
         lifespan=lifespan_of(
             settings, registry, watch, happened, ongoing, sender, ownership, measured
         ),
-        dependencies=[Depends(refuse_unknown_queries)],
+        routes=[*_routes().routes],
     )
     app.state.settings = settings
     app.state.registry = registry
@@ -144,36 +181,6 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     app.add_middleware(Origins, trusted=settings.trusted_proxies)
     app.add_middleware(Measured, metrics=measured)
     add_handlers(app)
-    parts = (
-        # First what a thousand routers ask: routes are looked through in this order.
-        allowlist,
-        routers,
-        health,
-        metrics,
-        gateways,
-        readiness,
-        cutovers,
-        export,
-        imports,
-        expiring,
-        peers,
-        proposals,
-        moves,
-        policy,
-        rules,
-        sightings,
-        strangers,
-        stranger_reports,
-        sign_offs,
-        tokens,
-        audit,
-        revisions,
-        rollout,
-        events,
-        webhooks,
-    )
-    for part in parts:
-        app.include_router(part.router)
     describe(app)
     return app
 
