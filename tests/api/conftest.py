@@ -1,7 +1,8 @@
 """A registry of the test's own, a clock that the test moves, and a client for each role.
 
 Each test runs twice, on SQLite and on PostgreSQL, unless it is marked with `on_sqlite` or
-`on_postgresql`.
+`on_postgresql`. A registry is empty, but for `on_filled`; `shared` is one for all tests of a file
+that change nothing.
 """
 
 import shutil
@@ -24,15 +25,19 @@ from tests.api.client import Client, running
 from tests.api.process import Process
 from tests.postgresql import Server
 
+OWNERS_ADDRESS = "203.0.113.99"
+ENGINES = ("sqlite", "postgresql")
 on_sqlite = pytest.mark.parametrize("seed", ["sqlite"], indirect=True)
 on_postgresql = pytest.mark.parametrize("seed", ["postgresql"], indirect=True)
+on_filled = pytest.mark.parametrize("seed", [f"{name}_filled" for name in ENGINES], indirect=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """A fresh registry's tokens, and URLs: of its copy, and of a database with nothing in it."""
+    """A registry's tokens and time, and URLs: of its copy, and of a database with nothing in it."""
 
     tokens: dict[Role, str]
+    now: datetime
     key_file: Path
     copied: Callable[[Path], AbstractContextManager[str]]
     empty: Callable[[Path], AbstractContextManager[str]]
@@ -130,7 +135,7 @@ class Service:
         )
         assert changed.status_code == 200, changed.text
 
-    def owner(self, number: int, address: str = "203.0.113.99") -> Client:
+    def owner(self, number: int, address: str = OWNERS_ADDRESS) -> Client:
         """Whoever holds the token of this peer, made anew, and calls from there."""
         made = self.admin.post(f"/v1/peers/{number}/token", json={})
         assert made.status_code == 201, made.text
@@ -150,10 +155,7 @@ def seeded(settings: Settings) -> dict[Role, str]:
     return tokens
 
 
-@pytest.fixture(scope="session")
-def sqlite_seed(tmp_path_factory: pytest.TempPathFactory) -> Seed:
-    file = tmp_path_factory.mktemp("seed") / "registry.db"
-
+def _sqlite(file: Path, key_file: Path, tokens: dict[Role, str], now: datetime = NOW) -> Seed:
     @contextmanager
     def copied(directory: Path) -> Iterator[str]:
         copy = directory / "registry.db"
@@ -164,8 +166,26 @@ def sqlite_seed(tmp_path_factory: pytest.TempPathFactory) -> Seed:
     def empty(directory: Path) -> Iterator[str]:
         yield f"sqlite:///{directory}/new/registry.db"
 
+    return Seed(tokens, now, key_file, copied, empty)
+
+
+def _postgresql(
+    server: Server, name: str, key_file: Path, tokens: dict[Role, str], now: datetime = NOW
+) -> Seed:
+    return Seed(
+        tokens,
+        now,
+        key_file,
+        lambda _: server.database(template=name),
+        lambda _: server.database(),
+    )
+
+
+@pytest.fixture(scope="session")
+def sqlite_seed(tmp_path_factory: pytest.TempPathFactory) -> Seed:
+    file = tmp_path_factory.mktemp("seed") / "registry.db"
     settings = Settings(database_url=f"sqlite:///{file}")
-    return Seed(seeded(settings), settings.key_file, copied, empty)
+    return _sqlite(file, settings.key_file, seeded(settings))
 
 
 @pytest.fixture(scope="session")
@@ -173,18 +193,62 @@ def postgresql_seed(postgresql_server: Server, tmp_path_factory: pytest.TempPath
     name = postgresql_server.make_database()
     key_file = tmp_path_factory.mktemp("key") / "registry.key"
     settings = Settings(database_url=postgresql_server.url(name), named_key_file=key_file)
-    return Seed(
-        seeded(settings),
-        key_file,
-        lambda _: postgresql_server.database(template=name),
-        lambda _: postgresql_server.database(),
-    )
+    return _postgresql(postgresql_server, name, key_file, seeded(settings))
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session")
+def sqlite_filled_seed(sqlite_seed: Seed, tmp_path_factory: pytest.TempPathFactory) -> Seed:
+    file = tmp_path_factory.mktemp("filled") / "registry.db"
+    with sqlite_seed.copied(file.parent) as url:
+        tokens, now = _filled(sqlite_seed, url)
+    return _sqlite(file, sqlite_seed.key_file, tokens, now)
+
+
+@pytest.fixture(scope="session")
+def postgresql_filled_seed(postgresql_server: Server, postgresql_seed: Seed) -> Iterator[Seed]:
+    with postgresql_seed.copied(Path()) as url:
+        tokens, now = _filled(postgresql_seed, url)
+        name = url.rpartition("/")[2]
+        yield _postgresql(postgresql_server, name, postgresql_seed.key_file, tokens, now)
+
+
+def _filled(seed: Seed, url: str) -> tuple[dict[Role, str], datetime]:
+    from tests.api.filled import fill  # it needs what is here
+
+    settings = Settings(database_url=url, named_key_file=seed.key_file)
+    with _running(settings, seed) as service:
+        owner = fill(service)
+        return {**seed.tokens, Role.OWNER: owner.token}, service.clock.now
+
+
+@contextmanager
+def _running(settings: Settings, seed: Seed) -> Iterator[Service]:
+    clock = MovingClock(seed.now)
+    app = create_app(settings, clock=clock)
+    with running(app) as portal:
+        nobody = Client(portal, app, None)
+        clients = {role: nobody.with_token(token) for role, token in seed.tokens.items()}
+        if (owner := clients.get(Role.OWNER)) is not None:
+            clients[Role.OWNER] = nobody.with_token(owner.token, OWNERS_ADDRESS)
+        yield Service(app, clock, nobody, clients)
+
+
+@pytest.fixture(params=ENGINES)
 def seed(request: pytest.FixtureRequest) -> Seed:
     seed: Seed = request.getfixturevalue(f"{request.param}_seed")
     return seed
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """One filled registry for all tests of a file: for those that change nothing."""
+    seed: Seed = request.getfixturevalue(f"{request.param}_filled_seed")
+    with seed.copied(tmp_path_factory.mktemp("shared")) as url:
+        settings = Settings(database_url=url, named_key_file=seed.key_file, poll_seconds=0.2)
+        with _running(settings, seed) as service:
+            yield service
 
 
 @pytest.fixture
@@ -207,11 +271,7 @@ def start(seed: Seed, settings: Settings) -> Iterator[Callable[[Settings], Servi
     with ExitStack() as stack:
 
         def start(settings: Settings) -> Service:
-            clock = MovingClock()
-            app = create_app(settings, clock=clock)
-            portal = stack.enter_context(running(app))
-            clients = {role: Client(portal, app, token) for role, token in seed.tokens.items()}
-            return Service(app, clock, Client(portal, app, None), clients)
+            return stack.enter_context(_running(settings, seed))
 
         yield start
 

@@ -23,9 +23,7 @@ from api.store.schema import audit as table
 from policy.document import GatewaySpec
 from policy.prefixes import parse_trusted
 from tests.api.bodies import NOW, gateway, peer, report, text
-from tests.api.conftest import Service
-from tests.api.cutovers import gone_over
-from tests.api.strangers import seen, told
+from tests.api.conftest import Service, on_filled
 from tests.api.test_roles import ROUTES, ask
 
 NO_CHANGE = {
@@ -91,54 +89,36 @@ def said(settings: Settings, since: int) -> list[tuple[str, str]]:
     return [(each.action, each.subject) for each in records(settings)[since:]]
 
 
-@pytest.fixture
-def filled(service: Service) -> Service:
-    service.add_gateway()
-    service.add_gateway("spare", addresses=["198.51.100.9"])
-    service.add_router("spare")
-    gone_over(service)
-    rule = {"canaries": {"stage": "canary"}}
-    service.admin.put("/v1/rollout", json=rule, headers={"If-Match": "*"})
-    service.request_peer(name="pending")
-    service.add_peer(name="approved", valid_until=text(NOW + timedelta(days=9)))
-    service.act(service.add_peer(name="proposed"), "propose", {"purpose": "another"})
-    pager = {"name": "pager", "url": "https://192.0.2.80/"}
-    assert service.admin.post("/v1/webhooks", json=pager).status_code == 201
-    service.owner(service.add_peer(name="own", bounds={}))
-    told(service, seen())
-    ignored = {"gateway": "hub", "prefix": "192.0.2.0/28", "reason": "scanners"}
-    assert service.admin.post("/v1/sign-offs", json=ignored).status_code == 201
-    return service
-
-
 @pytest.mark.parametrize(
     ("method", "path", "may", "body"), CHANGES, ids=[f"{row[0]} {row[1]}" for row in CHANGES]
 )
+@on_filled
 def test_no_route_changes_anything_without_a_record(
-    filled: Service, settings: Settings, method: str, path: str, may: set[Role], body: object
+    service: Service, settings: Settings, method: str, path: str, may: set[Role], body: object
 ) -> None:
     before = whole(settings)
     role = min(may, key=lambda role: role is Role.ADMIN)
-    assert ask(filled, role, method, path, body) < 300
+    assert ask(service, role, method, path, body) < 300
     assert whole(settings) > before
     for record in records(settings)[before:]:
         name = "admin" if role is Role.ADMIN else f"a-{role}"
         assert (record.actor, record.role, record.address) == (name, role, "127.0.0.1")
         assert record.token is not None
-        assert record.time == filled.clock.now
+        assert record.time == service.clock.now
         assert record.before != record.after
 
 
-def test_what_changes_nothing_leaves_no_record(filled: Service, settings: Settings) -> None:
+@on_filled
+def test_what_changes_nothing_leaves_no_record(service: Service, settings: Settings) -> None:
     before = whole(settings)
     for method, path, _, body in ROUTES:
         if f"{method} {path}" in NO_CHANGE:
-            assert ask(filled, Role.ADMIN, method, path, body) < 300
+            assert ask(service, Role.ADMIN, method, path, body) < 300
     version = {"If-Match": "*"}
-    same = filled.admin.patch("/v1/gateways/hub", json={"mode": "enforce"}, headers=version)
+    same = service.admin.patch("/v1/gateways/hub", json={"mode": "enforce"}, headers=version)
     assert same.status_code == 200
-    assert filled.admin.post("/v1/gateways", json=gateway()).status_code == 409
-    assert filled.admin.post("/v1/peers/2/approve", headers=version).status_code == 409
+    assert service.admin.post("/v1/gateways", json=gateway()).status_code == 409
+    assert service.admin.post("/v1/peers/2/approve", headers=version).status_code == 409
     assert whole(settings) == before
 
 
