@@ -35,8 +35,8 @@ from tests.api.conftest import Service, on_sqlite
         ("GET", "/v1/allowlist/changes?after=0&wait=nan", 422),
     ],
 )
-def test_every_error_is_a_problem(service: Service, method: str, path: str, status: int) -> None:
-    response = service.admin.request(method, path)
+def test_every_error_is_a_problem(shared: Service, method: str, path: str, status: int) -> None:
+    response = shared.admin.request(method, path)
     assert response.status_code == status
     assert response.headers["Content-Type"] == "application/problem+json"
     body = response.json()
@@ -47,18 +47,18 @@ def test_every_error_is_a_problem(service: Service, method: str, path: str, stat
         assert body["errors"]
 
 
-def test_a_wrong_method_names_the_right_ones(service: Service) -> None:
-    allowed = service.admin.put("/v1/peers").headers["Allow"]
+def test_a_wrong_method_names_the_right_ones(shared: Service) -> None:
+    allowed = shared.admin.put("/v1/peers").headers["Allow"]
     assert set(allowed.split(", ")) == {"GET", "POST"}
 
 
-def test_an_unknown_query_parameter_is_named(service: Service) -> None:
-    errors = service.admin.get("/v1/peers?stat=active").json()["errors"]
+def test_an_unknown_query_parameter_is_named(shared: Service) -> None:
+    errors = shared.admin.get("/v1/peers?stat=active").json()["errors"]
     assert errors == [{"field": "stat", "value": "active", "rule": "unknown query parameter"}]
 
 
-def test_what_is_no_name_is_not_told_how_names_are_written(service: Service) -> None:
-    (refused,) = service.admin.get("/v1/peers?cursor=x").json()["errors"]
+def test_what_is_no_name_is_not_told_how_names_are_written(shared: Service) -> None:
+    (refused,) = shared.admin.get("/v1/peers?cursor=x").json()["errors"]
     assert (refused["field"], refused["value"]) == ("cursor", "x")
     assert "a name is" not in refused["rule"]
 

@@ -25,9 +25,9 @@ OWNERS = "/(here|sources)$"
 @pytest.mark.parametrize(
     "only",
     [
-        ["--exclude-path-regex", f"{TOKEN}|{OWNERS}", "-n", "6"],
-        ["--include-path-regex", TOKEN, "-n", "20"],
-        ["--include-path-regex", OWNERS, "-n", "20"],
+        ["--exclude-path-regex", f"{TOKEN}|{OWNERS}", "-n", "4"],
+        ["--include-path-regex", TOKEN, "-n", "10"],
+        ["--include-path-regex", OWNERS, "-n", "10"],
     ],
     ids=["all", "revoking tokens", "as an owner"],
 )
