@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 
 from prometheus_client import (
     CollectorRegistry,
@@ -148,6 +149,7 @@ class _OfRegistry(Collector):
         info = {"version": status.version(), "registry": found.registry}
         yield InfoMetricFamily("peergate_registry", "The registry that is served here.", info)
         yield from _of_changes(found)
+        yield from _of_cutovers(found, self._registry.clock())
         yield from _of_peers(found)
         yield from _of_routers(found)
         yield _gauges("webhooks", "Webhooks by state.", "state", found.webhooks)
@@ -176,6 +178,20 @@ def _of_changes(found: Figures) -> Iterator[Metric]:
     yield _gauge("rollout", "1 while a staged roll-out is under way.", found.rollout)
     modes = {"enforce": found.enforcing[True], "monitor": found.enforcing[False]}
     yield _gauges("gateways", "Gateways by what they do now.", "mode", modes)
+
+
+def _of_cutovers(found: Figures, now: datetime) -> Iterator[Metric]:
+    step = GaugeMetricFamily(
+        "peergate_registry_cutover_step_timestamp_seconds",
+        "When a planned cut-over switches, or one that has switched lapses unless it is confirmed.",
+        labels=["gateway", "state"],
+    )
+    for cutover, at in found.cutovers:
+        step.add_metric([cutover.gateway, str(cutover.shown(now))], at.timestamp())
+    yield step
+    text = "Strangers that a cut-over under way would cut off, or does."
+    strangers = {cutover.gateway: cutover.strangers for cutover, _ in found.cutovers}
+    yield _gauges("cutover_strangers", text, "gateway", strangers)
 
 
 def _of_peers(found: Figures) -> Iterator[Metric]:

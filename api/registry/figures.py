@@ -2,11 +2,12 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from api.cutover_records import Cutover
 from api.registry.core import Read
 from api.registry.standing import Health, standings
-from api.store import audit, events, figures, gateways, routers
+from api.store import audit, cutovers, events, figures, gateways, routers
 from api.store.figures import PeerCounts
 
 # Strangers that knocked within this time are active.
@@ -17,7 +18,8 @@ SOON = {"24h": timedelta(days=1), "7d": timedelta(days=7)}
 @dataclass(frozen=True, slots=True)
 class Figures:
     """`slowest`: how far the router that is furthest behind is, in revisions and in time, of those
-    that still report. `enforcing`: by whether they do so now."""
+    that still report. `enforcing`: by whether they do so now. `cutovers`: those under way, and
+    when time makes something else of each."""
 
     registry: str
     revision: int
@@ -25,6 +27,7 @@ class Figures:
     events: int
     rollout: bool
     enforcing: dict[bool, int]
+    cutovers: tuple[tuple[Cutover, datetime], ...]
     peers: PeerCounts
     strangers: dict[str, int]
     routers: dict[Health, int]
@@ -46,6 +49,11 @@ def figures_of(read: Read) -> Figures:
         events=events.reach(connection).last,
         rollout=read.head.rollout is not None,
         enforcing={True: enforcing, False: len(windows) - enforcing},
+        cutovers=tuple(
+            (each, step)
+            for each in cutovers.under_way(connection)
+            if (step := each.next_step(now)) is not None
+        ),
         peers=figures.peer_counts(connection, now, tuple(SOON.values())),
         strangers=figures.strangers_since(connection, now - ACTIVE),
         routers={each: health[each] for each in Health},

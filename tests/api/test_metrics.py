@@ -12,6 +12,7 @@ from lab.watch import wait_until
 from policy.window import Window
 from tests.api.bodies import NOW, WEEK, report, text
 from tests.api.conftest import Service, on_postgresql
+from tests.api.cutovers import AT, UNTIL, Hub
 from tests.api.strangers import seen, told
 from tests.postgresql import Server
 from tests.scrape import Scrape, assert_good, documented
@@ -37,7 +38,7 @@ def by(found: Scrape, name: str, label: str) -> dict[str, int]:
 
 
 def test_every_metric_is_documented(service: Service) -> None:
-    service.add_gateway()
+    Hub.made(service).plan()
     service.add_peer()
     assert wait_until(
         lambda: len(by(scrape(service), "task_done_timestamp_seconds", "task")) > 5, 20
@@ -100,6 +101,21 @@ def test_the_numbers_are_those_of_the_api(service: Service) -> None:
     assert by(found, "changes_total", "action")["peer.approve"] == 6
     service.clock.pass_time(timedelta(days=2))
     assert by(scrape(service), "strangers_active", "gateway") == {}
+
+
+def test_a_cut_over_and_its_next_step(service: Service) -> None:
+    hub = Hub.made(service)
+    told(service, seen())
+    hub.plan(override="They move next year")
+    found = scrape(service)
+    step = PREFIX + "cutover_step_timestamp_seconds"
+    assert found.value(step, gateway="hub", state="planned") == AT.timestamp()
+    assert found.value(PREFIX + "cutover_strangers", gateway="hub") == 1
+    # By the clock, noted already or not.
+    service.clock.now = AT
+    assert scrape(service).value(step, gateway="hub", state="switched") == UNTIL.timestamp()
+    service.clock.now = UNTIL
+    assert by(scrape(service), "cutover_step_timestamp_seconds", "gateway") == {}
 
 
 def test_the_routers_by_what_is_wrong_with_them(service: Service) -> None:

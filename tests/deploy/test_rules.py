@@ -36,6 +36,8 @@ def packets(verdict: str, action: str) -> str:
 
 ATTACHED = router("peergate_interface_attached", 'interface="eth0",attach="native"')
 AGENT_ERRORS = router("peergate_agent_messages_total", 'level="error"')
+SWITCHED = registry("cutover_step_timestamp_seconds", 'gateway="hub",state="switched"')
+PLANNED = registry("cutover_step_timestamp_seconds", 'gateway="vpn",state="planned"')
 UPKEEP_FAILS = registry("task_failures_total", 'task="upkeep"')
 REFUSED = registry("requests_total", 'status="401"')
 HEARD = router("peergate_registry_heard_timestamp_seconds")
@@ -70,6 +72,10 @@ WELL: Series = {
     },
     registry("routers", 'health="new"'): ONE,
     registry("slowest_router_seconds"): f"2{ALWAYS}",
+    SWITCHED: f"1000000{ALWAYS}",
+    PLANNED: f"1000000{ALWAYS}",
+    registry("cutover_strangers", 'gateway="hub"'): ONE,
+    registry("cutover_strangers", 'gateway="vpn"'): ONE,
     registry("webhooks", 'state="good"'): ONE,
     registry("webhooks", 'state="failing"'): NONE,
     registry("webhooks", 'state="failed"'): NONE,
@@ -109,6 +115,8 @@ WRONG: dict[str, tuple[Series, int]] = {
     "PeergateDatabaseDown": ({registry("database_up"): "1x59 0x6000"}, 62),
     "PeergateRoutersInTrouble": ({registry("routers", 'health="held"'): "0x59 2x6000"}, 66),
     "PeergateRouterFarBehind": ({registry("slowest_router_seconds"): "2x59 301x6000"}, 62),
+    "PeergateCutoverUnconfirmed": ({SWITCHED: f"{70 * 60}{ALWAYS}"}, 67),
+    "PeergateCutoverStrangers": ({PLANNED: f"{119 * 60}{ALWAYS}"}, 62),
     "PeergateWebhookFailing": ({registry("webhooks", 'state="failing"'): "0x59 1x6000"}, 76),
     "PeergateUpkeepFailing": ({UPKEEP_FAILS: "0x59 2x10 4x6000"}, 67),
     "PeergateRequestsFail": ({registry("requests_total", 'status="503"'): "0x59 0+60x6000"}, 71),
