@@ -35,6 +35,9 @@ follow.SNAPSHOT_EVERY = 1e9
 
 # Over which they begin, as they would come by and by.
 _BEGIN = 5.0
+# Seconds. Each has a machine of its own for what it does once it has a change: here that would hold
+# up those who are still to be told.
+_AFTERWARDS = (1.0, 2.0)
 
 
 @dataclass
@@ -70,13 +73,21 @@ class Gate:
     def __init__(self, notes: Notes, settings: Settings) -> None:
         self._notes = notes
         self._settings = settings
+        self._newest: Allowlist | None = None
         self.reporter: Reporter | None = None
         self.follower: Follower | None = None
 
     async def offer(self, allowlist: Allowlist) -> None:
         self._notes.came.append((allowlist.revision, time.monotonic()))
-        known = state.Known(allowlist.registry, allowlist.revision)
-        await asyncio.to_thread(state.remember_registry, self._settings.state_dir, known)
+        later, self._newest = self._newest is None, allowlist
+        if later:
+            asyncio.get_running_loop().call_later(random.uniform(*_AFTERWARDS), self._remember)
+
+    def _remember(self) -> None:
+        newest, self._newest = self._newest, None
+        assert newest is not None
+        known = state.Known(newest.registry, newest.revision)
+        state.remember_registry(self._settings.state_dir, known)
         if self.reporter is not None:
             self.reporter.soon.set()
 

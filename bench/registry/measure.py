@@ -158,10 +158,12 @@ def _fanout(size: Size, apis: list[Api], admin: httpx.Client, crowd: Crowd) -> R
     all_of_them: list[float] = []
     last: list[float] = []
     answered: list[float] = []
+    yardstick: list[float] = []
     spent, crowds = sum(api.cpu_seconds() for api in apis), crowd.cpu_seconds()
     for number in range(size.rounds):
         time.sleep(size.pause)
         crowd.noted()
+        yardstick.append(_yardstick())
         body = {**seed.REST, "name": f"new-{number}", "sources": [f"192.0.2.{number}"]}
         peer = sent(admin.post("/v1/peers", json=body))["id"]
         began = time.monotonic()
@@ -183,7 +185,16 @@ def _fanout(size: Size, apis: list[Api], admin: httpx.Client, crowd: Crowd) -> R
         "api_cpu_s_per_round": round(spent / size.rounds, 2),
         "crowd_cpu_s_per_round": round(crowds / size.rounds, 2),
         "registry_mib": round(max(api.mib()[0] for api in apis)),
+        "yardstick_ms": round(percentile(yardstick, 50) * 1000, 1),
     }
+
+
+def _yardstick() -> float:
+    """How long the same piece of work takes: virtual machines are slow at times."""
+    began, total = time.process_time(), 0
+    for number in range(500_000):
+        total += number * number
+    return time.process_time() - began
 
 
 def _restart(size: Size, apis: list[Api], token: str, crowd: Crowd, down: float) -> Row:
