@@ -77,6 +77,8 @@ class Follower:
         # A snapshot on its way while changes are followed, and those that came since.
         self._again: asyncio.Task[Allowlist] | None = None
         self._meanwhile: list[Changes] = []
+        # The base was a snapshot a moment ago, by the registry as it is.
+        self._begun = False
         self.trouble: str | None = None
         self._late = False
 
@@ -109,13 +111,16 @@ class Follower:
         if self._base is None:
             self._fetched = time.monotonic()
             await self._take(await self._snapshot())
+            self._begun = True
             return
         if self._again is None and time.monotonic() - self._fetched > SNAPSHOT_EVERY:
             self._again = asyncio.create_task(self._snapshot())
             # Trouble with it is no news where there was other trouble before it was asked about.
             self._again.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._meanwhile = []
-        base, changes = self._base, await self._client.changes(self._base.revision)
+        heard = None if self._begun or self.word is None else self.word.time
+        base, changes = self._base, await self._client.changes(self._base.revision, heard)
+        self._begun = False
         await self._check_word(changes.word)
         if changes.registry != base.registry:
             raise RegistryError("another registry was accepted: its snapshot is fetched")

@@ -100,6 +100,7 @@ class RegistryClient:
         self._token_file = token_file
         # Said, so that a token of another router is refused and no other part is taken for ours.
         self._router = {} if router is None else {"router": router}
+        self._heard: datetime | None = None
         self._url = url
         self.spread = 0.0
         self._following = Following(url, self._asked, WAIT_SECONDS)
@@ -168,11 +169,14 @@ class RegistryClient:
             except BadWordError as error:
                 raise self._unusable("snapshot", error) from None
 
-    async def changes(self, after: int) -> Changes:
+    async def changes(self, after: int, heard: datetime | None = None) -> Changes:
         """What came after a revision; waits for it, and is empty where nothing came.
 
         One request brings one answer after the other, for as long as each is asked for in turn.
+        `heard` is when the registry said, by its own clock, that it was at that revision: one that
+        has made another of this number since raises SnapshotRequired.
         """
+        self._heard = heard
         try:
             with self._reaching():
                 said = await self._following.next(after)
@@ -194,10 +198,11 @@ class RegistryClient:
         return replace(found, word=word)
 
     def _asked(self, after: int, accepted: str) -> AbstractAsyncContextManager[httpx.Response]:
+        heard = {} if self._heard is None else {"Peergate-Heard": self._heard.isoformat()}
         return self._answer(
             "GET",
             "/v1/allowlist/changes",
-            {"Accept": accepted},
+            {"Accept": accepted, **heard},
             params={"after": after, "wait": WAIT_SECONDS, **self._router},
             timeout=WAITING,
         )

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import datetime
 
 from anyio.to_thread import run_sync
 
@@ -45,9 +46,12 @@ class ChangesFeed:
         self._signer = signer
         self._answers: Shared[tuple[View, View], Answer] = Shared(_KEPT_SECONDS, _KEPT)
 
-    async def get(self, router: str | None, after: int) -> Answer:
-        """What the registry holds now for a router, whether or not that is news."""
-        then, now = (await self._spans.get(after)).views(router)
+    async def get(self, router: str | None, after: int, heard: datetime | None = None) -> Answer:
+        """What the registry holds now for a router, whether or not that is news. `heard` is when
+        it was told of that revision. Raises GoneError."""
+        span = await self._spans.get(after)
+        span.check_heard(heard)
+        then, now = span.views(router)
         return await self._answers.get((then, now), lambda: run_sync(self._made, then, now))
 
     def signed(self, answer: Answer, router: str | None) -> dict[str, str]:

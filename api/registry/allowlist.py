@@ -3,17 +3,19 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 
 from api.errors import ConflictError, GoneError
 from api.records import Gateway, Head, ListedPeer, Peer, Point
 from api.registry.assigned import Assigned, Labels, View
 from api.registry.core import Read
-from api.store import gateways, log, peers, routers
+from api.store import arrivals, gateways, log, peers, routers
 
 # Changes that are told one by one, at most.
 MOST = 50_000
+# By how much the clocks of a registry's processes may differ.
+SKEW = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,25 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """From a revision to the head's, whoever asks: what each reader saw there and sees here."""
+    """From a revision to the head's, whoever asks: what each reader saw there and sees here.
+    `made` is when this registry made the revision, if it did."""
 
     head: Head
+    made: datetime | None
     then: Assigned
     now: Assigned
     labels: Mapping[str, Labels]
+
+    def check_heard(self, heard: datetime | None) -> None:
+        """Whether who heard of the revision then heard of this one: after a restore from a backup
+        numbers come again, and changes do not lead on from what had them before. Raises GoneError.
+        """
+        if heard is not None and self.made is not None and heard < self.made - SKEW:
+            raise GoneError(
+                f"this registry made its revision only after {heard.isoformat()}: it was restored "
+                "from a backup since then. Fetch a snapshot",
+                "snapshot-required",
+            )
 
     def views(self, router: str | None) -> tuple[View, View]:
         """Of a router, or of whoever sees everything. Raises GoneError."""
@@ -68,6 +83,7 @@ def span(read: Read, after: int | None = None) -> Span:
     _check_reach(head, revision, max(head.floor, head.lifted))
     return Span(
         head=head,
+        made=None if after is None else arrivals.made(read.connection, after),
         then=read.assignments.at(read.connection, head, revision),
         now=read.assignments.at(read.connection, head, head.revision),
         labels=routers.labels(read.connection),

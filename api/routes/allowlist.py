@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.concurrency import iterate_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
@@ -23,7 +23,7 @@ from api.routes.models import AllowlistView, ChangesView, EndorsementView, KeysV
 from api.routes.streams import NDJSON, disconnected
 from api.signing import Signer
 from api.watch import Watch
-from policy.document import Name
+from policy.document import Moment, Name
 
 router = APIRouter(prefix="/v1/allowlist", tags=["allowlist"])
 
@@ -144,6 +144,12 @@ async def changes(
     after: Annotated[int, Query(ge=0, le=2**53, description="the revision that you have")],
     wait: Annotated[float, Query(ge=0, le=60, description="wait so many seconds for news")] = 0,
     name: For = None,
+    peergate_heard: Annotated[
+        Moment | None,
+        Header(
+            description="when you were told that this is at `after`, as `Peergate-Statement` says"
+        ),
+    ] = None,
 ) -> Response:
     """What changed after a revision, as it is now. Waits until there is something to say.
 
@@ -157,7 +163,7 @@ async def changes(
     feed: ChangesFeed = request.app.state.changes
     watch: Watch = request.app.state.watch
     meant = routers.seen_by(caller, name)
-    found = await feed.get(meant, after)
+    found = await feed.get(meant, after, peergate_heard)
     if found.quoted is not None and NDJSON in request.headers.get("accept", ""):
         lines = _Lines(_lines(feed, watch, meant, found, max(wait, 1.0)), _goes_on(request, caller))
         lines.headers["Vary"] = _VARY

@@ -14,6 +14,7 @@ import sys
 import time
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -57,8 +58,8 @@ class Client(RegistryClient):
         self.notes.asked.append(time.monotonic())
         return super()._asked(after, accepted)
 
-    async def changes(self, after: int) -> Changes:
-        found = await super().changes(after)
+    async def changes(self, after: int, heard: datetime | None = None) -> Changes:
+        found = await super().changes(after, heard)
         self.notes.answered.append(time.monotonic())
         return found
 
