@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -126,6 +126,22 @@ class Server:
             yield
         finally:
             self.start()
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Stopped, with all its processes and connections, until the block ends."""
+        assert self._process is not None
+        number = self._process.pid
+        os.kill(number, signal.SIGSTOP)  # no more children
+        children = Path(f"/proc/{number}/task/{number}/children").read_text().split()
+        for child in children:
+            os.kill(int(child), signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for each in (*map(int, children), number):
+                with suppress(ProcessLookupError):
+                    os.kill(each, signal.SIGCONT)
 
     def url(self, database: str) -> str:
         return f"postgresql://{_OWNER}:{quote(_PASSWORD, safe='')}@127.0.0.1:{self.port}/{database}"

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from api.errors import UnavailableError
 from api.store import audit, notices, postgresql, sqlite
+from api.store.held import Held
 from api.store.turns import Turns
 
 # Connection is handed through the registry, which does not look into it.
@@ -25,6 +26,9 @@ class Store:
         self.tells = url.startswith("postgresql:")
         engine = postgresql if self.tells else sqlite
         self._engine: Engine = engine.connected(url)
+        self._held = Held()
+        if self.tells:
+            event.listen(self._engine, "connect", self._held.add, insert=True)
         audit.watch(self._engine)
         self._read: dict[str, object] = engine.READ
         self._write: dict[str, object] = engine.WRITE
@@ -60,7 +64,7 @@ class Store:
 
     async def listen(self, told: notices.Told) -> None:
         """Tells of the newest of each kind and of each further one, until the database is lost."""
-        await notices.listen(self._engine, told)
+        await notices.listen(self._engine, told, self._held.cut)
 
     @contextmanager
     def _transaction(self, options: dict[str, object]) -> Iterator[Connection]:

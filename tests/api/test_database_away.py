@@ -87,6 +87,25 @@ def test_who_waits_goes_on_waiting(
     assert list(found.json()["gateways"]) == ["hub"]
 
 
+def test_a_server_that_stands_still_is_as_good_as_gone(
+    service: Service, postgresql_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing ends its connections, and the kernel takes whatever is sent to it."""
+    service.add_gateway()
+    monkeypatch.setattr("api.store.notices._TURN", 0.2)
+
+    def ask(asked: tuple[str, str, Any]) -> int:
+        method, path, body = asked
+        refused = service.admin.request(method, path, json=body, headers={"If-Match": "*"})
+        assert refused.headers.get("Retry-After") == "5", path
+        return refused.status_code
+
+    with ThreadPoolExecutor(len(ASKED)) as pool, postgresql_server.still():
+        assert list(pool.map(ask, ASKED)) == [503] * len(ASKED)
+    assert service.revision == 1
+    service.add_gateway("other", addresses=["198.51.100.2"])
+
+
 def test_who_holds_the_registry_up_does_not_do_so_for_ever(
     service: Service, settings: Settings
 ) -> None:
