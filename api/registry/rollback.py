@@ -5,7 +5,6 @@ roll-out describe the machines of now, and stay; so do sources that a peer's own
 under way ends where its gateway goes back to before it; none comes back.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,7 +14,6 @@ from api.records import Peer, Point, Revision, State
 from api.registry import gateways, many, peers
 from api.registry.core import Expected, Read, Write
 from api.registry.rollback_plan import Pair, Plan, Todo
-from api.store import gateways as gateway_rows
 from api.store import log
 from api.store import peers as peer_rows
 from policy.errors import Problem
@@ -27,28 +25,23 @@ def revisions(read: Read, below: int | None, limit: int) -> tuple[Revision, ...]
 
 
 def plan(state: Read | Write, revision: int) -> Plan:
-    """What leads back to `revision`. Raises RefusedError, GoneError.
+    """What leads back to `revision`. Raises RefusedError, GoneError, ConflictError.
 
     Where an owner moves the sources, these stay: the site is where it is now, whatever is taken
     back elsewhere.
     """
     _check_kept(state, revision)
-    return Plan(state, Point(revision), owners=True)
+    return plan_to(state, Point(revision), owners=True)
 
 
-def foresee(read: Read, revision: int) -> Plan:
-    """The plan, where it can be carried out. Raises RefusedError, GoneError, ConflictError."""
-    found = plan(read, revision)
-    if found.gateways.remove:
-        going = Counter(now.gateway for some in found.peers(Todo.REVOKE) for now, _ in some)
-        for gateway in found.gateways.remove:
-            gateways.check_unused(read, gateway, going[gateway.name])
-    # Nobody is at these yet.
-    again = {gateway.name for gateway in found.gateways.revive}
-    for todo in (Todo.RENAME, Todo.RESTORE):
-        for some in found.peers(todo):
-            back = [then for _, then in some if then is not None and then.gateway not in again]
-            _check_names_free(read, back, found)
+def plan_to(state: Read | Write, point: Point, *, owners: bool) -> Plan:
+    """What can be carried out, previewed or done. Raises ConflictError where a peer stands in the
+    way that does not go back itself."""
+    found = Plan(state, point, owners=owners)
+    for gateway in found.gateways.remove:
+        gateways.check_unused(state, gateway, found.going[gateway.name])
+    if found.obstacle is not None:
+        raise _taken(found, *found.obstacle)
     return found
 
 
@@ -62,8 +55,7 @@ def roll_back(write: Write, revision: int, expected: Expected) -> Plan:
 
 
 def carry_out(write: Write, found: Plan, why: str) -> None:
-    """Raises ConflictError where a peer stands in the way that does not go back itself; nothing
-    is changed then."""
+    """Nothing is in its way: `plan_to` has looked, in this transaction."""
     if not found.count:
         return
     then = {"revision": write.head.revision}
@@ -83,11 +75,9 @@ def carry_out(write: Write, found: Plan, why: str) -> None:
     for some in found.peers(Todo.RENAME):
         _restore(write, some, why, unnamed=True)
     for some in found.peers(Todo.RENAME):
-        named = [then for _, then in some if then is not None]
-        _check_names_free(write, named)
-        peer_rows.name_many(write.connection, {then.id: then.name for then in named})
+        names = {then.id: then.name for _, then in some if then is not None}
+        peer_rows.name_many(write.connection, names)
     for some in found.peers(Todo.RESTORE):
-        _check_names_free(write, [then for _, then in some if then is not None])
         _restore(write, some, why)
 
 
@@ -107,25 +97,22 @@ def _restored(write: Write, now: Peer, then: Peer, why: str) -> Peer:
     return after if now.state is State.APPROVED else peers.decided(write, after, then.state, why)
 
 
-def _check_names_free(state: Read | Write, back: Sequence[Peer], found: Plan | None = None) -> None:
-    """With the plan, as it will be once those of it have given way."""
-    ids = gateway_rows.ids(state.connection)
-    names: dict[int, list[str]] = {}
-    for peer in back:
-        names.setdefault(ids[peer.gateway], []).append(peer.name)
-    held = peer_rows.live_among(state.connection, names)
-    for peer in back:
-        # A state that was never whole, of which parts were urgent, may have a name twice.
-        holder = held.setdefault((peer.gateway, peer.name), peer)
-        if holder.id == peer.id or (found is not None and found.gives_way(holder.id)):
-            continue
-        end = "reject" if holder.state is State.PENDING else "revoke"
-        raise ConflictError(
-            f"peer {holder.id} ({holder.state}) has the name {peer.name!r}, which peer {peer.id} "
-            f"at gateway {peer.gateway!r} would have again: {end} it first, or give it another "
-            "name",
-            "name-taken",
+def _taken(found: Plan, holder: int, claimant: int) -> ConflictError:
+    both = {now.id: (now, then) for now, then in found.outcomes((holder, claimant))}
+    held, (_, back) = both[holder][0], both[claimant]
+    assert back is not None
+    if held.name == back.name:
+        end = "reject" if held.state is State.PENDING else "revoke"
+        told = (
+            f"peer {holder} ({held.state}) has the name {back.name!r}, which peer {claimant} at "
+            f"gateway {back.gateway!r} would have again: {end} it first, or give it another name"
         )
+    else:
+        told = (
+            f"peers {holder} and {claimant} would both have the name {back.name!r} at gateway "
+            f"{back.gateway!r} again: revoke one of them first (peergate peer revoke --urgent)"
+        )
+    return ConflictError(told, "name-taken")
 
 
 def _check_kept(state: Read | Write, revision: int) -> None:

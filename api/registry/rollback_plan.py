@@ -1,8 +1,8 @@
 """What leads back to an earlier state, told some at a time however much it is."""
 
 from array import array
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
@@ -50,7 +50,9 @@ class GatewayPlan:
 class Plan:
     """What has to be done with gateways, and with peers, of which it holds a few bytes each.
 
-    `differences` are the first of all `count`. Where `state` foresees, it is told of each.
+    `differences` are the first of all `count`; `going` counts by gateway those that are revoked.
+    `obstacle` are the ids of one who has a name and keeps it, and of one who would have it again.
+    Where `state` foresees, it is told of each.
     """
 
     def __init__(self, state: Read | Write, point: Point, *, owners: bool) -> None:
@@ -62,19 +64,28 @@ class Plan:
         foreseen = state.foreseen if isinstance(state, Read) else None
         if foreseen is not None:
             _foresee(self.gateways, foreseen)
+        self.going: Counter[str] = Counter()
+        claims = _Claims(state, point, self.gateways)
         back: list[Difference] = []
         gone: list[Difference] = []
         for places in batches(range(len(self._todo)), _AT_ONCE):
+            claimed: list[Peer] = []
             for at, (now, then) in zip(places, self._read(places), strict=True):
                 self._todo[at] = todo = _todo(now, then)
                 if todo is Todo.NOTHING:
                     continue
+                if then is None:
+                    self.going[now.gateway] += 1
+                elif todo is Todo.RENAME or now.state is not State.APPROVED:
+                    claimed.append(then)
                 named = gone if todo is Todo.REVOKE else back
                 if len(named) < _NAMED:
                     named.append(_of_peer(now, then))
                 if foreseen is not None:
                     foreseen.note(now, then)
+            claims.note(claimed)
         self.differences = (*_of_gateways(self.gateways), *back, *gone)[:_NAMED]
+        self.obstacle = claims.obstacle(self._gives_way)
 
     @property
     def count(self) -> int:
@@ -86,17 +97,58 @@ class Plan:
         for some in batches(places, _AT_ONCE):
             yield self._read(some)
 
-    def gives_way(self, number: int) -> bool:
+    def outcomes(self, numbers: Collection[int]) -> Iterator[Pair]:
+        """Any peers, by id: as they are now, and as they would be."""
+        places = (self._undone.place(number) for number in numbers)
+        was = self._undone.before([at for at in places if at is not None and self._todo[at]])
+        for now in peer_rows.among(self._state.connection, numbers):
+            there = now.id in was
+            yield now, _meant(now, was[now.id], owners=self._owners) if there else now
+
+    def _gives_way(self, number: int) -> bool:
         """Whether this peer does not keep the name that it has now."""
-        numbers = self._undone.numbers
-        at = bisect_left(numbers, number)
-        there = at < len(numbers) and numbers[at] == number
-        return there and self._todo[at] in (Todo.REVOKE, Todo.RENAME)
+        at = self._undone.place(number)
+        return at is not None and self._todo[at] in (Todo.REVOKE, Todo.RENAME)
 
     def _read(self, places: Sequence[int]) -> list[Pair]:
         was = self._undone.before(places)
         held = peer_rows.among(self._state.connection, was)
         return [(now, _meant(now, was[now.id], owners=self._owners)) for now in held]
+
+
+class _Claims:
+    """Names that go back to who had them, which somebody else may have now."""
+
+    def __init__(self, state: Read | Write, point: Point, gateways: GatewayPlan) -> None:
+        self._connection = state.connection
+        self._ids = gateway_rows.ids(state.connection)
+        # Nobody is at these yet.
+        self._again = {gateway.name for gateway in gateways.revive}
+        # Holder and claimant, one after the other.
+        self._held = array("q")
+        # A state that was never whole, of which parts were urgent, may have a name twice.
+        self._given: dict[tuple[str, str], int] | None = None if point.base is None else {}
+        self._twice: tuple[int, int] | None = None
+
+    def note(self, claimed: Sequence[Peer]) -> None:
+        names: dict[int, list[str]] = {}
+        for peer in claimed:
+            if peer.gateway not in self._again:
+                names.setdefault(self._ids[peer.gateway], []).append(peer.name)
+            if self._given is not None:
+                first = self._given.setdefault((peer.gateway, peer.name), peer.id)
+                if first != peer.id:
+                    self._twice = self._twice or (first, peer.id)
+        held = peer_rows.live_among(self._connection, names)
+        for peer in claimed:
+            holder = held.get((peer.gateway, peer.name))
+            if holder is not None and holder.id != peer.id:
+                self._held.extend((holder.id, peer.id))
+
+    def obstacle(self, gives_way: Callable[[int], bool]) -> tuple[int, int] | None:
+        """Ids of the first who has a name and keeps it, and of who claims it."""
+        pairs = zip(self._held[::2], self._held[1::2], strict=True)
+        return next((pair for pair in pairs if not gives_way(pair[0])), self._twice)
 
 
 def _todo(now: Peer, then: Peer | None) -> Todo:

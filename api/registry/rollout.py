@@ -110,11 +110,12 @@ def check_pending(state: Read | Write, revision: int) -> Rollout:
 
 
 def plan_abort(state: Read | Write) -> Plan:
-    """What leads back to what the rest has. Raises ConflictError where nothing waits."""
+    """What leads back to what the rest has. Raises ConflictError where nothing waits, or a peer
+    stands in the way."""
     rollout = rule_of(state)
     if not log.pending(state.connection, rollout.released, 1):
         raise ConflictError("nothing waits for a release", "nothing-pending")
-    return Plan(state, Point(state.head.revision, rollout.released), owners=False)
+    return rollback.plan_to(state, Point(state.head.revision, rollout.released), owners=False)
 
 
 def abort(write: Write) -> Plan:

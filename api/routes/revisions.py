@@ -59,8 +59,10 @@ def roll_back(
     """
     if dry_run:
         with once.registry.read() as state:
+            if expected.versions is not None:
+                expected.check(state.head.policy_version, "the policy")
             foreseen = Foreseen(state.now)
-            found = rollback.foresee(replace(state, foreseen=foreseen), body.to_revision)
+            found = rollback.plan(replace(state, foreseen=foreseen), body.to_revision)
             would = ImpactView.of(impact.of(state, foreseen))
         done = RolledBack.of(found, state.head.revision, would)
         return answer(done, version=state.head.policy_version)

@@ -5,6 +5,7 @@ some revision is told by the first later row, or by its own table where there is
 """
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -228,6 +229,11 @@ class PeersUndone:
         found, first = np.unique(np.frombuffer(numbers, np.int64), return_index=True)
         self.numbers: Sequence[int] = array("q", found.tobytes())
         self._revisions = array("q", np.frombuffer(revisions, np.int64)[first].tobytes())
+
+    def place(self, number: int) -> int | None:
+        """Where in `numbers` a peer is."""
+        at = bisect_left(self.numbers, number)
+        return at if at < len(self.numbers) and self.numbers[at] == number else None
 
     def before(self, places: Sequence[int]) -> dict[int, Peer | None]:
         """Of some, by their places in `numbers`; None was not there."""

@@ -78,10 +78,10 @@ def test_they_all_go_back(named: Service, moves: list[tuple[int, str]]) -> None:
 
 @moved
 def test_an_abort_takes_them_back(named: Service, moves: list[tuple[int, str]]) -> None:
-    rule = {"canaries": {"stage": "canary"}, "hold": None}
-    assert named.admin.put("/v1/rollout", json=rule, headers=ANY).is_success
+    stage(named)
     before = content(named)
     move(named, moves)
+    assert abort(named, dry_run=True).status_code == 200
     done = named.admin.post("/v1/rollout/abort")
     assert done.status_code == 200, done.text
     assert content(named) == before
@@ -98,17 +98,32 @@ def test_one_that_was_revoked_is_back_under_a_name_that_went_on(named: Service) 
     assert named.admin.get(f"/v1/peers/{new}").json()["state"] == "revoked"
 
 
-def test_a_name_is_refused_whose_holder_stays(named: Service) -> None:
+def stage(service: Service) -> None:
+    rule = {"canaries": {"stage": "canary"}, "hold": None}
+    assert service.admin.put("/v1/rollout", json=rule, headers=ANY).is_success
+
+
+def abort(service: Service, *, dry_run: bool) -> httpx.Response:
+    return service.admin.post("/v1/rollout/abort", params={"dry_run": dry_run})
+
+
+def back(service: Service, then: int, *, staged: bool) -> tuple[httpx.Response, httpx.Response]:
+    """As a dry run says it, and done."""
+    if staged:
+        return abort(service, dry_run=True), abort(service, dry_run=False)
+    return roll_back(service, then, dry_run=True), roll_back(service, then)
+
+
+@pytest.mark.parametrize("staged", [False, True], ids=["rollback", "abort"])
+def test_a_name_is_refused_whose_holder_stays(named: Service, *, staged: bool) -> None:
     """And a dry run says so."""
+    if staged:
+        stage(named)
     then = named.revision
     move(named, [(1, "z"), (2, "a")])
     waiting = named.request_peer(name="b", sources=["203.0.113.9"])
     before, head = content(named), named.revision
-
-    def asked() -> tuple[httpx.Response, httpx.Response]:
-        return roll_back(named, then, dry_run=True), roll_back(named, then)
-
-    for refused in asked():
+    for refused in back(named, then, staged=staged):
         assert (refused.status_code, refused.json()["type"]) == (409, "/problems/name-taken")
         assert refused.json()["detail"] == (
             f"peer {waiting} (pending) has the name 'b', which peer 2 at gateway 'hub' would have "
@@ -116,36 +131,58 @@ def test_a_name_is_refused_whose_holder_stays(named: Service) -> None:
         )
     assert (content(named), named.revision) == (before, head)
     move(named, [(waiting, "y")])
-    assert [each.status_code for each in asked()] == [200, 200]
+    assert [each.status_code for each in back(named, then, staged=staged)] == [200, 200]
     assert names(named) == dict(enumerate("abcd", 1))
 
 
-def test_a_dry_run_says_whose_gateway_somebody_waits_at(named: Service) -> None:
+def test_nor_does_one_come_back_whose_name_somebody_waits_with(named: Service) -> None:
+    stage(named)
+    named.act(3, "revoke")
+    waiting = named.request_peer(name="c", sources=["203.0.113.9"])
+    for dry_run in (True, False):
+        refused = abort(named, dry_run=dry_run)
+        assert (refused.status_code, refused.json()["type"]) == (409, "/problems/name-taken")
+        assert f"peer {waiting} (pending) has the name 'c'" in refused.json()["detail"]
+    named.act(waiting, "reject")
+    assert [abort(named, dry_run=dry_run).status_code for dry_run in (True, False)] == [200, 200]
+    assert names(named) == dict(enumerate("abcd", 1))
+
+
+@pytest.mark.parametrize("staged", [False, True], ids=["rollback", "abort"])
+def test_a_dry_run_says_whose_gateway_somebody_waits_at(named: Service, *, staged: bool) -> None:
+    if staged:
+        stage(named)
     then = named.revision
     named.add_gateway("new", addresses=["198.51.100.2"])
     named.add_peer(name="e", gateway="new")
-    assert roll_back(named, then, dry_run=True).status_code == 200
     waiting = named.request_peer(name="f", gateway="new")
-    for dry_run in (True, False):
-        refused = roll_back(named, then, dry_run=dry_run)
+    for refused in back(named, then, staged=staged):
         assert (refused.status_code, refused.json()["type"]) == (409, "/problems/gateway-in-use")
         assert "gateway 'new' has 1 peers" in refused.json()["detail"]
     named.act(waiting, "reject")
-    assert roll_back(named, then, dry_run=True).status_code == 200
-    assert roll_back(named, then).status_code == 200
+    assert [each.status_code for each in back(named, then, staged=staged)] == [200, 200]
 
 
 def test_of_parts_of_two_states_a_name_may_be_there_twice(named: Service) -> None:
     """The rest was never without `a`, and got another one past what waits."""
-    rule = {"canaries": {"stage": "canary"}, "hold": None}
-    assert named.admin.put("/v1/rollout", json=rule, headers=ANY).is_success
+    stage(named)
     move(named, [(1, "z")])
+    for number in (5, 6, 7):  # so that the two are not read together
+        named.add_peer(name=f"p{number}", sources=[f"203.0.113.{number}"])
     other = named.request_peer(name="a", sources=["203.0.113.9"])
     urgent = {"urgent": True}
     done = named.admin.post(f"/v1/peers/{other}/approve", params=urgent, headers=ANY)
     assert done.status_code == 200, done.text
     move(named, [(other, "y")])
     before = content(named)
-    refused = named.admin.post("/v1/rollout/abort")
-    assert (refused.status_code, refused.json()["type"]) == (409, "/problems/name-taken")
+    for dry_run in (True, False):
+        refused = abort(named, dry_run=dry_run)
+        assert (refused.status_code, refused.json()["type"]) == (409, "/problems/name-taken")
+        assert "peers 1 and 8 would both have the name 'a'" in refused.json()["detail"]
     assert content(named) == before
+    done = named.admin.post(
+        f"/v1/peers/{other}/revoke", params=urgent, json={"reason": "gone"}, headers=ANY
+    )
+    assert done.status_code == 200, done.text
+    assert [abort(named, dry_run=dry_run).status_code for dry_run in (True, False)] == [200, 200]
+    assert names(named) == dict(enumerate("abcd", 1))
