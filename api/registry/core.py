@@ -18,6 +18,9 @@ from api.store.notices import Channel
 
 Clock = Callable[[], datetime]
 
+# The registry's own, who changes what nobody asked for just then.
+ITSELF = Actor("peergate")
+
 # What a change touches is held in memory up to so many.
 _HELD = 10_000
 
@@ -92,7 +95,16 @@ class Write:
         subject all fields as they were and as they are, None where there is none."""
         if self.foreseen is not None:
             self.foreseen.note(before, after)
-        self.trail.add(action, subject, before, after)
+        self.trail.add(self.actor, action, subject, before, after)
+
+    @contextmanager
+    def by_itself(self) -> Iterator[None]:
+        """What time has made of something is nobody's change, whoever comes upon it first."""
+        whose, self.actor = self.actor, ITSELF
+        try:
+            yield
+        finally:
+            self.actor = whose
 
     def touch_gateway(self, name: str, before: Gateway | None) -> None:
         """`before` is what it was; None where it was not there."""
@@ -147,7 +159,7 @@ class Write:
         self, type_: EventType, subject: object, content: Mapping[str, Json] | None = None
     ) -> None:
         """An event, which is heard when this is committed."""
-        self.news.add(type_, subject, content)
+        self.news.add(type_, subject, content, author=self.author)
 
     def rise_to(self, revision: int, cause: str) -> None:
         """The head goes to `revision`, and every router is sent to a snapshot.

@@ -146,8 +146,8 @@ def confirm(write: Write, name: str, expected: Expected, caller: Caller) -> Cuto
 
 
 def catch_up(write: Write, before: Cutover) -> Cutover:
-    """Notes what time has made of it: switched, lapsed, or one after the other. The gateway
-    itself is not touched."""
+    """Notes what time has made of it: switched, lapsed, or one after the other. That is the
+    registry's own doing, whoever comes upon it first. The gateway itself is not touched."""
     found = before
     now = found.shown(write.now)
     if found.state is CutoverState.PLANNED and now is not CutoverState.PLANNED:
@@ -156,11 +156,9 @@ def catch_up(write: Write, before: Cutover) -> Cutover:
         after = replace(found, state=CutoverState.SWITCHED, strangers=left.sources)
         waiting = waiting_for(write, found, carriers_of(write, found.gateway))
         content = {"strangers": left.sources, "without_it": [*waiting]}
-        found = cutovers.save(write, found, after, content)
-    if now is CutoverState.LAPSED:
-        why = f"nobody confirmed it until {rfc3339(found.until)}"
-        found = cutovers.end(write, found, CutoverState.LAPSED, why)
-    return found
+        with write.by_itself():
+            found = cutovers.save(write, found, after, content)
+    return cutovers.lapsed(write, found) if now is CutoverState.LAPSED else found
 
 
 def lapse(write: Write, cutover: Cutover) -> None:

@@ -2,16 +2,14 @@
 
 from api.cutover_records import UNDER_WAY, Cutover, CutoverState
 from api.event_types import EventType
-from api.records import Actor
 from api.registry import cutover as steps
 from api.registry import gateways
-from api.registry.core import Registry
+from api.registry.core import ITSELF, Registry
 from api.registry.cutover_drops import dropped, too_many
 from api.registry.cutover_return import give_back
 from api.registry.readiness import unsettled
 from api.store import cutovers
 
-_SELF = Actor("peergate")
 # Of new strangers an event names so many.
 _NAMED = 10
 
@@ -50,7 +48,7 @@ def look_for_strangers(registry: Registry) -> None:
     for cutover, now in left.items():
         if now.sources == cutover.strangers:
             continue
-        with registry.aside(_SELF.name) as aside:
+        with registry.aside(ITSELF.name) as aside:
             noted = cutovers.note_strangers(aside.connection, cutover, now.sources)
             if noted and now.sources > cutover.strangers:
                 sources = dict.fromkeys(str(each.stranger.source) for each in now.first)
@@ -59,7 +57,7 @@ def look_for_strangers(registry: Registry) -> None:
 
 
 def _return(registry: Registry, due: Cutover) -> None:
-    with registry.write(_SELF, f"cut-over of {due.gateway} returned") as write:
+    with registry.write(ITSELF, f"cut-over of {due.gateway} returned") as write:
         now = cutovers.find(write.connection, due.gateway_id)
         if now is None or now.shown(write.now) is not CutoverState.SWITCHED:
             return
@@ -76,7 +74,7 @@ def _return(registry: Registry, due: Cutover) -> None:
 def _catch_up(registry: Registry, due: Cutover) -> None:
     lapsed = due.shown(registry.clock()) is CutoverState.LAPSED
     cause = f"cut-over of {due.gateway} {'lapsed' if lapsed else 'switched'}"
-    with registry.write(_SELF, cause) as write:
+    with registry.write(ITSELF, cause) as write:
         now = cutovers.find(write.connection, due.gateway_id)
         if now is None or now.state not in UNDER_WAY:
             return

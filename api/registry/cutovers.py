@@ -28,7 +28,6 @@ _TOLD = {
 _OVERTAKEN = {
     CutoverState.PLANNED: CutoverState.CANCELLED,
     CutoverState.SWITCHED: CutoverState.RETURNED,
-    CutoverState.LAPSED: CutoverState.LAPSED,
 }
 
 
@@ -73,6 +72,13 @@ def end(
     """The gateway itself is not touched."""
     after = replace(before, state=state, ended=write.now, ended_by=write.author, reason=reason)
     return save(write, before, after, {"reason": reason, **(content or {})}, record=record)
+
+
+def lapsed(write: Write, before: Cutover) -> Cutover:
+    """Nobody's doing, whoever comes upon it."""
+    why = f"nobody confirmed it until {rfc3339(before.until)}"
+    with write.by_itself():
+        return end(write, before, CutoverState.LAPSED, why)
 
 
 def edited(write: Write, before: Gateway, spec: GatewaySpec) -> None:
@@ -173,5 +179,9 @@ def _overtaken(write: Write, gateway: Gateway) -> None:
         return
     now = cutover.shown(write.now)
     if cutover.state is CutoverState.PLANNED and now is not CutoverState.PLANNED:
-        cutover = save(write, cutover, replace(cutover, state=CutoverState.SWITCHED))
-    end(write, cutover, _OVERTAKEN[now], write.cause)
+        with write.by_itself():
+            cutover = save(write, cutover, replace(cutover, state=CutoverState.SWITCHED))
+    if now is CutoverState.LAPSED:
+        lapsed(write, cutover)
+    else:
+        end(write, cutover, _OVERTAKEN[now], write.cause)

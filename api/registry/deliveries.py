@@ -12,8 +12,8 @@ from typing import Any
 
 from api.event_records import KeptEvent, Webhook
 from api.event_types import EventType
-from api.records import Actor, Json
-from api.registry.core import Registry
+from api.records import Json
+from api.registry.core import ITSELF, Registry
 from api.registry.webhooks import recorded
 from api.store import events, leases, webhooks
 from policy.window import rfc3339
@@ -167,7 +167,7 @@ class Deliverer:
 
     def _give_up_on(self, delivery: Delivery, noted: dict[str, Any]) -> None:
         webhook, name = delivery.webhook, delivery.webhook.name
-        with self._registry.write(Actor("peergate"), f"webhook {name} given up") as write:
+        with self._registry.write(ITSELF, f"webhook {name} given up") as write:
             if webhooks.note(write.connection, webhook, **noted):
                 after = replace(webhook, **noted)
                 write.record("webhook.fail", f"webhook/{name}", recorded(webhook), recorded(after))

@@ -24,7 +24,7 @@ KEPT_FOR = timedelta(days=30)
 class News:
     """The events of one change, however many things it does."""
 
-    _each: list[Event] = field(default_factory=list)
+    _each: list[tuple[Event, str | None]] = field(default_factory=list)
     _counts: Counter[EventType] = field(default_factory=Counter)
 
     def add(
@@ -33,12 +33,14 @@ class News:
         subject: object = None,
         content: Mapping[str, Json] | None = None,
         count: int = 1,
+        author: str | None = None,
     ) -> None:
-        """With a `count` above one: of so many things, none of which is named."""
+        """With a `count` above one: of so many things, none of which is named. Without an author
+        it is the change's."""
         self._counts[type_] += count
         if self._counts[type_] <= _EACH:
             shown = None if subject is None else str(subject)
-            self._each.append(Event(type_, shown, count, dict(content or {})))
+            self._each.append((Event(type_, shown, count, dict(content or {})), author))
 
     def many(self, type_: EventType) -> bool:
         """Whether what one more of these would say is left out."""
@@ -48,11 +50,11 @@ class News:
         self, connection: Connection, *, now: datetime, author: str, revision: int | None
     ) -> int | None:
         """The number of the newest, once they are written; to be the last of a transaction."""
-        many = [Event(t, None, n, {}) for t, n in self._counts.items() if n > _EACH]
-        found = [*(e for e in self._each if self._counts[e.type] <= _EACH), *many]
+        found = [(e, by or author) for e, by in self._each if self._counts[e.type] <= _EACH]
+        found += [(Event(t, None, n, {}), author) for t, n in self._counts.items() if n > _EACH]
         if not found:
             return None
-        last = events.append(connection, found, now=now, author=author, revision=revision)
+        last = events.append(connection, found, now=now, revision=revision)
         notices.send(connection, Channel.EVENT, last)
         return last
 

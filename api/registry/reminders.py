@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from api.event_types import EventType
-from api.records import Actor
 from api.registry import peer_events
-from api.registry.core import Registry
+from api.registry.core import ITSELF, Registry
 from api.store import peers, reminders
 from api.store.reminders import End
 
@@ -31,7 +30,7 @@ def _is_due(registry: Registry, days: int) -> bool:
 
 def _tell(registry: Registry, days: int, passed: Sequence[int]) -> None:
     # One after the other, with all changes: what is told is what is in force.
-    with registry.write(Actor("peergate"), "reminders") as write:
+    with registry.write(ITSELF, "reminders") as write:
         found = reminders.due(write.connection, write.now, days, _BATCH)
         done = [End(e.peer, e.end, each) for e in found for each in (days, *passed)]
         if done:

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 
 from api.errors import ConflictError, RefusedError
 from api.event_types import EventType
-from api.records import Actor, Json, Point, Report, Revision, Rollout, Router
+from api.records import Json, Point, Report, Revision, Rollout, Router
 from api.registry import rollback
-from api.registry.core import Expected, Read, Registry, Write
+from api.registry.core import ITSELF, Expected, Read, Registry, Write
 from api.registry.rollback_plan import Plan
 from api.registry.standing import SILENT
 from api.store import log, routers
@@ -138,7 +138,7 @@ def release_due(registry: Registry) -> None:
     with registry.read() as read:
         if _due(read) is None:
             return
-    with registry.write(Actor("peergate"), "released after its time with the canaries") as write:
+    with registry.write(ITSELF, "released after its time with the canaries") as write:
         due = _due(write)  # another process may have been first
         if due is not None and write.head.rollout is not None:
             _release(write, write.head.rollout, due, "rollout.release")

@@ -24,21 +24,16 @@ class Trail:
 
     def __init__(self, connection: Connection, now: datetime, actor: Actor) -> None:
         self._connection = connection
-        origin = actor.origin
         self._now = now
-        self._actor = (
-            actor.name,
-            actor.token,
-            None if actor.role is None else str(actor.role),
-            None if origin is None else str(origin.address),
-            None if origin is None else origin.request,
-        )
+        self._of, self._actor = actor, _written(actor)
         self.actions: Counter[str] = Counter()
         self._link: chain.Link | None = None
         self._pending: list[AuditRecord] = []
 
-    def add(self, action: str, subject: str, before: object, after: object) -> None:
+    def add(self, actor: Actor, action: str, subject: str, before: object, after: object) -> None:
         """`before` and `after` are values of the registry; None where there is none."""
+        if actor is not self._of:
+            self._of, self._actor = actor, _written(actor)
         link = self._link or audit.head(self._connection)
         what = (action, subject, plain(before), plain(after))
         record = AuditRecord(link.number + 1, self._now, *self._actor, *what, hash="")
@@ -61,6 +56,17 @@ class Trail:
         if self._pending:
             audit.append(self._connection, self._pending)
             self._pending.clear()
+
+
+def _written(actor: Actor) -> tuple[str, int | None, str | None, str | None, str | None]:
+    origin = actor.origin
+    return (
+        actor.name,
+        actor.token,
+        None if actor.role is None else str(actor.role),
+        None if origin is None else str(origin.address),
+        None if origin is None else origin.request,
+    )
 
 
 def content(record: AuditRecord) -> dict[str, Json]:

@@ -3,15 +3,13 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from api.records import Actor
 from api.registry import events, stranger_reports
-from api.registry.core import Registry
+from api.registry.core import ITSELF, Registry
 from api.store import events as event_rows
 from api.store import log, peers, reminders, replays
 
 # In one transaction, so that no writer waits for the end of a million.
 _AT_ONCE = 1000
-_UPKEEP = Actor("peergate")
 
 
 def upkeep(registry: Registry, replay_kept: timedelta) -> None:
@@ -19,7 +17,7 @@ def upkeep(registry: Registry, replay_kept: timedelta) -> None:
     after: int | None = 0
     while after is not None:
         after = _unlist(registry, after)
-    with registry.write(_UPKEEP, "old answers and events are forgotten") as write:
+    with registry.write(ITSELF, "old answers and events are forgotten") as write:
         replays.forget(write.connection, write.now - replay_kept)
         reminders.forget(write.connection, write.now - write.ended_kept)
         event_rows.forget(write.connection, write.now - events.KEPT_FOR, events.KEPT)
@@ -28,7 +26,7 @@ def upkeep(registry: Registry, replay_kept: timedelta) -> None:
 
 def _unlist(registry: Registry, after: int) -> int | None:
     """The next ones by id; the last of these, or None after the last of all."""
-    with registry.write(_UPKEEP, "long-ended peers leave the allowlist") as write:
+    with registry.write(ITSELF, "long-ended peers leave the allowlist") as write:
         ended = peers.ended(write.connection, write.now - write.ended_kept, after, _AT_ONCE)
         going = ended
         if (rollout := write.head.rollout) is not None:

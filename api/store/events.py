@@ -18,13 +18,13 @@ def _kept(row: Row[Any]) -> KeptEvent:
 
 def append(
     connection: Connection,
-    found: Sequence[Event],
+    found: Sequence[tuple[Event, str]],
     *,
     now: datetime,
-    author: str,
     revision: int | None,
 ) -> int:
-    """The newest number. To be the last of a transaction: all that come after it wait here."""
+    """Each with its author; the newest number. To be the last of a transaction: all that come
+    after it wait here."""
     taken = update(event_log).values(last=event_log.c.last + len(found)).returning(event_log.c.last)
     last: int = connection.execute(taken).scalar_one()
     rows = [
@@ -38,7 +38,7 @@ def append(
             "things": event.count,
             "content": event.content,
         }
-        for number, event in enumerate(found, last - len(found) + 1)
+        for number, (event, author) in enumerate(found, last - len(found) + 1)
     ]
     connection.execute(insert(events), rows)
     return last

@@ -100,6 +100,9 @@ class Hub:
             event for event in parsed(told.splitlines()) if event["type"].startswith("cutover.")
         ]
 
+    def authors(self) -> list[str]:
+        return [event["author"] for event in self.events()]
+
     def told(self) -> list[str]:
         return [event["type"].partition(".")[2] for event in self.events()]
 

@@ -156,12 +156,33 @@ def test_a_registry_that_was_away_notes_all_of_it(hub: Hub) -> None:
 
 
 def test_a_plan_notes_that_the_last_one_lapsed(hub: Hub) -> None:
+    """Which is nobody's doing; and so it stands there."""
     hub.plan()
     hub.service.clock.now = UNTIL
     hub.plan(at=text(UNTIL + DAY))
     keep_time(hub.service.app.state.registry)
     assert hub.told() == ["planned", "switched", "lapsed", "planned"]
+    assert hub.authors() == ["a-approver", "peergate", "peergate", "a-approver"]
+    assert [name for _, name in hub.trail()] == hub.authors()
     assert hub.state == "planned"
+
+
+def test_who_confirms_what_nobody_has_noted_yet_did_not_switch_it(hub: Hub) -> None:
+    hub.plan()
+    hub.service.clock.now = AT
+    assert hub.act("confirm").status_code == 200
+    assert hub.trail() == [
+        ("cutover.plan", "a-approver"),
+        ("cutover.switch", "peergate"),
+        ("cutover.confirm", "a-approver"),
+    ]
+    assert hub.authors() == ["a-approver", "peergate", "a-approver"]
+    items = hub.service.admin.get("/v1/audit?subject=cutover/hub").json()["items"]
+    confirmed, switched, _ = items
+    assert (switched["actor"]["role"], switched["from"], switched["request"]) == (None, None, None)
+    assert confirmed["actor"]["role"] == "approver"
+    assert confirmed["request"] is not None
+    assert hub.cutover["ended_by"] == "a-approver"
 
 
 def test_the_service_keeps_time_by_itself(hub: Hub) -> None:

@@ -95,6 +95,7 @@ def test_every_step_is_noted_of_one_whose_switch_was_not_yet(hub: Hub) -> None:
     hub.service.clock.now = AT
     edit(hub, **TO_MONITOR)
     assert hub.told() == ["planned", "switched", "returned"]
+    assert hub.authors() == ["a-approver", "peergate", "admin"]
 
 
 def test_of_one_that_has_lapsed_too(hub: Hub) -> None:
@@ -102,6 +103,9 @@ def test_of_one_that_has_lapsed_too(hub: Hub) -> None:
     hub.service.clock.now = UNTIL
     edit(hub, **TO_MONITOR)
     assert hub.told() == ["planned", "switched", "lapsed"]
+    assert hub.authors() == ["a-approver", "peergate", "peergate"]
+    assert hub.cutover["ended_by"] == "peergate"
+    assert hub.cutover["reason"] == f"nobody confirmed it until {text(UNTIL)}"
 
 
 @pytest.mark.parametrize("send", [apply, apply_lines])
