@@ -345,9 +345,9 @@ def _told(problem: Json) -> RegistryError:
         message += ": set PEERGATE_TOKEN, or give --token-file"
     elif status == httpx.codes.PRECONDITION_FAILED:
         message += ": somebody changed it in the meantime; look at it, then try again"
-    errors = problem.get("errors") or ()
+    told = (e for e in problem.get("errors") or () if f"{e['value']}: {e['rule']}" not in message)
     kind = str(problem.get("type", "")).rpartition("/")[2]
-    return RegistryError(message, tuple(_line(each) for each in errors), status, kind)
+    return RegistryError(message, tuple(map(_line, told)), status, kind)
 
 
 def _line(problem: Mapping[str, Any]) -> str:

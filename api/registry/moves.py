@@ -18,6 +18,10 @@ from api.registry.core import Expected, Read, Write
 from api.store import log
 from policy.errors import Problem
 from policy.prefixes import Cover, Network, is_routed
+from policy.window import rfc3339
+
+# Of what is beyond the bounds so much is told at once.
+_TOLD = 3
 
 
 def move(write: Write, number: int, expected: Expected, sources: Sequence[str]) -> Peer:
@@ -139,16 +143,19 @@ def _moved(
 def _check_bounds(before: Peer, bounds: Bounds, sources: tuple[str, ...]) -> None:
     """What stands already may stay, however it came there."""
     problems = []
-    if len(sources) > bounds.sources:
-        most = f"at most {bounds.sources} sources are the owner's to choose"
+    if (over := len(sources) - bounds.sources) > 0:
+        most = f"at most {bounds.sources} are the owner's to choose, so drop {over} first"
         problems.append(Problem("sources", f"{len(sources)} sources", most))
     within = Cover(map(ip_network, bounds.within))
     for index, source in enumerate(sources):
         if source not in before.sources and (rule := _broken(bounds, within, ip_network(source))):
             problems.append(Problem(f"sources[{index}]", source, rule))
     if problems:
+        told = "; ".join(f"{each.value}: {each.rule}" for each in problems[:_TOLD])
+        more = f"; and {len(problems) - _TOLD} more" if len(problems) > _TOLD else ""
         raise RefusedError(
-            f"this is beyond the bounds of peer {before.id}; an approver may set others",
+            f"this is beyond the bounds of peer {before.id}: {told}{more}. An approver may set "
+            f"others: peergate peer bounds {before.id}",
             "beyond-bounds",
             tuple(problems),
         )
@@ -159,7 +166,10 @@ def _broken(bounds: Bounds, within: Cover, network: Network) -> str | None:
     if network.prefixlen < shortest:
         return f"an IPv{network.version} source of the owner's choice is /{shortest} or longer"
     if not is_routed(network):
-        return "nobody on the internet has this address"
+        return (
+            "nobody on the internet has this address, so name the one that the registry sees, as "
+            "`peergate peer here` does"
+        )
     if bounds.within and not within.covers(network):
         return f"a source of the owner's choice is within {', '.join(bounds.within)}"
     return None
@@ -168,11 +178,17 @@ def _broken(bounds: Bounds, within: Cover, network: Network) -> str | None:
 def _check_interval(write: Write, before: Peer, bounds: Bounds) -> None:
     if before.moved is None:
         return
-    left = before.moved + timedelta(seconds=bounds.interval_seconds) - write.now
-    if left > timedelta(0):
-        seconds = ceil(left.total_seconds())
+    until = before.moved + timedelta(seconds=bounds.interval_seconds)
+    if until > write.now:
+        seconds = ceil((until - write.now).total_seconds())
+        last, again = _whole(before.moved), _whole(until + timedelta(microseconds=999_999))
         raise ThrottledError(
-            f"the sources of peer {before.id} are moved every {bounds.interval_seconds} s at "
-            f"most: come again in {seconds} s",
+            f"the sources of peer {before.id} are moved every {bounds.interval_seconds} s at most, "
+            f"and were at {last}: wait until {again}, {seconds} s from now, or have an approver "
+            f"set a shorter time: peergate peer bounds {before.id}",
             seconds,
         )
+
+
+def _whole(moment: datetime) -> str | None:
+    return rfc3339(moment.replace(microsecond=0))

@@ -20,6 +20,7 @@ from tests.api.test_import import POLICY, counts, policy_lines
 
 ANY = {"If-Match": "*"}
 SITE = "203.0.113.99"
+INSIDE = "a source of the owner's choice is within 203.0.113.0/24, 2001:db8::/32"
 
 
 @pytest.fixture
@@ -198,28 +199,59 @@ def test_a_move_is_for_the_version_that_was_read(hub: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "field", "rule"),
+    ("wanted", "field", "rule", "told"),
     [
-        (["203.0.113.8", "203.0.113.9", "203.0.113.10"], "sources", "at most 2"),
-        (["203.0.113.8/31"], "sources[0]", "/32 or longer"),
-        (["203.0.113.8", "2001:db8:7::/63"], "sources[1]", "/64 or longer"),
-        (["10.0.0.1"], "sources[0]", "nobody on the internet"),
-        (["198.51.100.1"], "sources[0]", "within 203.0.113.0/24, 2001:db8::/32"),
-        (["2001:db9::/64"], "sources[0]", "within 203.0.113.0/24, 2001:db8::/32"),
-        (["::ffff:10.0.0.1"], "sources[0]", "write the IPv4 one"),
-        ([], "sources", "at least one"),
+        (
+            ["203.0.113.8", "203.0.113.9", "203.0.113.10"],
+            "sources",
+            "at most 2",
+            "3 sources: at most 2 are the owner's to choose, so drop 1 first",
+        ),
+        (
+            ["203.0.113.8/31"],
+            "sources[0]",
+            "/32 or longer",
+            "203.0.113.8/31: an IPv4 source of the owner's choice is /32 or longer",
+        ),
+        (
+            ["203.0.113.8", "2001:db8:7::/63"],
+            "sources[1]",
+            "/64 or longer",
+            "2001:db8:7::/63: an IPv6 source of the owner's choice is /64 or longer",
+        ),
+        (["10.0.0.1"], "sources[0]", "nobody on the internet", "as `peergate peer here` does"),
+        (["198.51.100.1"], "sources[0]", INSIDE, f"198.51.100.1: {INSIDE}"),
+        (["2001:db9::/64"], "sources[0]", INSIDE, f"2001:db9::/64: {INSIDE}"),
+        (["::ffff:10.0.0.1"], "sources[0]", "write the IPv4 one", ""),
+        ([], "sources", "at least one", ""),
     ],
 )
 def test_what_is_beyond_the_bounds_is_refused(
-    hub: Service, wanted: list[str], field: str, rule: str
+    hub: Service, wanted: list[str], field: str, rule: str, told: str
 ) -> None:
+    """And told what is asked for, what the bounds are, and what to do; once is enough."""
     site(hub, {"within": ["203.0.113.0/24", "2001:db8::/32"]})
     before = hub.revision
     refused = move(hub.owner(1), *wanted)
     assert refused.status_code == 422
     assert [each["field"] for each in refused.json()["errors"]] == [field]
     assert rule in refused.json()["errors"][0]["rule"]
+    if told:
+        detail = refused.json()["detail"]
+        assert detail.startswith("this is beyond the bounds of peer 1: ")
+        assert detail.endswith(". An approver may set others: peergate peer bounds 1")
+        assert told in detail
     assert hub.revision == before
+
+
+def test_of_much_that_is_beyond_the_bounds_the_first_is_told(hub: Service) -> None:
+    site(hub, {"sources": 4})
+    refused = move(hub.owner(1), *(f"10.0.0.{n}" for n in range(1, 6)))
+    assert len(refused.json()["errors"]) == 6
+    detail = refused.json()["detail"]
+    assert "drop 1 first; 10.0.0.1: nobody" in detail
+    assert ("10.0.0.2:" in detail, "10.0.0.3:" in detail) == (True, False)
+    assert "; and 3 more. An approver" in detail
 
 
 def test_what_an_approver_gave_may_stay(hub: Service) -> None:
@@ -239,6 +271,12 @@ def test_too_often_is_told_when_to_come_again(hub: Service) -> None:
     for refused in (move(owner, "203.0.113.9"), here(owner)):
         assert refusal(refused) == (429, "too-many-requests")
         assert refused.headers["Retry-After"] == "40"
+        until = text(NOW + timedelta(seconds=60))
+        assert refused.json()["detail"] == (
+            f"the sources of peer 1 are moved every 60 s at most, and were at {text(NOW)}: wait "
+            f"until {until}, 40 s from now, or have an approver set a shorter time: peergate peer "
+            "bounds 1"
+        )
     assert sources(hub) == ["203.0.113.8"]
     hub.clock.pass_time(timedelta(seconds=39.5))
     assert move(owner, "203.0.113.9").is_success
