@@ -4,6 +4,7 @@ from itertools import islice
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from cli.client import Json, Registry, connect
 from cli.errors import CliError
@@ -68,11 +69,12 @@ def rollback(
     Examples:
       peergate rollback --to-revision 41 --dry-run
       peergate rollback --to-revision 41
+      peergate rollback --to-revision 41 --urgent --dry-run
       peergate rollback --to-revision 41 --urgent --yes
     """
     body: Json = {"to_revision": to_revision}
     with connect(url, token_file, ca_file) as registry:
-        planned, etag = registry.send(PATH, body, dry_run=True)
+        planned, etag = registry.send(PATH, body, dry_run=True, urgent=urgent)
         done = planned
         if not dry_run and planned["changes"]:
             if not as_json:
@@ -84,7 +86,7 @@ def rollback(
         show_json(done)
     elif dry_run:
         show_changes(planned)
-        show_impact(planned["impact"])
+        _show_impacts(planned)
         note(f"{planned['total']} changes; nothing was done")
     elif not planned["changes"]:
         note(f"nothing differs from revision {to_revision}")
@@ -95,6 +97,16 @@ def rollback(
 def _carry_out(registry: Registry, body: Json, etag: str | None, *, urgent: bool) -> Json:
     done: Json = registry.send(PATH, body, etag, urgent=urgent)[0]
     return done
+
+
+def _show_impacts(planned: Json) -> None:
+    if planned["impact_on_rest"] is None:
+        show_impact(planned["impact"])
+        return
+    show(Text("At the canaries:", style="bold"))
+    show_impact(planned["impact"])
+    show(Text("At the other routers, which get what waits with it:", style="bold"))
+    show_impact(planned["impact_on_rest"])
 
 
 def show_changes(done: Json) -> None:

@@ -1,10 +1,11 @@
 """What a release of what waits would do to the routers that do not have it yet."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from api.records import Gateway, Peer, Point
 from api.registry.core import Read
 from api.registry.foreseen import Foreseen
+from api.registry.rollback_plan import Plan, Todo
 from api.store import gateways as gateway_rows
 from api.store import log
 from api.store import peers as peer_rows
@@ -21,21 +22,46 @@ def foresee(read: Read, revision: int) -> Foreseen:
         return found
     then = Point(read.head.revision, rollout.released)
     after = Point(read.head.revision, revision)
-    for before, gateway in _gateways(read, then, after):
+    later = log.undone(read.connection, after, log.GATEWAY).gateways
+    for before, gateway in _gateways(read, then, later):
         found.note(before, gateway)
     for number, was, will in _peers(read, then, after):
         found.note_apart(number, was, will)
     return found
 
 
+def foresee_rollback(read: Read, plan: Plan) -> Foreseen | None:
+    """What an urgent one would do to the rest, which goes from what it has to the state that is
+    gone back to. None without a staged roll-out: then all routers are alike."""
+    rollout = read.head.rollout
+    if rollout is None:
+        return None
+    found = Foreseen(read.now)
+    then = Point(read.head.revision, rollout.released)
+    for before, gateway in _gateways(read, then, plan.gateways.outcome):
+        found.note(before, gateway)
+    undone = log.PeersUndone(read.connection, then)
+    for places in batches(range(len(undone.numbers)), _AT_ONCE):
+        was = undone.before(places)
+        for now, after in plan.outcomes(was):
+            found.note_apart(now.id, was[now.id], after)
+    for todo in (Todo.REVOKE, Todo.RENAME, Todo.RESTORE):
+        for some in plan.peers(todo):
+            for now, after in some:
+                if undone.place(now.id) is None:
+                    found.note(now, after)
+    return found
+
+
 def _gateways(
-    read: Read, then: Point, after: Point
+    read: Read, then: Point, later: Mapping[str, Gateway | None]
 ) -> Iterator[tuple[Gateway | None, Gateway | None]]:
+    """As they are there, and as they would be: where `later` does not say it, as they are now."""
     was = log.undone(read.connection, then, log.GATEWAY).gateways
-    later = log.undone(read.connection, after, log.GATEWAY).gateways
-    held = {gateway.name: gateway for gateway in gateway_rows.named(read.connection, was)}
-    for name, before in was.items():
-        will = later.get(name, held.get(name))
+    named = was.keys() | later.keys()
+    held = {gateway.name: gateway for gateway in gateway_rows.named(read.connection, named)}
+    for name in sorted(named):
+        before, will = was.get(name, held.get(name)), later.get(name, held.get(name))
         if before is not None or will is not None:
             yield before, will
 

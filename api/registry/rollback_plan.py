@@ -46,6 +46,13 @@ class GatewayPlan:
     def count(self) -> int:
         return len(self.remove) + len(self.change) + len(self.revive)
 
+    @property
+    def outcome(self) -> dict[str, Gateway | None]:
+        """By name, what becomes of each; None is gone."""
+        found: dict[str, Gateway | None] = dict.fromkeys(gateway.name for gateway in self.remove)
+        found |= {then.name: then for _, then in self.change}
+        return found | {gateway.name: gateway for gateway in self.revive}
+
 
 class Plan:
     """What has to be done with gateways, and with peers, of which it holds a few bytes each.

@@ -48,10 +48,23 @@ class RolledBack(BaseModel):
     revision: int = Field(description="the one that this made; in a dry run the one there is")
     total: int = Field(description="how many changes it is")
     changes: list[DifferenceView] = Field(description="the first thousand of them")
-    impact: ImpactView | None = Field(description="of a dry run: what it would do to sources")
+    impact: ImpactView | None = Field(
+        description="of a dry run: what it would do to sources; at the canaries, where a staged "
+        "roll-out is set"
+    )
+    impact_on_rest: ImpactView | None = Field(
+        description="of an urgent one with a staged roll-out: to sources at the other routers, "
+        "which get what waits with it"
+    )
 
     @classmethod
-    def of(cls, plan: Plan, revision: int, impact: ImpactView | None = None) -> Self:
+    def of(
+        cls,
+        plan: Plan,
+        revision: int,
+        impact: ImpactView | None = None,
+        on_rest: ImpactView | None = None,
+    ) -> Self:
         """With the impact of a dry run."""
         changes = [DifferenceView.of(each) for each in plan.differences[:_SHOWN]]
         return cls(
@@ -60,6 +73,7 @@ class RolledBack(BaseModel):
             total=plan.count,
             changes=changes,
             impact=impact,
+            impact_on_rest=on_rest,
         )
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from api.auth import RegistryOf, needs
-from api.registry import impact, rollback, rollout
+from api.registry import impact, release, rollback, rollout
 from api.registry.core import Write
 from api.registry.foreseen import Foreseen
 from api.registry.permissions import Permission
@@ -64,7 +64,9 @@ def roll_back(
             foreseen = Foreseen(state.now)
             found = rollback.plan(replace(state, foreseen=foreseen), body.to_revision)
             would = ImpactView.of(impact.of(state, foreseen))
-        done = RolledBack.of(found, state.head.revision, would)
+            rest = release.foresee_rollback(state, found) if urgent else None
+            on_rest = None if rest is None else ImpactView.of(impact.of(state, rest))
+        done = RolledBack.of(found, state.head.revision, would, on_rest)
         return answer(done, version=state.head.policy_version)
 
     def work(write: Write) -> Response:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.api.bodies import NOW, WEEK, text
+from tests.api.client import Client
 from tests.api.conftest import Service
 from tests.api.strangers import seen, told
 from tests.api.test_rollout import ANY, set_rule
@@ -96,3 +97,74 @@ def test_it_is_refused_where_the_change_would_be(staged: Service) -> None:
     assert stale.status_code == 412
     assert staged.admin.delete("/v1/rollout", headers=ANY).status_code == 204
     assert staged.admin.delete("/v1/rollout", params=DRY).status_code == 409
+
+
+def rolled_back(service: Service, to: int, **query: object) -> dict[str, Any]:
+    """As a dry run of an urgent one has it."""
+    asked = {"dry_run": True, "urgent": True} | query
+    answer = service.admin.post("/v1/rollback", json={"to_revision": to}, params=asked)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def held(router: Client) -> set[str]:
+    """All sources that a router lets in."""
+    peers = router.get("/v1/allowlist").json()["peers"]
+    return {source for peer in peers for source in peer["sources"]}
+
+
+def test_past_the_canaries_a_rollback_is_told_of_the_rest_too(staged: Service) -> None:
+    """It goes from what was released, and not from what waits."""
+    rest = staged.add_router("edge-2")
+    first = staged.revision
+    staged.act(2, "revoke")
+    body = {"revision": staged.revision}
+    assert staged.admin.post("/v1/rollout/confirm", json=body).is_success
+    staged.add_peer(name="comes", sources=["203.0.113.9"])
+    staged.admin.patch(HUB, json={"mode": "monitor"}, headers=ANY)
+    between = staged.revision
+    staged.act(1, "revoke")
+    staged.admin.patch(HUB, json={"mode": "enforce"}, headers=ANY)
+
+    found = rolled_back(staged, between)
+    assert moved(found["impact"]) == {"stays": ([], ["203.0.113.7"])}
+    assert moved(found["impact_on_rest"]) == {"comes": ([], ["203.0.113.9"])}
+    assert knocks(found["impact_on_rest"]) == [("203.0.113.9", "registered")]
+    found = rolled_back(staged, first)
+    assert moved(found["impact"]) == {
+        "comes": (["203.0.113.9"], []),
+        "stays": ([], ["203.0.113.7"]),
+        "goes": ([], ["203.0.113.8"]),
+    }
+    assert moved(found["impact_on_rest"]) == {"goes": ([], ["203.0.113.8"])}
+    assert rolled_back(staged, first, urgent=False)["impact_on_rest"] is None
+    # And so it is.
+    before = held(rest)
+    done = staged.admin.post(
+        "/v1/rollback", json={"to_revision": first}, params={"urgent": True}, headers=ANY
+    )
+    assert (done.status_code, done.json()["impact_on_rest"]) == (200, None)
+    assert held(rest) - before == {"203.0.113.8"}
+    assert before - held(rest) == set()
+
+
+def test_of_gateways_too(staged: Service) -> None:
+    """What the rest has of them is what was released."""
+    staged.admin.patch(HUB, json={"mode": "monitor"}, headers=ANY)
+    monitored = staged.revision
+    staged.admin.patch(HUB, json={"mode": "enforce"}, headers=ANY)
+    found = rolled_back(staged, monitored)
+    assert knocks(found["impact"]) == [("203.0.113.9", "passed")]
+    assert knocks(found["impact_on_rest"]) == [("203.0.113.9", "passed")]
+    found = rolled_back(staged, monitored - 1)
+    assert (found["total"], knocks(found["impact_on_rest"])) == (0, [])
+    body = {"revision": monitored}
+    assert staged.admin.post("/v1/rollout/confirm", json=body).is_success
+    found = rolled_back(staged, monitored - 1)
+    assert (knocks(found["impact"]), knocks(found["impact_on_rest"])) == (
+        [],
+        [("203.0.113.9", "dropped")],
+    )
+    staged.admin.delete("/v1/rollout", headers=ANY)
+    assert rolled_back(staged, monitored)["impact_on_rest"] is None

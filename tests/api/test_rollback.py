@@ -80,7 +80,8 @@ def test_the_allowlist_is_as_it_was_under_a_new_revision(service: Service) -> No
 
 def test_nothing_changed_makes_no_revision(service: Service) -> None:
     service.add_gateway()
-    done = {"dry_run": False, "revision": 1, "total": 0, "changes": [], "impact": None}
+    done = {"dry_run": False, "revision": 1, "total": 0, "changes": []}
+    done |= {"impact": None, "impact_on_rest": None}
     assert roll_back(service, 1).json() == done
 
 

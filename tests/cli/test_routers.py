@@ -112,6 +112,13 @@ def test_canaries_first(peergate: Peergate) -> None:
     ):
         dry = peergate("rollout", *args, "--dry-run")
         assert (dry.code, dry.out.splitlines()[-1]) == (0, last), dry
+    back = peergate("rollback", "--to-revision", "3", "--urgent", "--dry-run")
+    assert back.out.splitlines()[-4:] == [
+        "At the canaries:",
+        "cuts off branch-7 at hub: 203.0.113.7; not seen",
+        "At the other routers, which get what waits with it:",
+        "1 changes; nothing was done",
+    ]
     assert peergate("rollout", "confirm").out == "released up to revision 4\n"
     assert "nothing waits for a release" in peergate("rollout", "status").out
     why = ("--reason", "Keys were stolen")
