@@ -52,6 +52,7 @@ def add(
     enforce_from: Annotated[str | None, _From] = None,
     enforce_until: Annotated[str | None, _Until] = None,
     router: Annotated[list[str] | None, _Routers] = None,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
     url: Url = None,
     token_file: TokenFile = None,
@@ -65,7 +66,7 @@ def add(
           --service ipsec --service udp/4433 \\
           --mode enforce --enforce-from 2026-12-01T00:00:00Z
       peergate gateway add fra --address 198.51.100.2 --service gre \\
-          --router site=fra
+          --router site=fra --dry-run
     """
     body: Json = {"name": name, "addresses": address, "services": service, "mode": mode}
     if enforce_from is not None:
@@ -75,6 +76,9 @@ def add(
     if router:
         body["routers"] = labels(router, "--router")
     with connect(url, token_file, ca_file) as registry:
+        if dry_run:
+            show_gateway(registry.preview("POST", PATH, body), name, as_json, "added")
+            return
         made = registry.create(PATH, body).body
     _done(made, f"gateway {made['name']} added, mode {made['mode']}", as_json)
 
@@ -166,7 +170,7 @@ def set_fields(
       peergate gateway set hub --mode enforce
       peergate gateway set hub --enforce-from 2026-12-01T00:00:00Z
       peergate gateway set hub --enforce-until none
-      peergate gateway set hub --router site=fra
+      peergate gateway set hub --router site=fra --dry-run
     """
     body: Json = {}
     if address:

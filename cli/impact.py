@@ -6,11 +6,14 @@ import typer
 from rich.text import Text
 
 from cli.client import Json, Registry
+from cli.options import spelled
 from cli.output import cell, harmless, show, show_json
 from cli.peer import PATH, find
 
 # Of more the registry tells how many.
 _SHOWN = 1_000
+# Of routers so many are named.
+_NAMED = 10
 
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say who would be cut off or let in; change nothing.")
@@ -30,11 +33,50 @@ def show_peer(found: Json, as_json: bool) -> None:
     _show(found, said, as_json)
 
 
-def show_gateway(found: Json, name: str, as_json: bool) -> None:
+def show_gateway(found: Json, name: str, as_json: bool, would: str = "changed") -> None:
     """What a dry run says of one gateway."""
-    gateway = found["gateway"]
-    would = "would be gone" if gateway is None else f"would be changed, mode {gateway['mode']}"
-    _show(found, f"gateway {name} {would}", as_json)
+    gateway, routers = found["gateway"], found["routers"]
+    said = "gone" if gateway is None else f"{would}, mode {gateway['mode']}"
+    if not as_json:
+        if routers["gaining"]:
+            who = _some(routers["gain"], routers["gaining"])
+            show(Text(f"begins at {who}: {_judged(routers['peers'], gateway['mode'])}"))
+        if routers["losing"]:
+            who = _some(routers["lose"], routers["losing"])
+            show(Text(f"ceases at {who}: everybody passes there", style="yellow"))
+    _show(found, f"gateway {name} would be {said}", as_json)
+
+
+def show_router(found: Json, as_json: bool) -> None:
+    """What a dry run says of a router's labels."""
+    if as_json:
+        show_json(found)
+        return
+    for each in found["gains"]:
+        judged = _judged(each["peers"], each["mode"])
+        show(Text(f"begins with {harmless(each['gateway'])}: {judged}"))
+    for each in found["loses"]:
+        name = harmless(each["gateway"])
+        show(Text(f"ceases with {name}: everybody passes here", style="yellow"))
+    if found["stage"] != found["stage_before"]:
+        come = "comes" if found["stage"] == "canary" else "goes"
+        stage = "a canary" if found["stage"] == "canary" else "no canary"
+        show(Text(f"would be {stage}: what waits for a release {come}"))
+    show_impact(found["impact"])
+    labels = ", ".join(map(harmless, spelled(found["labels"]))) or "no labels"
+    said = f"router {harmless(found['name'])}: {labels}"
+    show(Text(f"{said}: nothing was changed (dry run)", style="bold"))
+
+
+def _judged(peers: int, mode: str) -> str:
+    who = "1 peer passes" if peers == 1 else f"{peers:,} peers pass"
+    return f"{who}, everybody else is {'dropped' if mode == 'enforce' else 'counted'}"
+
+
+def _some(names: list[str], count: int) -> str:
+    shown = names[:_NAMED]
+    more = f" and {count - len(shown):,} more" if count > len(shown) else ""
+    return ", ".join(map(harmless, shown)) + more
 
 
 def _show(found: Json, said: str, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from cli.client import Json, connect, segment
 from cli.errors import CliError
+from cli.impact import show_router
 from cli.options import AsJson, CaFile, NamePrefix, TokenFile, Url, Yes, labels, spelled
 from cli.output import ask, details, harmless, interactive, note, show, show_json, table, warn
 from cli.router import strangers
@@ -109,6 +110,10 @@ def label(
     label: Annotated[
         list[str], typer.Argument(help="All its labels anew, or `none`.", metavar="KEY=VALUE...")
     ],
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say which gateways would come and go; change nothing."),
+    ] = False,
     as_json: AsJson = False,
     url: Url = None,
     token_file: TokenFile = None,
@@ -118,11 +123,16 @@ def label(
 
     Examples:
       peergate router label edge-1 site=fra stage=canary
+      peergate router label edge-1 site=fra --dry-run
       peergate router label edge-1 none
     """
     wanted = {} if label == ["none"] else labels(label, "label")
+    path, body = f"{PATH}/{segment(name)}", {"labels": wanted}
     with connect(url, token_file, ca_file) as registry:
-        changed = registry.change(f"{PATH}/{segment(name)}", {"labels": wanted}).body
+        if dry_run:
+            show_router(registry.preview("PATCH", path, body), as_json)
+            return
+        changed = registry.change(path, body).body
     if as_json:
         show_json(changed)
     else:

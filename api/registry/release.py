@@ -1,6 +1,6 @@
 """What a release of what waits would do to the routers that do not have it yet."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 
 from api.records import Gateway, Peer, Point
 from api.registry.core import Read
@@ -50,6 +50,27 @@ def foresee_rollback(read: Read, plan: Plan) -> Foreseen | None:
             for now, after in some:
                 if undone.place(now.id) is None:
                     found.note(now, after)
+    return found
+
+
+def foresee_stage(read: Read, names: Set[str], *, canary: bool) -> Foreseen:
+    """What it would do at these gateways to a router that becomes a canary, or no longer is one."""
+    found = Foreseen(read.now)
+    rollout = read.head.rollout
+    if rollout is None:
+        return found
+    rest, head = Point(read.head.revision, rollout.released), Point(read.head.revision)
+    for was, gateway in _gateways(read, rest, {}):
+        there = was or gateway
+        if there is not None and there.name in names:
+            found.note(*((was, gateway) if canary else (gateway, was)))
+    for number, before, now in _peers(read, rest, head):
+        if now is None or now.gateway not in names:
+            continue
+        if canary:
+            found.note_apart(number, before, now)
+        else:
+            found.note(now, before)
     return found
 
 

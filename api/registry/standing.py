@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from api.records import Report, Router
+from api.records import Head, Report, Router
+from api.registry.assigned import Labels
 from api.registry.core import Read, Write
 from api.store import log, routers
 from policy.labels import selects
@@ -56,13 +57,17 @@ def standings(read: Read | Write, found: Iterable[Router]) -> list[Standing]:
     return [_standing(read, router, reports.get(router.name), since) for router in declared]
 
 
+def stage_of(head: Head, labels: Labels) -> str | None:
+    """Of a router with these labels; None without a staged roll-out."""
+    if head.rollout is None:
+        return None
+    return "canary" if selects(head.rollout.canaries, labels) else "rest"
+
+
 def _standing(
     read: Read | Write, router: Router, report: Report | None, since: dict[int, datetime | None]
 ) -> Standing:
-    rollout = read.head.rollout
-    stage = None
-    if rollout is not None:
-        stage = "canary" if selects(rollout.canaries, router.labels) else "rest"
+    stage = stage_of(read.head, router.labels)
     if report is None:
         never = "has not reported: start its agent with a token of its own, " + _token(router)
         return Standing(router, None, None, None, None, stage, Health.NEW, (never,))

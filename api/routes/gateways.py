@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from api.auth import CallerOf, RegistryOf, needs
 from api.registry import gateways
-from api.registry.core import Write
+from api.registry.core import Expected, Write
 from api.registry.permissions import Permission
 from api.routes.conventions import ExpectedOf, Limit, NameCursor, NamePrefix, OnceOf, answer
 from api.routes.gateway_views import shown, views
@@ -36,9 +36,19 @@ def list_gateways(
     return answer(GatewayPage(items=items, next=items[-1].name if len(found) > limit else None))
 
 
-@router.post("", dependencies=[writes], response_model=GatewayView, status_code=201)
-def add_gateway(once: OnceOf, body: GatewaySpec) -> Response:
+@router.post(
+    "",
+    dependencies=[writes],
+    response_model=GatewayView,
+    status_code=201,
+    responses={200: {"model": GatewayPreview, "description": "Of a dry run"}},
+)
+def add_gateway(once: OnceOf, body: GatewaySpec, dry_run: DryRun = False) -> Response:
     """A new gateway; it takes part in the allowlist at once."""
+    if dry_run:
+        return preview_gateway(
+            once.registry, once.caller, Expected(), lambda write, _: gateways.create(write, body)
+        )
 
     def work(write: Write) -> Response:
         gateway = gateways.create(write, body)

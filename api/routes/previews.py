@@ -8,10 +8,11 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.records import Gateway, Peer, Role
-from api.registry import impact
+from api.registry import carriage, impact
 from api.registry.core import Expected, Registry, Write
 from api.registry.permissions import Caller
 from api.routes import gateway_views
+from api.routes.carriage_models import CarriersView
 from api.routes.conventions import answer
 from api.routes.impact_models import ImpactView
 from api.routes.models import GatewayView, PeerView
@@ -35,6 +36,7 @@ class Preview(BaseModel):
 class GatewayPreview(BaseModel):
     dry_run: Literal[True] = True
     gateway: GatewayView | None = Field(description="as it would be; null: it would be gone")
+    routers: CarriersView = Field(description="which would begin or cease to carry it")
     impact: ImpactView
 
 
@@ -46,7 +48,7 @@ def preview(
 ) -> Response:
     """Of one peer. Refused where the change itself would be."""
     with registry.trial(caller.actor) as write:
-        view = shown(write, work(write, _any(expected)))
+        view = shown(write, work(write, for_any(expected)))
     return answer(Preview(peer=view, impact=_impact(registry, caller, write)))
 
 
@@ -58,12 +60,18 @@ def preview_gateway(
 ) -> Response:
     """Of one gateway. Refused where the change itself would be."""
     with registry.trial(caller.actor) as write:
-        gateway = work(write, _any(expected))
+        gateway = work(write, for_any(expected))
         view = None if gateway is None else gateway_views.shown(write, gateway)
-    return answer(GatewayPreview(gateway=view, impact=_impact(registry, caller, write)))
+    assert write.foreseen is not None
+    before, after = next(iter(write.foreseen.gateways), (gateway, gateway))
+    with registry.read() as read:
+        routers = CarriersView.of(carriage.carriers(read, before, after))
+    would = _impact(registry, caller, write)
+    return answer(GatewayPreview(gateway=view, routers=routers, impact=would))
 
 
-def _any(expected: Expected) -> Expected:
+def for_any(expected: Expected) -> Expected:
+    """A preview is of the version there is, unless its sender says for which."""
     return Expected(any_version=True) if expected == Expected() else expected
 
 

@@ -13,6 +13,7 @@ from api.registry.foreseen import Foreseen
 from api.registry.permissions import Permission
 from api.routes.conventions import ExpectedOf, Limit, OnceOf, Urgent, answer
 from api.routes.impact_models import ImpactView
+from api.routes.previews import for_any
 from api.routes.revision_models import (
     KeptRevision,
     RevisionPage,
@@ -59,8 +60,7 @@ def roll_back(
     """
     if dry_run:
         with once.registry.read() as state:
-            if expected.versions is not None:
-                expected.check(state.head.policy_version, "the policy")
+            for_any(expected).check(state.head.policy_version, "the policy")
             foreseen = Foreseen(state.now)
             found = rollback.plan(replace(state, foreseen=foreseen), body.to_revision)
             would = ImpactView.of(impact.of(state, foreseen))

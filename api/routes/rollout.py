@@ -12,7 +12,7 @@ from api.registry.foreseen import Foreseen
 from api.registry.permissions import Permission
 from api.routes.conventions import ExpectedOf, OnceOf, answer
 from api.routes.impact_models import ImpactView
-from api.routes.previews import DryRun
+from api.routes.previews import DryRun, for_any
 from api.routes.revision_models import (
     Confirmation,
     ReleasePreview,
@@ -67,8 +67,7 @@ def end_rollout(
     if dry_run:
         with registry.read() as read:
             rollout.rule_of(read)
-            if expected.versions is not None:
-                expected.check(rollout.version(read), "the roll-out")
+            for_any(expected).check(rollout.version(read), "the roll-out")
             return _preview(read, read.head.revision)
     with registry.write(caller.actor, "the staged roll-out is ended") as write:
         rollout.end(write, expected)

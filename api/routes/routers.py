@@ -6,12 +6,15 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from api.auth import NEEDS_TOKEN, CallerOf, RegistryOf, ReporterOf, needs
 from api.gathered import Gathered
-from api.registry import routers
+from api.registry import carriage, impact, routers
 from api.registry.core import Read, Write
 from api.registry.permissions import Permission
 from api.registry.reports import Proof, Said
 from api.registry.standing import standings
+from api.routes.carriage_models import RouterPreview
 from api.routes.conventions import ExpectedOf, Limit, NameCursor, NamePrefix, OnceOf, answer
+from api.routes.impact_models import ImpactView
+from api.routes.previews import DryRun, for_any
 from api.routes.router_models import (
     NewRouter,
     RouterPage,
@@ -77,15 +80,21 @@ def show_router(registry: RegistryOf, name: RouterName) -> Response:
     return answer(view, version=version)
 
 
-@router.patch("/{name}", dependencies=[writes], response_model=RouterView)
+@router.patch("/{name}", dependencies=[writes], response_model=RouterView | RouterPreview)
 def label_router(
     registry: RegistryOf,
     caller: CallerOf,
     name: RouterName,
     expected: ExpectedOf,
     body: RouterPatch,
+    dry_run: DryRun = False,
 ) -> Response:
     """Other labels, and with them other gateways, which it gets as a change."""
+    if dry_run:
+        with registry.read() as read:
+            found = carriage.relabelled(read, name, for_any(expected), body.labels)
+            would = ImpactView.of(impact.of(read, found.foreseen))
+        return answer(RouterPreview.of(found, would))
     with registry.write(caller.actor, f"router {name} labelled") as write:
         routers.relabel(write, name, expected, body.labels)
     with registry.read() as read:

@@ -73,6 +73,45 @@ def test_a_gateway_is_given_to_routers_by_label(peergate: Peergate) -> None:
     assert (wrong.code, "must be KEY=VALUE, as in site=fra" in wrong.err) == (2, True)
 
 
+def test_who_would_carry_a_gateway_is_told_before(peergate: Peergate) -> None:
+    for name in ("ams", "fra"):
+        assert peergate("router", "add", f"{name}-1", "--label", f"site={name}").code == 0
+    assert peergate(*HUB).code == 0
+    add_peer(peergate, "branch-7")
+    wanted = ("--address", "198.51.100.2", "--service", "gre", "--mode", "enforce")
+    selector = ("--router", "site=fra", "--dry-run")
+    dry = peergate("gateway", "add", "fra", *wanted, *selector)
+    assert (dry.code, dry.out.splitlines()) == (
+        0,
+        [
+            "begins at fra-1: 0 peers pass, everybody else is dropped",
+            "not known: fra: nobody has seen yet who talks to it",
+            "gateway fra would be added, mode enforce: nothing was changed (dry run)",
+        ],
+    )
+    assert peergate("gateway", "show", "fra").code == 1
+    dry = peergate("gateway", "set", "hub", *selector)
+    assert dry.out.splitlines() == [
+        "ceases at ams-1: everybody passes there",
+        "gateway hub would be changed, mode monitor: nothing was changed (dry run)",
+    ]
+    assert peergate("gateway", "set", "hub", *selector, "--json").json["routers"]["losing"] == 1
+    assert peergate("gateway", "set", "hub", "--router", "site=fra").code == 0
+    dry = peergate("router", "label", "ams-1", "site=fra", "--dry-run")
+    assert dry.out.splitlines() == [
+        "begins with hub: 1 peer passes, everybody else is counted",
+        "router ams-1: site=fra: nothing was changed (dry run)",
+    ]
+    dry = peergate("router", "label", "fra-1", "none", "--dry-run")
+    assert dry.out.splitlines()[0] == "ceases with hub: everybody passes here"
+    assert peergate("router", "show", "fra-1", "--json").json["labels"] == {"site": "fra"}
+    assert peergate("rollout", "set", "--canary", "stage=canary").code == 0
+    dry = peergate("router", "label", "fra-1", "site=fra", "stage=canary", "--dry-run")
+    assert dry.out.splitlines()[0] == "would be a canary: what waits for a release comes"
+    found = peergate("router", "label", "fra-1", "stage=canary", "--dry-run", "--json").json
+    assert (found["stage"], found["loses"][0]["gateway"]) == ("canary", "hub")
+
+
 def test_the_way_back(peergate: Peergate) -> None:
     assert peergate(*HUB).code == 0
     add_peer(peergate, "branch-7")
