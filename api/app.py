@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.background import close, lifespan_of
 from api.database import open_store
+from api.desk import Desk
 from api.door import Door
 from api.errors import ApiError
 from api.event_records import KeptEvent
@@ -48,6 +49,7 @@ from api.routes import (
     peers,
     policy,
     proposals,
+    questions,
     readiness,
     revisions,
     rollout,
@@ -99,6 +101,7 @@ def _routes() -> APIRouter:
         policy,
         rules,
         sightings,
+        questions,
         strangers,
         stranger_reports,
         sign_offs,
@@ -131,6 +134,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
         tell=happened.announce,
         changed=measured.changed,
     )
+    desk = Desk(registry, watch)
     measured.watch(registry, lambda: watch.waiting)
     app = FastAPI(
         title="peergate registry",
@@ -141,13 +145,14 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan_of(
-            settings, registry, watch, happened, ongoing, sender, ownership, measured
+            settings, registry, watch, happened, desk, ongoing, sender, ownership, measured
         ),
         routes=[*_routes().routes],
     )
     app.state.settings = settings
     app.state.registry = registry
     app.state.watch = watch
+    app.state.desk = desk
     app.state.throttle = Throttle()
     app.state.metrics = measured
     app.state.scrapes = asyncio.Lock()
@@ -177,7 +182,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     app.state.happened = happened
     app.state.sender = sender
     app.state.feed = Feed(happened, partial(_events, registry))
-    app.state.let_go = partial(close, watch, happened)
+    app.state.let_go = partial(close, watch, happened, desk)
     app.add_middleware(Origins, trusted=settings.trusted_proxies)
     app.add_middleware(Measured, metrics=measured)
     add_handlers(app)

@@ -4,17 +4,19 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from uuid import uuid4
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from api.deliver import deliver
+from api.desk import Desk
 from api.metrics import Metrics
 from api.ongoing import Ongoing
 from api.outbound import Sender
 from api.ownership import Ownership
-from api.registry import tokens
+from api.registry import questions, tokens
 from api.registry.attention import Attention
 from api.registry.core import Registry
 from api.registry.cutover_watch import keep_time, look_for_drops
@@ -31,13 +33,15 @@ _log = logging.getLogger("peergate.api")
 _LISTEN_AGAIN = 1.0
 # Seconds between two looks at whether those who wait still may.
 _REVOKED_AGAIN = 0.5
+# Seconds for which questions and answers are gathered.
+_TOGETHER = 0.02
 # Seconds between looks for what happens because nothing is done.
 _ATTENTION = 15.0
 
 
-def close(*watches: Watch) -> None:
-    for watch in watches:
-        watch.close()
+def close(*waited_at: Watch | Desk) -> None:
+    for each in waited_at:
+        each.close()
 
 
 def lifespan_of(
@@ -45,6 +49,7 @@ def lifespan_of(
     registry: Registry,
     watch: Watch,
     happened: Watch,
+    desk: Desk,
     ongoing: Ongoing,
     sender: Sender,
     ownership: Ownership,
@@ -74,10 +79,14 @@ def lifespan_of(
                 ongoing.end(tokens.lapsed(read, asking))
 
     async def listen() -> None:
-        told = {Channel.REVISION: watch.announce, Channel.EVENT: happened.announce}
+        told: dict[Channel, Callable[[int], None]] = {
+            Channel.REVISION: watch.announce,
+            Channel.EVENT: happened.announce,
+            Channel.QUESTION: desk.announce,
+        }
         await registry.store.listen(told)
 
-    tasks = {
+    tasks: dict[str, tuple[Callable[[], Awaitable[None]], float]] = {
         "upkeep": (_threaded(keep_up), settings.upkeep_seconds),
         "release": (_threaded(release), settings.poll_seconds),
         "cutovers": (_threaded(keep_cutovers), settings.poll_seconds),
@@ -85,6 +94,8 @@ def lifespan_of(
         "look": (_threaded(look), settings.poll_seconds),
         "revoked": (_threaded(end_revoked), _REVOKED_AGAIN),
         "attention": (_threaded(attention.look), _ATTENTION),
+        "forget": (_threaded(partial(questions.forget, registry)), _ATTENTION),
+        "questions": (partial(desk.look, settings.poll_seconds), _TOGETHER),
         "ownership": (_threaded(ownership.look), settings.poll_seconds),
     }
 
@@ -93,6 +104,7 @@ def lifespan_of(
         metrics.open()
         watch.open()
         happened.open()
+        desk.open()
         running = [
             asyncio.create_task(Task(name, work, seconds, registry, metrics).run())
             for name, (work, seconds) in tasks.items()
@@ -103,7 +115,7 @@ def lifespan_of(
         deliverer = Deliverer(registry, str(uuid4()))
         running.append(asyncio.create_task(deliver(deliverer, sender, happened, metrics)))
         yield
-        close(watch, happened)
+        close(watch, happened, desk)
         for task in running:
             task.cancel()
         await asyncio.wait(running)

@@ -31,6 +31,10 @@ class UnavailableError(ApiError):
     """The database does not answer."""
 
 
+class UnansweredError(ApiError):
+    """A router that was asked says nothing."""
+
+
 class NotFoundError(ApiError):
     """There is no such thing."""
 

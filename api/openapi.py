@@ -137,6 +137,12 @@ def _errors(path: str, method: str, operation: dict[str, Any]) -> dict[str, str]
         found["429"] = "Too often: `Retry-After` says when to come again"
     if path.endswith("/changes"):
         found["410"] = "Changes from so far back are not kept: fetch a snapshot"
+    if path.endswith("/explain"):
+        found |= {
+            "409": "The router is away, or cannot say",
+            "429": "Too many questions: `Retry-After` says when to come again",
+            "504": "The router does not answer in time",
+        }
     if path == "/v1/rollback":
         found["410"] = "That revision is not kept"
     if path == "/v1/events":

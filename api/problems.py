@@ -21,6 +21,7 @@ from api.errors import (
     RefusedError,
     StaleError,
     ThrottledError,
+    UnansweredError,
     UnavailableError,
     VersionMissingError,
 )
@@ -41,6 +42,7 @@ STATUS: dict[type[ApiError], HTTPStatus] = {
     VersionMissingError: HTTPStatus.PRECONDITION_REQUIRED,
     ThrottledError: HTTPStatus.TOO_MANY_REQUESTS,
     UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+    UnansweredError: HTTPStatus.GATEWAY_TIMEOUT,
 }
 
 

@@ -1,6 +1,8 @@
 """Who waits for the next revision or event, and what wakes them."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class Watch:
@@ -14,6 +16,7 @@ class Watch:
         self._news = asyncio.Event()
         self._number = 0
         self._closed = False
+        self._named: dict[str, set[asyncio.Timeout]] = {}
         self.waiting = 0
         self.crowd = 0
 
@@ -42,17 +45,40 @@ class Watch:
         self._closed = True
         self._news.set()
 
-    async def wait(self, after: int, seconds: float) -> None:
-        """Until there is a number above `after`, time is up, or the service ends."""
+    async def wait(self, after: int, seconds: float, name: str | None = None) -> None:
+        """Until there is a number above `after`, time is up, or the service ends. Whoever has a
+        name may be roused before."""
         self.waiting += 1
         try:
-            async with asyncio.timeout(seconds):
-                while self._number <= after and not self._closed:
-                    await self._news.wait()
+            async with asyncio.timeout(seconds) as limit:
+                with self._reached_by(name, limit):
+                    while self._number <= after and not self._closed:
+                        await self._news.wait()
         except TimeoutError:
             pass
         finally:
             self.waiting -= 1
+
+    def rouse(self, name: str) -> None:
+        """For those of this name, time is up. On the event loop alone."""
+        now = asyncio.get_running_loop().time()
+        for limit in self._named.get(name, ()):
+            if not limit.expired():
+                limit.reschedule(now)
+
+    @contextmanager
+    def _reached_by(self, name: str | None, limit: asyncio.Timeout) -> Iterator[None]:
+        if name is None:
+            yield
+            return
+        those = self._named.setdefault(name, set())
+        those.add(limit)
+        try:
+            yield
+        finally:
+            those.discard(limit)
+            if not those and self._named.get(name) is those:
+                del self._named[name]
 
     def _wake(self, number: int) -> None:
         if number > self._number:

@@ -19,6 +19,7 @@ from prometheus_client import generate_latest
 
 from control import links, pins, state
 from control.allowlist import Changes
+from control.answering import Answering
 from control.boot import Start, awaited, start
 from control.errors import ControlError, DataPlaneError, LinkError
 from control.exposition import Exposition
@@ -138,6 +139,9 @@ class Agent:
             if client is None
             else Witness(client, settings, lambda: self._do(lambda: self._gate.plane.seen()))
         )
+        self._answering = (
+            None if client is None else Answering(client, settings.router, self._gate, self._do)
+        )
         self._observer = Observer(self._gate, settings, client, self._do)
         self._follower = (
             None
@@ -183,6 +187,8 @@ class Agent:
             coroutines.append(Exposition(self._settings.metrics_listen, self._scrape).run())
         if self._witness is not None:
             coroutines.append(self._witness.run())
+        if self._answering is not None:
+            coroutines.append(self._answering.run())
         if self._follower is not None:
             return [*coroutines, self._follower.run(), self._reporter.run()]
         return [*coroutines, self._follow_file()]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from control.hashing import HOSTS4, HOSTS6, Column, lowest_bit
-from policy.prefixes import Network
+from policy.prefixes import Address, Network
 
 Rows = NDArray[Any]
 
@@ -36,6 +36,9 @@ PLACE = np.dtype(
     [("gateway", ">u2"), ("family", "u1"), ("high", ">u8"), ("low", ">u8"), ("length", "u1")]
 )
 SORTED = np.dtype(f"S{PLACE.itemsize}")
+
+# So many are looked at together: what that takes of memory is bounded.
+_AT_ONCE = 1 << 16
 
 SourceKey = tuple[int, Network]
 
@@ -112,6 +115,28 @@ def place_of(keys: Rows) -> Rows:
 def _bits(powers: Column) -> NDArray[np.int64]:
     """How many bits each power of two has."""
     return np.frexp(powers.astype(np.float64))[1].astype(np.int64)
+
+
+def common_bits(keys: Rows, source: Address) -> NDArray[np.uint8]:
+    """Of each prefix (SORTED), how many leading bits the source shares; 0 in the other family."""
+    number = int(source) << (128 - source.max_prefixlen)
+    high, low = np.uint64(number >> 64), np.uint64(number & _WHOLE)
+    found = np.zeros(len(keys), np.uint8)
+    for first in range(0, len(keys), _AT_ONCE):
+        place = placed(keys[first : first + _AT_ONCE])
+        upper = _lengths(place["high"].astype(np.uint64) ^ high)
+        lower = _lengths(place["low"].astype(np.uint64) ^ low)
+        same = 128 - np.where(upper > 0, 64 + upper, lower)
+        ours = place["family"] == source.version
+        found[first : first + _AT_ONCE] = np.where(ours, np.minimum(same, place["length"]), 0)
+    return found
+
+
+def _lengths(numbers: Column) -> NDArray[np.int64]:
+    """How many bits each number has; a float has room for half of them."""
+    upper = numbers >> _32
+    part = np.where(upper > 0, upper, numbers)
+    return np.frexp(part.astype(np.float64))[1] + np.where(upper > 0, 32, 0)
 
 
 def networks(place: Rows) -> Iterable[Network]:

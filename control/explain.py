@@ -1,46 +1,21 @@
 """Why a packet passes or not: the program's own decision, told with the registrations behind it."""
 
-from collections.abc import Mapping
+import struct
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from control.model import Allowlist, Explanation, Gateway, Peer
+from control.peers import NEAR, near_to
+from policy import services
+from policy.packets import Question
 from policy.prefixes import Address, Network
-from policy.services import TCP, UDP, Service
 from policy.window import Window, rfc3339
 
-PROTOCOLS = {
-    "icmp": 1,
-    "ipip": 4,
-    "tcp": TCP,
-    "udp": UDP,
-    "gre": 47,
-    "esp": 50,
-    "ah": 51,
-    "icmpv6": 58,
-    "ospf": 89,
-    "vrrp": 112,
-    "sctp": 132,
-}
 _AH = 51
 _NO_NEXT_HEADER = 59
-# A registration with fewer leading bits in common is not called near.
-_NEAR = {4: 8, 6: 16}
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A packet to ask about. Ports are there for UDP and TCP alone."""
-
-    source: Address
-    destination: Address
-    protocol: int
-    source_port: int | None = None
-    port: int | None = None
-
-    @property
-    def service(self) -> Service:
-        return Service(self.protocol, self.port)
+# Of registrations that cover a source so many are told; so much of an answer is bounded.
+_TOLD = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +59,8 @@ class Account:
     why: tuple[str, ...]
 
     def to_json(self) -> dict[str, object]:
-        asked = self.question
         return {
-            "packet": {
-                "src": str(asked.source),
-                "dst": str(asked.destination),
-                "proto": asked.protocol,
-                "sport": asked.source_port,
-                "dport": asked.port,
-            },
+            "packet": self.question.to_json(),
             "now": rfc3339(self.now),
             "revision": self.revision,
             "verdict": self.said.verdict,
@@ -106,25 +74,28 @@ class Account:
 
 
 def build(asked: Question) -> bytes:
-    """The packet as an Ethernet frame, with headers whole and nothing in them."""
-    from scapy.layers import inet
-    from scapy.layers.inet6 import IPv6
-    from scapy.layers.l2 import Ether
-    from scapy.packet import Raw
-
+    """The packet as an Ethernet frame, with headers whole and nothing in them. Checksums are 0."""
+    match asked.protocol:
+        case services.UDP:
+            content = struct.pack("!4H", asked.source_port, asked.port, 8, 0)
+        case services.TCP:
+            words, syn = 5, 2
+            ports = asked.source_port, asked.port
+            content = struct.pack("!2H2I2B3H", *ports, 0, 0, words << 4, syn, 8192, 0, 0)
+        case _:
+            # Also good as an extension header that nothing follows: its length is in the second
+            # byte.
+            words, size = (1, 12) if asked.protocol == _AH else (0, 8)
+            content = bytes([_NO_NEXT_HEADER, words]).ljust(size, b"\0")
+    source, destination = asked.source.packed, asked.destination.packed
     if asked.source.version == 4:
-        packet = inet.IP(src=str(asked.source), dst=str(asked.destination), proto=asked.protocol)
+        kind, length = 0x0800, 20 + len(content)
+        header = struct.pack("!2B3H2BH", 0x45, 0, length, 1, 0, 64, asked.protocol, 0)
     else:
-        packet = IPv6(src=str(asked.source), dst=str(asked.destination), nh=asked.protocol)
-    if asked.protocol in (TCP, UDP):
-        transport = inet.UDP if asked.protocol == UDP else inet.TCP
-        packet /= transport(sport=asked.source_port, dport=asked.port)
-    else:
-        # Also good as an extension header that nothing follows: its length is in the second byte.
-        words = 1 if asked.protocol == _AH else 0
-        packet /= Raw(bytes([_NO_NEXT_HEADER, words]).ljust(12 if words else 8, b"\0"))
-    frame = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / packet
-    return bytes(frame)
+        kind = 0x86DD
+        header = struct.pack("!IH2B", 6 << 28, len(content), asked.protocol, 64)
+    link = bytes.fromhex("020000000002 020000000001") + struct.pack("!H", kind)
+    return link + header + source + destination + content
 
 
 def account(
@@ -138,7 +109,8 @@ def account(
     allowlist = known or Allowlist("", 0, now, (), ())
     name = None if said.gateway is None else gateways.get(said.gateway)
     gateway = next((each for each in allowlist.gateways if each.name == name), None)
-    covering = _covering(asked.source, name, allowlist, now) if name else ()
+    near = () if name is None else near_to(allowlist.peers, asked.source, name, _TOLD + 1)
+    covering = _covering(asked.source, name, near, now)
     peer = covering[0] if covering else None
     nearest = None
     match said.verdict:
@@ -152,11 +124,11 @@ def account(
             peer = None
             why = [_unprotected(asked, allowlist)]
         case "registered" | "expired":
-            why = [_told(each) for each in covering] or [_unknown(said)]
+            why = _all_told(covering) or [_unknown(said)]
         case _:
             if peer is None:
-                nearest = _nearest(asked.source, name, allowlist, now)
-            why = [_told(each) for each in covering]
+                nearest = _nearest(asked.source, name, near, now)
+            why = _all_told(covering)
             why += [f"nearest: {_told(nearest)}"] if nearest else []
             why = why or [f"no registration at {name} comes near {asked.source}"]
     if said.drop or said.would_drop:
@@ -182,7 +154,7 @@ def _standing(valid: Window, now: datetime) -> str:
 
 
 def _covering(
-    source: Address, gateway: str | None, allowlist: Allowlist, now: datetime
+    source: Address, gateway: str | None, peers: Iterable[Peer], now: datetime
 ) -> tuple[Registration, ...]:
     """All registrations at the gateway (at any, where it is None) that cover the source.
 
@@ -190,7 +162,7 @@ def _covering(
     """
     found = [
         Registration(peer, prefix, _standing(peer.valid, now))
-        for peer in allowlist.peers
+        for peer in peers
         if gateway is None or peer.gateway == gateway
         for prefix in peer.sources
         if source in prefix
@@ -199,15 +171,15 @@ def _covering(
 
 
 def _nearest(
-    source: Address, gateway: str | None, allowlist: Allowlist, now: datetime
+    source: Address, gateway: str | None, peers: Collection[Peer], now: datetime
 ) -> Registration | None:
     """The registration that came nearest: the same source elsewhere, else the next prefix here."""
-    for elsewhere in _covering(source, None, allowlist, now):
+    for elsewhere in _covering(source, None, peers, now):
         standing = f"{elsewhere.standing}, but is not at {gateway}"
         return replace(elsewhere, standing=standing)
     best: Registration | None = None
-    most = _NEAR[source.version] - 1
-    for peer in allowlist.peers:
+    most = NEAR[source.version] - 1
+    for peer in peers:
         for prefix in peer.sources if peer.gateway == gateway else ():
             if prefix.version == source.version and _common_bits(source, prefix) > most:
                 most = _common_bits(source, prefix)
@@ -219,6 +191,11 @@ def _common_bits(source: Address, prefix: Network) -> int:
     """How many leading bits of the prefix the source shares."""
     differing = int(source) ^ int(prefix.network_address)
     return min(source.max_prefixlen - differing.bit_length(), prefix.prefixlen)
+
+
+def _all_told(covering: Sequence[Registration]) -> list[str]:
+    more = ["and more that cover it"] if len(covering) > _TOLD else []
+    return [*map(_told, covering[:_TOLD]), *more]
 
 
 def _told(registration: Registration) -> str:

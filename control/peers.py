@@ -1,6 +1,6 @@
 """The peers of an allowlist, so that one made from another by changes shares what they share."""
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import overload
 
@@ -11,10 +11,12 @@ from control.columns import Rows
 from control.model import Peer
 from control.pairs import Pairs
 from control.stored import Stored
+from policy.prefixes import Address
 
 # With so many changes on top they are stored with the others: a change copies those before it.
 FOLD_AT = 4_096
-
+# A registration with fewer leading bits in common is not called near, by family.
+NEAR = {4: 8, 6: 16}
 
 _AT_ONCE = 32
 
@@ -51,6 +53,13 @@ class Peers(Sequence[Peer]):
         """Their registrations; `numbers` as for `Pairs.of`."""
         stored = self._stored.pairs(numbers, self._rows())
         return stored.with_more(Pairs.of(self._come(), numbers))
+
+    def near(self, source: Address, gateway: str, most: int) -> Iterator[Peer]:
+        """See `near_to`."""
+        least = NEAR[source.version]
+        for row in self._stored.near(source, gateway, self._since, least, most):
+            yield self._stored.peer(row)
+        yield from self._come()
 
     def not_at(self, gateways: Container[str]) -> Iterator[Peer]:
         """Those that are at none of these gateways."""
@@ -105,6 +114,13 @@ class Peers(Sequence[Peer]):
 
 def pairs_of(peers: Sequence[Peer], numbers: Mapping[str, Sequence[int]]) -> Pairs:
     return peers.pairs(numbers) if isinstance(peers, Peers) else Pairs.of(peers, numbers)
+
+
+def near_to(peers: Sequence[Peer], source: Address, gateway: str, most: int) -> Collection[Peer]:
+    """Of peers those that cover the source, and at the gateway the one that comes nearest; perhaps
+    others. Of many that cover it `most` at the gateway, and as many at others: the longest
+    prefixes', and of several the lowest ids."""
+    return tuple(peers.near(source, gateway, most)) if isinstance(peers, Peers) else peers
 
 
 def records_of(peers: Sequence[Peer]) -> Iterator[bytes]:

@@ -24,6 +24,7 @@ from control.download import Download
 from control.errors import RegistryError, UnreachableError
 from control.following import Following
 from control.model import Allowlist
+from control.questions import Asked, parse_questions
 from control.settings import Settings
 from control.word import BadWordError, Endorsement, Word, endorsements
 from policy.errors import PolicyError
@@ -87,6 +88,7 @@ class RegistryClient:
     """One registry, one router's token. The token file is read for every request.
 
     `spread` is over how many seconds the registry wants reports of its last changes to come.
+    `questioned` is set where it has a question to this router.
     """
 
     def __init__(
@@ -103,6 +105,8 @@ class RegistryClient:
         self._heard: datetime | None = None
         self._url = url
         self.spread = 0.0
+        self.questioned = asyncio.Event()
+        self._newest_asked = "0"
         self._following = Following(url, self._asked, WAIT_SECONDS)
         try:
             cafile = None if ca_file is None else str(ca_file)
@@ -195,6 +199,7 @@ class RegistryClient:
             raise
         self._following.went_to(found.revision)
         self.spread = _seconds(said.headers.get("Peergate-Spread", ""))
+        self._hear_of(said.headers.get("Peergate-Asked", "0"))
         return replace(found, word=word)
 
     def _asked(self, after: int, accepted: str) -> AbstractAsyncContextManager[httpx.Response]:
@@ -202,10 +207,16 @@ class RegistryClient:
         return self._answer(
             "GET",
             "/v1/allowlist/changes",
-            {"Accept": accepted, **heard},
+            {"Accept": accepted, "Peergate-Asked": self._newest_asked, **heard},
             params={"after": after, "wait": WAIT_SECONDS, **self._router},
             timeout=WAITING,
         )
+
+    def _hear_of(self, asked: str) -> None:
+        """The number of the newest question that was not taken, 0 where there is none."""
+        if asked not in ("0", self._newest_asked) and asked.isascii() and asked.isdigit():
+            self._newest_asked = asked[:20]
+            self.questioned.set()
 
     def _check_view(self, word: Word) -> None:
         """Raises BadWordError where it was said to another router."""
@@ -234,6 +245,18 @@ class RegistryClient:
 
     async def strangers(self, router: str, body: Mapping[str, object]) -> None:
         await self._request("PUT", f"/v1/routers/{quote(router, safe='')}/strangers", json=body)
+
+    async def questions(self, router: str) -> list[Asked]:
+        """What this router is asked. Raises RegistryError."""
+        response = await self._request("GET", f"/v1/routers/{quote(router, safe='')}/questions")
+        try:
+            return parse_questions(response.content)
+        except PolicyError as error:
+            raise self._unusable("list of questions", error) from None
+
+    async def answer(self, router: str, number: int, body: Mapping[str, object]) -> None:
+        path = f"/v1/routers/{quote(router, safe='')}/questions/{number}"
+        await self._request("PUT", path, json=body)
 
     async def standing(self) -> Standing:
         """Where the registry stands, and what our token is good for; nothing is changed."""

@@ -13,6 +13,7 @@ from control import columns, records
 from control.columns import Rows
 from control.model import Peer
 from control.pairs import Pairs
+from policy.prefixes import Address
 
 # Records that are compressed together, and have to be decompressed to read one of them.
 _TOGETHER = 128
@@ -61,6 +62,30 @@ class Stored:
             if first < last:
                 texts = _records_of(block)
                 yield from (texts[place % _TOGETHER] for place in places[first:last].tolist())
+
+    def near(
+        self, source: Address, gateway: str, gone: Iterable[int], least: int, most: int
+    ) -> list[int]:
+        """Rows of peers that cover the source, and of the one at the gateway that has most leading
+        bits in common, `least` or more. Of those with an id in `gone` none. `most`: see peers."""
+        common = columns.common_bits(self.sources, source)
+        for row in map(self.find, gone):
+            if row is not None:
+                common[self.first[row] : self.first[row + 1]] = 0
+        length = columns.placed(self.sources)["length"]
+        covers = np.flatnonzero(common == length)
+        rows = np.searchsorted(self.first, covers, side="right") - 1
+        rows = rows[np.lexsort((self.ids[rows], -length[covers].astype(np.int64)))]
+        if gateway not in self.names:
+            return list(map(int, rows[:most]))
+        number = self.names.index(gateway)
+        here = self.gateway[rows] == number
+        found = [*rows[here][:most].tolist(), *rows[~here][:most].tolist()]
+        common[np.repeat(self.gateway != number, np.diff(self.first))] = 0
+        if len(common) and common.max() >= least:
+            nearest = np.searchsorted(self.first, common.argmax(), side="right") - 1
+            found.append(int(nearest))
+        return list(dict.fromkeys(found))
 
     def pairs(self, numbers: Mapping[str, Sequence[int]], rows: Rows) -> Pairs:
         """The registrations of the peers in these rows, at all numbers of their gateways."""

@@ -20,6 +20,7 @@ class _Line(BaseModel):
     signature: str
     spread: float
     changes: str
+    asked: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class Stream:
             "Peergate-Statement": said.statement,
             "Peergate-Signature": said.signature,
             "Peergate-Spread": str(said.spread),
+            "Peergate-Asked": str(said.asked),
         }
         return Said(said.changes.encode(), headers)
 

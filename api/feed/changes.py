@@ -67,13 +67,15 @@ class ChangesFeed:
         )
         return self._signer.sign(statement)
 
-    def line(self, answer: Answer, quoted: str, router: str | None, spread: float) -> str:
+    def line(
+        self, answer: Answer, quoted: str, router: str | None, spread: float, asked: int
+    ) -> str:
         """The same in one line of JSON: what would be headers stands beside the body."""
         headers = self.signed(answer, router)
         statement = json.dumps(headers["Peergate-Statement"])
         return (
             f'{{"statement":{statement},"signature":"{headers["Peergate-Signature"]}",'
-            f'"spread":{spread:.2f},"changes":{quoted}}}\n'
+            f'"spread":{spread:.2f},"asked":{asked},"changes":{quoted}}}\n'
         )
 
     def _made(self, then: View, now: View) -> Answer:

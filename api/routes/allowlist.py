@@ -11,6 +11,7 @@ from starlette.concurrency import iterate_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from api.auth import NEEDS_TOKEN, FollowerOf, follower_of
+from api.desk import Desk
 from api.errors import ApiError
 from api.feed.changes import Answer, ChangesFeed
 from api.feed.snapshots import Snapshot, SnapshotFeed
@@ -32,6 +33,8 @@ _FROM = re.compile(r"bytes=([0-9]{1,15})-")
 _WAITING_PER_SECOND = 100
 # Seconds that one answer goes on for: then a router is let in anew, perhaps by another process.
 _GOES_ON = (300.0, 600.0)
+# Of one answer by itself, what is `asked` in a line.
+_ASKED = "Peergate-Asked"
 _VARY = "Accept, Accept-Encoding"
 
 _SIGNED: dict[str, Any] = {
@@ -53,8 +56,13 @@ _LINE = {
         "signature": {"type": "string", "description": "Peergate-Signature"},
         "spread": {"type": "number", "description": "Peergate-Spread"},
         "changes": {"type": "string", "contentMediaType": "application/json"},
+        "asked": {
+            "type": "integer",
+            "description": "where it is not 0, the router is asked something: "
+            "`/v1/routers/{name}/questions` says what",
+        },
     },
-    "required": ["statement", "signature", "spread", "changes"],
+    "required": ["statement", "signature", "spread", "changes", "asked"],
 }
 _LINES: dict[int | str, dict[str, Any]] = {
     200: {"headers": _SIGNED, "content": {NDJSON: {"schema": _LINE}}}
@@ -150,6 +158,14 @@ async def changes(
             description="when you were told that this is at `after`, as `Peergate-Statement` says"
         ),
     ] = None,
+    peergate_asked: Annotated[
+        str | None,
+        Header(
+            pattern="^[0-9]{1,20}$",
+            description="the question to this router that you heard of last: of another one you "
+            "are told at once",
+        ),
+    ] = None,
 ) -> Response:
     """What changed after a revision, as it is now. Waits until there is something to say.
 
@@ -162,16 +178,22 @@ async def changes(
     """
     feed: ChangesFeed = request.app.state.changes
     watch: Watch = request.app.state.watch
+    desk: Desk = request.app.state.desk
     meant = routers.seen_by(caller, name)
     found = await feed.get(meant, after, peergate_heard)
     if found.quoted is not None and NDJSON in request.headers.get("accept", ""):
-        lines = _Lines(_lines(feed, watch, meant, found, max(wait, 1.0)), _goes_on(request, caller))
+        lines = _Lines(
+            _lines(feed, watch, desk, meant, found, max(wait, 1.0)), _goes_on(request, caller)
+        )
         lines.headers["Vary"] = _VARY
         return lines
-    if found.revision == after and wait > 0 and await _news(request, watch, after, wait):
+    knows = peergate_asked is None or str(desk.newest(meant)) in ("0", peergate_asked)
+    waits = found.revision == after and wait > 0 and knows
+    if waits and await _news(request, watch, after, wait, meant):
         found = await feed.get(meant, after)
     headers = feed.signed(found, meant)
     headers |= {"Peergate-Spread": f"{_spread(watch):.2f}", "Vary": _VARY}
+    headers |= {_ASKED: str(desk.newest(meant))}
     return _whole(request, found, headers)
 
 
@@ -189,20 +211,27 @@ def _goes_on(request: Request, caller: Caller) -> float:
 
 
 async def _lines(
-    feed: ChangesFeed, watch: Watch, meant: str | None, found: Answer, wait: float
+    feed: ChangesFeed,
+    watch: Watch,
+    desk: Desk,
+    meant: str | None,
+    found: Answer,
+    wait: float,
 ) -> AsyncIterator[str]:
     while found.quoted is not None and not watch.closed:
-        yield feed.line(found, found.quoted, meant, _spread(watch))
-        await watch.wait(found.revision, wait)
+        asked = desk.newest(meant)
+        yield feed.line(found, found.quoted, meant, _spread(watch), asked)
+        if desk.newest(meant) in (0, asked):
+            await watch.wait(found.revision, wait, meant)
         try:
             found = await feed.get(meant, found.revision)
         except ApiError:
             return  # who asks again is told
 
 
-async def _news(request: Request, watch: Watch, after: int, wait: float) -> bool:
+async def _news(request: Request, watch: Watch, after: int, wait: float, meant: str | None) -> bool:
     """False once nobody listens any more."""
-    news = asyncio.create_task(watch.wait(after, wait))
+    news = asyncio.create_task(watch.wait(after, wait, meant))
     gone = asyncio.create_task(disconnected(request.receive))
     try:
         await asyncio.wait((news, gone), return_when=asyncio.FIRST_COMPLETED)

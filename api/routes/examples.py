@@ -54,6 +54,24 @@ _BOUNDS = {
     "interval_seconds": 0,
     "within": ["203.0.113.0/24", "2001:db8::/32"],
 }
+_ACCOUNT = {
+    "packet": {
+        "src": "203.0.113.9",
+        "dst": "198.51.100.1",
+        "proto": 17,
+        "sport": 49152,
+        "dport": 51820,
+    },
+    "now": "2026-11-23T12:00:00Z",
+    "revision": 12,
+    "verdict": "unregistered",
+    "action": "drop",
+    "would_drop": False,
+    "gateway": "hub",
+    "peer": None,
+    "nearest": None,
+    "why": ["no registration at hub comes near 203.0.113.9", "hub enforces: dropped"],
+}
 _REASON: dict[str, Json] = {"with a reason": {"reason": "contract ended"}}
 
 # By operation: a name and the body. They are put into the document as they stand, for
@@ -107,6 +125,7 @@ EXAMPLES: dict[tuple[str, str], dict[str, Json]] = {
     ("put", "/v1/rollout"): {"an hour": {"canaries": {"stage": "canary"}, "hold": 3600}},
     ("post", "/v1/rollout/confirm"): {"seen": {"revision": 12}},
     ("put", "/v1/routers/{name}/report"): {"router": _ROUTER},
+    ("put", "/v1/routers/{name}/questions/{id}"): {"what the program says": {"account": _ACCOUNT}},
     ("put", "/v1/routers/{name}/strangers"): {
         "one": {
             "registry": _ROUTER["registry"],

@@ -13,16 +13,18 @@ from api.store.held import shut
 
 
 class Channel(StrEnum):
-    """What is told of: a revision's number, or that of an event."""
+    """What is told of: a revision's number, that of an event, or of a question to a router."""
 
     REVISION = "peergate_revision"
     EVENT = "peergate_event"
+    QUESTION = "peergate_question"
 
 
 Told = Mapping[Channel, Callable[[int], None]]
 _NEWEST = {
     Channel.REVISION: "SELECT revision FROM registry",
     Channel.EVENT: "SELECT last FROM event_log",
+    Channel.QUESTION: "SELECT coalesce(max(id), 0) FROM questions",
 }
 # Seconds in which there was nothing to hear, after which the server is asked whether it is there.
 _QUIET = 2.0

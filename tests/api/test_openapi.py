@@ -12,6 +12,7 @@ from api.records import Role
 from tests.api.bodies import gateway, peer
 from tests.api.conftest import Service
 from tests.api.process import Process
+from tests.api.questions import waiting_question
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 # Kept apart, for it takes away the token that the requests are made with.
@@ -95,6 +96,7 @@ def test_every_example_is_accepted(service: Service) -> None:
         ("post", "/v1/webhooks", "/v1/webhooks"),
         ("patch", "/v1/webhooks/{name}", "/v1/webhooks/pager"),
         ("put", "/v1/routers/{name}/seen", "/v1/routers/edge-1/seen"),
+        ("put", "/v1/routers/{name}/questions/{id}", "/v1/routers/edge-1/questions/1"),
         ("patch", "/v1/gateways/{name}", "/v1/gateways/hub"),
         ("put", "/v1/gateways/{name}/cutover", "/v1/gateways/hub/cutover"),
         ("post", "/v1/gateways/{name}/cutover/return", "/v1/gateways/hub/cutover/return"),
@@ -107,6 +109,8 @@ def test_every_example_is_accepted(service: Service) -> None:
             service.set_bounds(2)
         if path.endswith("/sources"):
             client = service.owner(2)
+        if path.endswith("/questions/{id}"):
+            assert waiting_question(service) == 1
         content = paths[path][method]["requestBody"]["content"]["application/json"]
         for example in content["examples"].values():
             body = example["value"]

@@ -1,12 +1,14 @@
 """Every route with every role, and with none."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
 from api.records import Role
 from tests.api.bodies import NOW, gateway, peer, report, text
 from tests.api.conftest import Service, on_filled
+from tests.api.questions import ACCOUNT, PACKET, explained, waiting_question
 from tests.api.strangers import MINUTE, interval, seen
 
 VIEWER, REGISTRAR, APPROVER, AGENT, ADMIN, AUDITOR, OWNER, METRICS = Role
@@ -61,6 +63,9 @@ ROUTES: list[tuple[str, str, set[Role], Any]] = [
     ("PATCH", "/v1/routers/edge-1", {ADMIN}, {"labels": {"site": "fra"}}),
     ("DELETE", "/v1/routers/spare", {ADMIN}, None),
     ("PUT", "/v1/routers/edge-1/report", {AGENT, ADMIN}, "report"),
+    ("GET", f"/v1/routers/edge-1/explain?{urlencode(PACKET)}", READERS, None),
+    ("GET", "/v1/routers/edge-1/questions", {AGENT, ADMIN}, None),
+    ("PUT", "/v1/routers/edge-1/questions/1", {AGENT, ADMIN}, "answer"),
     ("GET", "/v1/revisions", READERS, None),
     ("POST", "/v1/rollback", {ADMIN}, {"to_revision": 1}),
     ("GET", "/v1/rollout", READERS, None),
@@ -124,6 +129,11 @@ def ask(service: Service, role: Role | None, method: str, path: str, body: Any) 
     if body == "strangers":
         body = interval(service, [seen()], until=NOW + MINUTE)
     client = service.nobody if role is None else service.clients[role]
+    if body == "answer":
+        path = f"/v1/routers/edge-1/questions/{waiting_question(service)}"
+        body = {"account": ACCOUNT}
+    if "/explain?" in path and role in READERS:
+        return explained(service, client).status_code
     headers = {"If-Match": "*"} if method != "GET" else {}
     return client.request(method, path, json=body, headers=headers).status_code
 
@@ -173,6 +183,8 @@ def test_no_route_was_forgotten(shared: Service) -> None:
         parts = path.split("/")
         kinds = {"gateways": "{name}", "routers": "{name}", "peers": "{id}", "tokens": "{id}"}
         named = any("/".join(parts) == path for _, path in documented)
+        if parts[-2] == "questions":
+            parts[-1] = "{id}"
         kinds |= {"webhooks": "{name}", "strangers": "{id}", "sign-offs": "{id}"}
         if len(parts) > 3 and parts[2] in kinds and not named:
             parts[3] = kinds[parts[2]]

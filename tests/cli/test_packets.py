@@ -4,15 +4,18 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet
 from scapy.utils import wrpcap
 
-from tests.cli.conftest import Peergate
+from tests.cli.conftest import Peergate, Running
+from tests.cli.hub import Hub
 from tests.cli.test_apply import POLICY
 
 PEERGATE = Path(sys.executable).with_name("peergate")
@@ -247,3 +250,38 @@ def test_explain_refuses_what_is_no_packet(
     assert (refused.code, refused.out) == (2, "")
     assert said in refused.err
     assert refused.err.count("\n") == 1
+
+
+def test_explain_asks_a_router_through_the_registry(
+    peergate: Peergate, registry: Running, policy: Path
+) -> None:
+    hub = Hub.made(peergate, registry)
+    asked = (*ASKED, "--src", "203.0.113.65", "--router", "edge-1")
+    away = peergate(*asked)
+    assert (away.code, away.out) == (1, "")
+    assert "router 'edge-1' has not reported yet: start its agent" in away.err
+    hub.report()
+    # What the router says is shown as what this machine's own program says.
+    local = peergate(*ASKED, "--src", "203.0.113.65", "--policy", policy, "--json").json
+    headers = {"Authorization": f"Bearer {hub.token}"}
+    questions = f"{registry.url}/v1/routers/edge-1/questions"
+
+    def answer(http: httpx.Client, account: object) -> None:
+        def taken() -> list[dict[str, int]]:
+            return list(http.get(questions).json()["items"])
+
+        (question,) = next(items for _ in range(2000) if (items := taken()))
+        told = http.put(f"{questions}/{question['id']}", json={"account": account})
+        assert told.status_code == 204, told.text
+
+    with httpx.Client(headers=headers) as http, ThreadPoolExecutor(1) as pool:
+        answered = pool.submit(answer, http, local)
+        assert peergate(*asked, "--json").json == local
+        answered.result(20)
+        answered = pool.submit(answer, http, {**local, "why": ["<b>{[bold]}</b>"]})
+        told = peergate(*asked, "--now", "2099-01-31T00:00:00Z").out
+        answered.result(20)
+    assert "branch-7 (1) at hub" in told
+    assert "<b>{[bold]}</b>" in told
+    both = peergate(*asked, "--policy", policy)
+    assert (both.code, "--router and --policy: one of them" in both.err) == (2, True)

@@ -1,15 +1,19 @@
 """Explain: a packet is built, judged by the program, and the reasons are told."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
+from random import Random
 from typing import Protocol
 
 import pytest
 
 from control.bench import Bench, offline
-from control.explain import PROTOCOLS, Account, Question, account, build
-from control.model import Allowlist, Gateway, Peer
+from control.explain import Account, account, build
+from control.model import Allowlist, Explanation, Gateway, Peer
+from control.peers import Peers
+from policy.packets import PROTOCOLS, Question
 from policy.prefixes import Network
 from policy.services import TCP, UDP, Service
 from policy.window import Window, to_ns
@@ -238,3 +242,39 @@ def test_without_a_snapshot_the_decision_is_told_all_the_same(bench: Bench) -> N
     found = account(asked, said, bench.gateways, None, NOW)
     assert (found.said.verdict, found.gateway, found.revision) == ("registered", "hub", None)
     assert found.why == ("peer 1 decided, of which the snapshot on disk knows nothing",)
+
+
+def test_of_very_many_peers_only_those_near_are_read() -> None:
+    """It makes no difference to what is told, whichever they are."""
+    chance = Random(6)
+
+    def prefix() -> Network:
+        if chance.random() < 0.5:
+            number = 0xCB00 << 16 | chance.getrandbits(3) << chance.randint(0, 13)
+            return ip_network((number, chance.randint(8, 32)), strict=False)
+        number = 0x20010DB8 << 96 | chance.getrandbits(5) << chance.randint(0, 91)
+        return ip_network((number, chance.randint(16, 128)), strict=False)
+
+    def some(numbers: range) -> dict[int, Peer]:
+        made = {}
+        for number in numbers:
+            sources = {prefix(): None for _ in range(chance.randint(1, 3))}
+            at = chance.choice(("hub", "spoke", "six"))
+            made[number] = replace(peer(number, f"p-{number}", at), sources=tuple(sources))
+        return made
+
+    stored = Peers.of(tuple(some(range(1, 400)).values()))
+    peers = stored.changed({**dict.fromkeys(range(1, 20)), **some(range(390, 420))})
+    everybody = tuple(peers)
+    sources = [network[0] for each in everybody for network in each.sources]
+    sources += [ip_address("198.51.100.1"), ip_address("192.0.2.1"), ip_address("2001:db8::77")]
+    for source in sources:
+        hub = ip_address(HUB if source.version == 4 else "2001:db8::1")
+        asked = Question(source, hub, UDP, 40000, 51820)
+        said = Explanation("unregistered", drop=True, gateway=1, entry=None)
+        for name in ("hub", "soon"):
+            told = [
+                account(asked, said, {1: name}, replace(ALLOWLIST, peers=known), NOW).to_json()
+                for known in (peers, everybody)
+            ]
+            assert told[0] == told[1]

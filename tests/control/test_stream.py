@@ -33,7 +33,7 @@ async def read(stream: Stream, count: int) -> list[Said | None]:
 
 
 def test_line_by_line_until_it_ends() -> None:
-    made = stream(line(1) + line(2, unknown=1))
+    made = stream(line(1) + line(2, unknown=1, asked=7))
     one, two, end = asyncio.run(read(made, 3))
     assert end is None
     assert one is not None
@@ -44,9 +44,11 @@ def test_line_by_line_until_it_ends() -> None:
             "Peergate-Statement": "s1",
             "Peergate-Signature": "k g",
             "Peergate-Spread": "0.5",
+            "Peergate-Asked": "0",
         },
     )
     assert two.headers["Peergate-Statement"] == "s2"
+    assert two.headers["Peergate-Asked"] == "7"
     assert not made.follows(7, LONG)
 
 
