@@ -3,22 +3,27 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 from rich.text import Text
 
+from cli.allowlist import current_allowlist
 from cli.apply import read_policy
-from cli.errors import CliError
-from cli.options import Now, moment
-from cli.output import console, show, show_json_line, table
+from cli.comparison import show_comparison, to_json
+from cli.errors import CliError, UsageError
+from cli.options import CaFile, Now, TokenFile, Url, moment
+from cli.output import console, show, show_json, show_json_line, table
 
 if TYPE_CHECKING:
+    from control.bench import Bench
     from control.capture import Frame
+    from control.comparison import Comparison
+    from control.model import Allowlist
     from control.replay import Judgement, Summary
-    from policy.document import Policy
 
 _LONG_CAPTURE = 4 * 1024 * 1024
 
@@ -27,60 +32,137 @@ def replay(
     capture: Annotated[
         str, typer.Argument(help="A pcap or pcapng file, - for stdin.", metavar="CAPTURE")
     ],
-    policy: Annotated[str, typer.Option(help="The policy to judge by.", metavar="FILE")],
+    policy: Annotated[
+        str | None, typer.Option(help="The policy to judge by.", metavar="FILE")
+    ] = None,
+    current: Annotated[
+        bool, typer.Option("--current", help="Judge by what the registry holds now.")
+    ] = False,
+    router: Annotated[
+        str | None,
+        typer.Option(help="With --current: by what this router gets.", metavar="NAME"),
+    ] = None,
     now: Now = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a frame, in place of the summary.")
+        bool,
+        typer.Option(
+            "--json", help="One JSON object a frame; of a comparison, one with the changes."
+        ),
     ] = False,
+    url: Url = None,
+    token_file: TokenFile = None,
+    ca_file: CaFile = None,
 ) -> None:
     """Run every frame of a capture through the compiled program, and say its verdicts.
 
-    Nothing is attached, and no packet is sent. Needs root, for loading the program.
+    With --current and --policy it runs them under both, and says which packets would become of
+    another verdict if the policy were applied. Nothing is attached, and no packet is sent. Needs
+    root, for loading the program.
 
     Examples:
       peergate replay uplink.pcap --policy policy.yaml
-      peergate replay uplink.pcap --policy policy.yaml \\
-          --now 2026-12-01T00:00:00Z --json
+      peergate replay uplink.pcap --current --router edge-1 --json
+      peergate replay uplink.pcap --current --policy proposed.yaml
       tcpdump -i eth0 -c 99 -w - | peergate replay - --policy policy.yaml
     """
+    if policy is None and not current:
+        raise UsageError("say what to judge by: --policy FILE, --current, or both to compare")
+    if router is not None and not current:
+        raise UsageError("--router: needs --current: a policy file is for all routers")
     at = moment(now, "--now") or datetime.now(UTC)
-    wanted = read_policy(policy)
+    sides = []
+    if current:
+        sides.append(_Side("current", current_allowlist(url, token_file, ca_file, router)))
+    if policy is not None:
+        sides.append(_Side(policy, _proposed(policy, at)))
     with _opened(capture) as stream:
-        summary, damage = _run(wanted, at, stream, as_json)
-    if not as_json and (summary.packets or damage is None):
-        _show_summary(summary)
+        if len(sides) == 2:
+            damage = _compare(sides, at, stream, as_json)
+        else:
+            damage = _judge(sides[0].allowlist, at, stream, as_json)
     if damage is not None:
         sys.stdout.flush()
         raise CliError(f"{capture}: {damage}")
 
 
-def _run(
-    wanted: "Policy", at: datetime, stream: BinaryIO, as_json: bool
-) -> "tuple[Summary, str | None]":
-    """Judge all frames, and print them as they come; the last word is where damage ended it."""
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """What is judged by, and what it is called."""
+
+    name: str
+    allowlist: "Allowlist"
+
+
+def _proposed(policy: str, at: datetime) -> "Allowlist":
+    wanted = read_policy(policy)
     from control.allowlist import from_policy
+
+    return from_policy(wanted, time=at)
+
+
+def _judge(allowlist: "Allowlist", at: datetime, stream: BinaryIO, as_json: bool) -> str | None:
+    """Judge all frames, and print them as they come; what is wrong with the capture."""
     from control.bench import offline
     from control.capture import CaptureError, frames
+    from control.peers import Names
     from control.replay import Summary
     from control.replay import replay as judge
     from policy.window import to_ns
 
-    summary = Summary()
-    allowlist = from_policy(wanted, time=at)
-    peers = {peer.id: peer.name for peer in allowlist.peers}
+    summary, damage = Summary(), None
+    names = Names(allowlist.peers)
     # From a pipe, somebody watches: each line at once.
     live = not stream.seekable()
     try:
         # What is no capture is refused before the program is compiled.
         read = _watched(frames(stream), stream, as_json)
         with offline(allowlist, at) as bench:
-            for said in judge(read, bench.judge, to_ns(at), bench.gateways, peers):
+            for said in judge(read, bench.judge, to_ns(at), bench.gateways, names):
                 summary.add(said)
                 if as_json:
                     show_json_line(said.to_json(), at_once=live)
     except CaptureError as error:
-        return summary, error.message
-    return summary, None
+        damage = error.message
+    if not as_json and (summary.packets or damage is None):
+        _show_summary(summary)
+    return damage
+
+
+def _compare(sides: list[_Side], at: datetime, stream: BinaryIO, as_json: bool) -> str | None:
+    """Judge all frames under both, and print what differs; what is wrong with the capture."""
+    from control.bench import offline
+    from control.capture import CaptureError, frames
+    from control.comparison import Comparison, Says
+    from control.peers import Names
+    from control.replay import judgement
+    from policy.window import to_ns
+
+    found, damage = Comparison(), None
+
+    def says(bench: "Bench", side: _Side) -> Says:
+        names = Names(side.allowlist.peers)
+        return lambda frame: judgement(frame, bench.judge, to_ns(at), bench.gateways, names)
+
+    try:
+        read = _watched(frames(stream), stream, as_json)
+        with ExitStack() as stack:
+            before, after = (
+                says(stack.enter_context(offline(side.allowlist, at)), side) for side in sides
+            )
+            found.run(read, before, after)
+    except CaptureError as error:
+        damage = error.message
+    if as_json:
+        show_json(_document(found, sides))
+    elif found.before.packets or damage is None:
+        show_comparison(found)
+    return damage
+
+
+def _document(found: "Comparison", sides: list[_Side]) -> dict[str, object]:
+    current, proposed = sides
+    known = {"registry": current.allowlist.registry, "revision": current.allowlist.revision}
+    return to_json(found, known, {"policy": proposed.name})
 
 
 @contextmanager

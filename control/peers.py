@@ -112,6 +112,19 @@ class Peers(Sequence[Peer]):
     __hash__ = None  # type: ignore[assignment]  # it is compared by what it holds
 
 
+class Names(dict[int, str]):
+    """Names of peers by id, looked up as they are asked for: of very many few are."""
+
+    def __init__(self, peers: Sequence[Peer]) -> None:
+        super().__init__()
+        self._peers = Peers.of(peers)
+
+    def __missing__(self, number: int) -> str:
+        peer = self._peers.get(number)
+        self[number] = name = "" if peer is None else peer.name
+        return name
+
+
 def pairs_of(peers: Sequence[Peer], numbers: Mapping[str, Sequence[int]]) -> Pairs:
     return peers.pairs(numbers) if isinstance(peers, Peers) else Pairs.of(peers, numbers)
 

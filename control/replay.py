@@ -51,16 +51,27 @@ def replay(
 ) -> Iterator[Judgement]:
     """Run the frames as of `now` (ns since 1970). `gateways` and `peers` name the numbers."""
     for frame in frames:
-        said = judge(frame.data, now) if len(frame.data) >= SHORTEST_RUN else _TOO_SHORT
-        yield Judgement(
-            packet=frame.number,
-            verdict=said.verdict,
-            action=said.action,
-            would_drop=said.would_drop,
-            gateway=None if said.gateway is None else gateways[said.gateway],
-            peer=None if said.entry is None else peers[said.entry.peer],
-            truncated=frame.truncated,
-        )
+        yield judgement(frame, judge, now, gateways, peers)
+
+
+def judgement(
+    frame: Frame,
+    judge: Judge,
+    now: int,
+    gateways: Mapping[int, str],
+    peers: Mapping[int, str],
+) -> Judgement:
+    """What is said of one frame."""
+    said = judge(frame.data, now) if len(frame.data) >= SHORTEST_RUN else _TOO_SHORT
+    return Judgement(
+        packet=frame.number,
+        verdict=said.verdict,
+        action=said.action,
+        would_drop=said.would_drop,
+        gateway=None if said.gateway is None else gateways[said.gateway],
+        peer=None if said.entry is None else peers[said.entry.peer],
+        truncated=frame.truncated,
+    )
 
 
 @dataclass(slots=True)

@@ -285,3 +285,33 @@ def test_explain_asks_a_router_through_the_registry(
     assert "<b>{[bold]}</b>" in told
     both = peergate(*asked, "--policy", policy)
     assert (both.code, "--router and --policy: one of them" in both.err) == (2, True)
+
+
+def test_replay_says_what_a_proposal_would_change(
+    peergate: Peergate, capture: Path, policy: Path, tmp_path: Path
+) -> None:
+    for words in (("replay", capture), ("replay", capture, "--router", "edge-1")):
+        assert peergate(*words).code == 2
+    assert peergate("apply", "-f", policy, "--yes").code == 0
+    replayed = peergate("replay", capture, "--current", "--json")
+    assert lines(replayed.out) == [STRANGER, BRANCH, OTHER]
+    proposed = tmp_path / "proposed.yaml"
+    proposed.write_text(POLICY.replace("203.0.113.7,", "192.0.2.1,"))
+    compared = peergate("replay", capture, "--current", "--policy", proposed, "--json").json
+    assert (compared["packets"], compared["changed"], compared["untold"]) == (3, 2, 0)
+    assert compared["before"]["revision"] == 1
+    assert compared["after"]["policy"] == str(proposed)
+    fates = [
+        (each["source"], each["service"], each["before"]["action"], each["after"]["action"])
+        for each in compared["flows"]
+    ]
+    assert fates == [
+        ("203.0.113.7", "udp/51820", "pass", "drop"),
+        ("192.0.2.1", "udp/51820", "drop", "pass"),
+    ]
+    shown = peergate("replay", capture, "--current", "--policy", proposed)
+    assert "2 of 3 packets change\n" in shown.out
+    rows = [line.split() for line in shown.out.splitlines()]
+    assert ["registered,", "pass", "unregistered,", "drop", "1", "1"] in rows
+    same = peergate("replay", capture, "--current", "--policy", policy)
+    assert (same.code, same.out) == (0, "0 of 3 packets change\n")

@@ -7,16 +7,21 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
-from scapy.layers.inet import ICMP, IP, UDP
-from scapy.layers.inet6 import IPv6
-from scapy.layers.l2 import ARP, Ether
+from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_NOP
+from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment
+from scapy.layers.ipsec import ESP
+from scapy.layers.l2 import ARP, Dot1AD, Dot1Q, Ether
+from scapy.layers.ppp import PPP, PPPoE
 from scapy.packet import Packet, Raw
 from scapy.utils import wrpcap, wrpcapng
 
 from control.bench import Bench, offline
 from control.capture import Frame, frames
+from control.comparison import Comparison, Says
+from control.flows import flow
 from control.model import Allowlist, Gateway, Peer
-from control.replay import Judgement, Summary, replay
+from control.peers import Names
+from control.replay import Judgement, Summary, judgement, replay
 from policy.services import Service
 from policy.window import Window, to_ns
 
@@ -194,3 +199,98 @@ def test_the_summary_counts_and_keeps_the_first_drops(bench: Bench) -> None:
     assert summary.counts["hub", "unregistered", "drop", False] == 2
     assert summary.counts["spoke", "unregistered", "pass", True] == 1
     assert [said.packet for said in summary.drops] == [3, 4]
+
+
+PROPOSED = replace(
+    ALLOWLIST,
+    gateways=(HUB, replace(SPOKE, enforce=Window())),
+    peers=(
+        peer(1, "branch-7b", "203.0.113.7/32"),
+        peer(2, "branch-8", "203.0.113.64/27"),
+        peer(5, "branch-11", "203.0.113.7/32", gateway="spoke"),
+    ),
+)
+
+
+def test_two_allowlists_are_compared_by_flow(bench: Bench) -> None:
+    vlan = Ether() / Dot1Q(vlan=7) / IPv6(src="2001:db8:7::1", dst="2001:db8::1")
+    chain = IPv6ExtHdrDestOpt() / UDP(sport=9, dport=51820)
+    packets = [
+        *(packet for _, packet, *_ in CASES),
+        vlan / chain,
+        *[tunnel("203.0.113.65")] * 2,
+        tunnel("2001:db8:7::1", "2001:db8::1"),
+    ]
+    read = [Frame(n, bytes(packet), truncated=False) for n, packet in enumerate(packets, 1)]
+    found = Comparison()
+    with offline(PROPOSED, NOW) as other:
+
+        def says(bench: Bench, allowlist: Allowlist) -> Says:
+            names = Names(allowlist.peers)
+            return lambda frame: judgement(frame, bench.judge, to_ns(NOW), bench.gateways, names)
+
+        found.run(read, says(bench, ALLOWLIST), says(other, PROPOSED))
+    assert found.before.packets == found.after.packets == len(packets)
+    changes = [
+        (
+            str(each.flow.source) if each.flow else None,
+            str(each.flow.service) if each.flow else None,
+            (each.before.verdict, each.before.action),
+            (each.after.verdict, each.after.action),
+            count,
+        )
+        for each, count in found.in_order()
+    ]
+    registered, unregistered = ("registered", "pass"), ("unregistered", "drop")
+    assert changes == [
+        # Cut off first, by packets; another peer's name is no difference.
+        ("2001:db8:7::1", "udp/51820", registered, unregistered, 3),
+        ("192.0.2.1", "udp/51820", ("unregistered", "pass"), unregistered, 1),
+        ("203.0.113.65", "udp/51820", ("expired", "drop"), registered, 3),
+    ]
+    assert found.changed == 7
+    assert found.untold == 0
+
+
+def test_of_very_many_flows_the_first_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("control.comparison.MOST_FLOWS", 2)
+    found = Comparison()
+    was = Judgement(1, "registered", "pass", would_drop=False, gateway="hub", peer="p")
+    will = replace(was, verdict="unregistered", action="drop", peer=None)
+    for last in (1, 2, 3, 2, 3):
+        frame = Frame(1, bytes(tunnel(f"192.0.2.{last}")), truncated=False)
+        found.add(frame, was, will)
+    found.add(Frame(1, b"", truncated=False), was, was)
+    assert [count for _, count in found.in_order()] == [2, 1]
+    assert (found.changed, found.untold) == (5, 2)
+
+
+@pytest.mark.parametrize("cut", [0, 12, 13, 14, 20, 30, 33, 34, 37])
+def test_whose_a_frame_is_that_is_cut_off(cut: int) -> None:
+    said = flow(bytes(tunnel("192.0.2.1"))[:cut])
+    assert (said is None) == (cut < 34)
+    assert said is None or said.service == "proto/17"
+
+
+def test_whose_a_frame_is() -> None:
+    hub = {"src": "192.0.2.1", "dst": "198.51.100.1"}
+    six = {"src": "2001:db8:7::1", "dst": "2001:db8::1"}
+    frames = {
+        "udp/51820": Ether() / PPPoE() / PPP() / IP(**hub) / UDP(dport=51820),
+        "tcp/443": Ether()
+        / Dot1AD()
+        / Dot1Q()
+        / IP(**hub, options=IPOption_NOP())
+        / TCP(dport=443),
+        "proto/50": Ether() / IPv6(**six) / IPv6ExtHdrFragment() / ESP(),
+        "proto/17": Ether() / IP(**hub, frag=9, proto=17) / Raw(b"\xca\x6c\xca\x6c"),
+        "proto/6": Ether() / IPv6(**six) / IPv6ExtHdrFragment(offset=9, nh=6) / Raw(b"abcd"),
+    }
+    for service, frame in frames.items():
+        said = flow(bytes(frame))
+        assert said is not None
+        assert str(said.service).replace("udp/None", "proto/17").replace("tcp/None", "proto/6") == (
+            service
+        )
+        assert str(said.source) in (hub["src"], six["src"])
+    assert flow(bytes(Ether() / ARP())) is None
