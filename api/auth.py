@@ -1,4 +1,4 @@
-"""Who is calling: the bearer token of a request, and what its role allows."""
+"""Who is calling: a request's bearer token or session, and what its role allows."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -6,16 +6,17 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
+from api import session_cookie
 from api.errors import UnavailableError
 from api.known import KnownCallers
 from api.oidc import Oidc
 from api.origin import OriginOf, origin_of
 from api.problems import UnauthorizedError
 from api.records import Origin
-from api.registry import tokens
+from api.registry import sessions, tokens
 from api.registry.core import Registry
 from api.registry.permissions import Caller, Permission
 from api.throttle import Throttle
@@ -27,6 +28,13 @@ _bearer = HTTPBearer(
     scheme_name="token",
     bearerFormat="pg_ID_SECRET",
     description="A token of the role that the route needs: `POST /v1/tokens`.",
+)
+# For the document alone: it has another name over https.
+_cookie = APIKeyCookie(
+    name=session_cookie.PLAIN,
+    auto_error=False,
+    scheme_name="session",
+    description="A browser's, in place of a token: `POST /v1/session`.",
 )
 
 _CALLER = "caller"
@@ -47,11 +55,12 @@ async def caller_of(
     registry: RegistryOf,
     origin: OriginOf,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    _documented: Annotated[str | None, Depends(_cookie)] = None,
 ) -> Caller:
     if (shown := _shown(request)) is not None:
         return shown
     if credentials is None:
-        raise UnauthorizedError("send a token: `Authorization: Bearer pg_...`")
+        return await _of_session(request, registry, origin)
     throttle: Throttle = request.app.state.throttle
     text = credentials.credentials
     if throttle.admits(origin, text):
@@ -68,6 +77,22 @@ async def caller_of(
             told = (origin.address, origin.request)
             _log.warning("%s: too many tokens that do not work (request %s)", *told)
     raise UnauthorizedError("this token is unknown, revoked or expired", "invalid-token")
+
+
+async def _of_session(request: Request, registry: Registry, origin: Origin) -> Caller:
+    secret = session_cookie.secret_in(request)
+    if secret is None:
+        raise UnauthorizedError("send a token: `Authorization: Bearer pg_...`")
+    throttle: Throttle = request.app.state.throttle
+    if throttle.admits(origin, secret):
+        caller = await run_in_threadpool(_in_session, registry, secret, origin)
+        if caller is not None:
+            throttle.worked(secret)
+            request.state.ongoing.token = caller.token
+            request.state.ongoing.session = sessions.digest_of(secret)
+            return caller
+        throttle.failed(origin, secret)
+    raise UnauthorizedError("this session has ended: sign in again", "session-ended")
 
 
 async def show_in(request: Request) -> None:
@@ -90,6 +115,11 @@ def _shown(request: Request) -> Caller | None:
 def _ours(registry: Registry, text: str, origin: Origin) -> Caller | None:
     with registry.read() as read:
         return tokens.authenticate(read, text, origin)
+
+
+def _in_session(registry: Registry, secret: str, origin: Origin) -> Caller | None:
+    with registry.read() as read:
+        return sessions.authenticate(read, secret, origin)
 
 
 CallerOf = Annotated[Caller, Depends(caller_of)]

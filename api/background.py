@@ -16,7 +16,7 @@ from api.metrics import Metrics
 from api.ongoing import Ongoing
 from api.outbound import Sender
 from api.ownership import Ownership
-from api.registry import questions, tokens
+from api.registry import questions, sessions, tokens
 from api.registry.attention import Attention
 from api.registry.core import Registry
 from api.registry.cutover_watch import keep_time, look_for_drops
@@ -74,9 +74,11 @@ def lifespan_of(
         happened.announce(event)
 
     def end_revoked() -> None:
-        if asking := ongoing.tokens():
+        asking, signed_in = ongoing.tokens(), ongoing.sessions()
+        if asking or signed_in:
             with registry.read() as read:
-                ongoing.end(tokens.lapsed(read, asking))
+                lapsed = tokens.lapsed(read, asking)
+                ongoing.end(lapsed, sessions.ended(read, signed_in))
 
     async def listen() -> None:
         told: dict[Channel, Callable[[int], None]] = {

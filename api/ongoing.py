@@ -1,4 +1,4 @@
-"""Requests that go on for long end with the token that they came with."""
+"""Requests that go on for long end with the token, or the session, that they came with."""
 
 import asyncio
 from collections.abc import Collection
@@ -7,10 +7,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class _Request:
-    """`token` is the id of the one that it came with, once that is known."""
+    """`token` is the id of the one that it came with, `session` the digest of its session, once
+    that is known."""
 
     def __init__(self) -> None:
         self.token: int | None = None
+        self.session: str | None = None
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
 
@@ -48,10 +50,14 @@ class Ongoing:
         """Ids of the tokens that they came with. May be called from any thread."""
         return {each.token for each in list(self._requests) if each.token is not None}
 
-    def end(self, tokens: Collection[int]) -> None:
+    def sessions(self) -> set[str]:
+        """Digests of the sessions that they came with. May be called from any thread."""
+        return {each.session for each in list(self._requests) if each.session is not None}
+
+    def end(self, tokens: Collection[int], sessions: Collection[str] = ()) -> None:
         """Lets go of those that came with one of these. May be called from any thread."""
         for each in list(self._requests):
-            if each.token in tokens:
+            if each.token in tokens or each.session in sessions:
                 each.end()
 
 

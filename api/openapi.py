@@ -127,7 +127,7 @@ def _errors(path: str, method: str, operation: dict[str, Any]) -> dict[str, str]
         found |= _WITH_TOKEN
     if "requestBody" in operation:
         found |= _WITH_BODY
-    if "{" in path or path == "/v1/tokens":
+    if "{" in path or path in ("/v1/tokens", "/v1/session"):
         found["404"] = "There is no such thing"
     if "if-match" in headers:
         found |= _WITH_VERSION

@@ -195,7 +195,8 @@ class ListedPeer(NamedTuple):
 class PeerFilter:
     """Which peers are wanted; None is any. `source`: one of theirs holds it, or is a part of it.
 
-    Moments of `since` and `after` are in it, those of `before` are not.
+    Moments of `since` and `after` are in it, those of `before` are not. `proposed`: those of which
+    a change waits for an approver.
     """
 
     gateway: str | None = None
@@ -208,6 +209,7 @@ class PeerFilter:
     ends_after: datetime | None = None
     created_since: datetime | None = None
     changed_since: datetime | None = None
+    proposed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +240,21 @@ class Token:
     expires: datetime | None
     router: str | None = None
     peer: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A person's at the page. `caller` is the hash of whose identity it is; `name`, `role` and
+    `subject` are good for one that has no token behind it."""
+
+    digest: str
+    caller: str
+    token_id: int | None
+    name: str
+    role: Role
+    subject: str
+    created: datetime
+    expires: datetime
 
 
 @dataclass(frozen=True, slots=True)

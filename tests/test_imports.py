@@ -14,7 +14,7 @@ HTTP_PARTS = {
     f"api/{name}.py"
     for name in (
         *("app", "auth", "background", "door", "limits", "metrics", "oidc", "ongoing", "openapi"),
-        *("origin", "outbound", "problems", "protocol", "serve"),
+        *("origin", "outbound", "problems", "protocol", "serve", "session_cookie"),
     )
 }
 

@@ -1,16 +1,19 @@
 """What routers say of themselves, of many at once: a thousand have the same change to tell of."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from api.errors import ApiError, ConflictError
 from api.records import Head, Json, Report
-from api.registry import arrivals, router_events
+from api.registry import arrivals, rates, router_events
 from api.registry.core import Aside, Read, Registry, Write
 from api.registry.permissions import Caller
 from api.registry.routers import HIGHEST_RISE, check_own, unknown
 from api.signing import Signer
 from api.store import routers, silences
+
+# Names of the gateways of each router.
+Carried = Mapping[str, frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,9 @@ def keep(registry: Registry, signer: Signer, said: Sequence[Said]) -> list[ApiEr
     ahead: list[int] = []
     latest: dict[str, Said] = {}
     with registry.read() as read:
-        known = routers.among(read.connection, [one.router for one in said])
+        known = routers.labels(read.connection, {one.router for one in said})
+        assigned = read.assignments.at(read.connection, read.head, read.head.revision)
+        carried = {name: assigned.view(name, of).gateways for name, of in known.items()}
         for at, one in enumerate(said):
             try:
                 check_own(one.caller, one.router)
@@ -62,25 +67,25 @@ def keep(registry: Registry, signer: Signer, said: Sequence[Said]) -> list[ApiEr
                 errors[at] = _not_lifted(read.head, one)
     for at in ahead:
         try:
-            _rise(registry, signer, said[at])
+            _rise(registry, signer, said[at], carried)
         except ApiError as error:
             errors[at] = error
     if latest:
         with registry.aside("peergate") as aside:
-            gone = _put(aside, list(latest.values()))
+            gone = _put(aside, list(latest.values()), carried)
         for at, one in enumerate(said):
             if one.router in gone:
                 errors[at] = unknown(one.router)
     return errors
 
 
-def _rise(registry: Registry, signer: Signer, said: Said) -> None:
+def _rise(registry: Registry, signer: Signer, said: Said, carried: Carried) -> None:
     cause = f"router {said.router} reported revision {said.revision}"
     with registry.write(said.caller.actor, cause) as write:
         reach = _proven(write, signer, said)
         if reach is not None and _is_ahead(write.head, said):
             write.rise_to(reach + 1, cause)
-        if _put(write, [said]):
+        if _put(write, [said], carried):
             raise unknown(said.router)
 
 
@@ -106,7 +111,7 @@ def _not_lifted(head: Head, said: Said) -> ConflictError:
     )
 
 
-def _put(write: Write | Aside, said: Sequence[Said]) -> set[str]:
+def _put(write: Write | Aside, said: Sequence[Said], carried: Carried) -> set[str]:
     """Returns those that are routers' no more: removed since they were looked for."""
     there = routers.among(write.connection, [one.router for one in said], lock=True)
     gone = {one.router for one in said} - there
@@ -117,6 +122,7 @@ def _put(write: Write | Aside, said: Sequence[Said]) -> set[str]:
     before = routers.reports_of(write.connection, names, lock=True)
     reports = [Report(one.router, one.revision, write.now, one.content) for one in said]
     routers.put_reports(write.connection, reports)
+    rates.note(write, before, reports, carried)
     silent = silences.end(write.connection, names)
     for report in reports:
         since = silent.get(report.router)

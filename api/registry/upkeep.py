@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from api.registry import events, stranger_reports
+from api.registry import events, rates, sessions, stranger_reports
 from api.registry.core import ITSELF, Registry
 from api.store import events as event_rows
 from api.store import log, peers, reminders, replays
@@ -13,7 +13,8 @@ _AT_ONCE = 1000
 
 
 def upkeep(registry: Registry, replay_kept: timedelta) -> None:
-    """Takes long-ended peers out of the allowlist; forgets old answers, events and strangers."""
+    """Takes long-ended peers out of the allowlist; forgets old answers, events,
+    strangers, sessions and rates."""
     after: int | None = 0
     while after is not None:
         after = _unlist(registry, after)
@@ -22,6 +23,8 @@ def upkeep(registry: Registry, replay_kept: timedelta) -> None:
         reminders.forget(write.connection, write.now - write.ended_kept)
         event_rows.forget(write.connection, write.now - events.KEPT_FOR, events.KEPT)
     stranger_reports.forget(registry)
+    sessions.forget(registry)
+    rates.forget(registry)
 
 
 def _unlist(registry: Registry, after: int) -> int | None:

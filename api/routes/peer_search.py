@@ -59,6 +59,9 @@ def filter_of(
     valid_until_after: Annotated[Moment | None, Query(description="at it, or after it")] = None,
     created_since: Annotated[Moment | None, Query()] = None,
     changed_since: Annotated[Moment | None, Query()] = None,
+    proposed: Annotated[
+        bool, Query(description="only those of which a change waits for an approver")
+    ] = False,
 ) -> PeerFilter:
     return PeerFilter(
         gateway=gateway,
@@ -71,6 +74,7 @@ def filter_of(
         ends_after=valid_until_after,
         created_since=created_since,
         changed_since=changed_since,
+        proposed=proposed,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, Field
 
 from api.records import Json
-from api.registry.standing import Standing
+from api.registry.standing import Health, Standing
 from policy.document import Document, Moment, Name, printable
 from policy.labels import Labels
 from policy.prefixes import ADDRESSES_PER_ROUTER
@@ -114,6 +114,7 @@ class RouterView(BaseModel):
     clock_offset: float | None = Field(
         description="seconds that its clock is ahead of the registry's"
     )
+    health: Health = Field(description="the worst that is wrong there")
     warnings: list[str] = Field(description="what is wrong there, and what to do about it")
     report: dict[str, Json] | None = Field(description="the latest, as the router sent it")
 
@@ -131,6 +132,7 @@ class RouterView(BaseModel):
                 "lag": standing.lag,
                 "behind_since": standing.behind_since,
                 "clock_offset": standing.clock_offset,
+                "health": standing.health,
                 "warnings": list(standing.warnings),
                 "report": None if report is None else report.content,
             }

@@ -115,7 +115,9 @@ def reports_of(
     return {row.router: _report(row) for row in found}
 
 
-def labels(connection: Connection) -> dict[str, dict[str, str]]:
-    """Of every router, by name."""
+def labels(connection: Connection, names: Iterable[str] | None = None) -> dict[str, dict[str, str]]:
+    """By name, of every router, or of those of some names that are there."""
     query = select(routers.c.name, routers.c.labels)
+    if names is not None:
+        query = query.where(routers.c.name.in_(list(names)))
     return {row.name: row.labels for row in connection.execute(query)}

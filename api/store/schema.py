@@ -134,6 +134,14 @@ Index(
     sqlite_where=text(_LIVE),
     postgresql_where=text(_LIVE),
 )
+# Few of very many.
+_PROPOSED = "proposal IS NOT NULL"
+Index(
+    "ix_peers_proposed",
+    peers.c.id,
+    sqlite_where=text(_PROPOSED),
+    postgresql_where=text(_PROPOSED),
+)
 Index("ix_peers_listed_until", peers.c.listed, peers.c.valid_until)
 Index("ix_peers_state", peers.c.state)
 for _column in ("name", "owner", "contact", "valid_until", "created", "changed"):

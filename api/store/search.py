@@ -90,3 +90,6 @@ def _conditions(wanted: PeerFilter, now: datetime) -> Iterator[ColumnElement[boo
         yield peers.c.created >= wanted.created_since
     if wanted.changed_since is not None:
         yield peers.c.changed >= wanted.changed_since
+    if wanted.proposed:
+        yield peers.c.proposal.is_not(None)
+        yield peers.c.proposal["declined"].as_string().is_(None)

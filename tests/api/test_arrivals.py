@@ -123,7 +123,7 @@ def test_of_two_processes_with_the_last_reports_the_second_sees_the_first(
     said = Said(caller, "edge-1", "", revision, content)
     with ThreadPoolExecutor(1) as pool:
         with registry.aside("peergate") as aside:
-            reports._put(aside, [said])
+            reports._put(aside, [said], {})
             last = pool.submit(say, other, "edge-2", revision)
             wait((last,), timeout=1)
         last.result(20)

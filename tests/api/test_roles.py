@@ -86,6 +86,7 @@ ROUTES: list[tuple[str, str, set[Role], Any]] = [
     ("GET", "/v1/strangers", READERS, None),
     ("GET", "/v1/strangers/1", READERS, None),
     ("GET", "/v1/gateways/hub/strangers", READERS, None),
+    ("GET", "/v1/gateways/hub/rates?seconds=600", READERS, None),
     ("GET", "/v1/gateways/hub/readiness", READERS, None),
     ("GET", "/v1/gateways/switched/cutover", READERS, None),
     ("PUT", "/v1/gateways/quiet/cutover?dry_run=true", {APPROVER, ADMIN}, CUTOVER),
@@ -110,12 +111,16 @@ ROUTES: list[tuple[str, str, set[Role], Any]] = [
     ("GET", "/v1/tokens", {ADMIN}, None),
     ("POST", "/v1/tokens", {ADMIN}, {"name": "new", "role": "viewer"}),
     ("DELETE", "/v1/tokens/2", {ADMIN}, None),
+    ("GET", "/v1/session", READERS, None),
+    ("POST", "/v1/session", READERS, None),
     ("GET", "/v1/audit?subject=peer/1", {AUDITOR, ADMIN}, None),
     ("GET", "/v1/audit/head", {AUDITOR, ADMIN}, None),
     ("GET", "/v1/audit/export", {AUDITOR, ADMIN}, None),
 ]
 CHANGES = [row for row in ROUTES if row[0] != "GET"]
 OPEN = {("GET", "/healthz"), ("GET", "/readyz")}
+# A token has no session that it could end: tests/api/test_session.py.
+OF_SESSIONS = {("DELETE", "/v1/session")}
 
 
 def ask(service: Service, role: Role | None, method: str, path: str, body: Any) -> int:  # noqa: ANN401
@@ -190,7 +195,9 @@ def test_no_route_was_forgotten(shared: Service) -> None:
             parts[3] = kinds[parts[2]]
         return "/".join(parts)
 
-    assert {(method, template(path)) for method, path, _, _ in ROUTES} | OPEN == documented
+    assert {
+        (method, template(path)) for method, path, _, _ in ROUTES
+    } | OPEN | OF_SESSIONS == documented
 
 
 def test_a_refusal_names_the_role_that_is_needed(shared: Service) -> None:
