@@ -46,6 +46,7 @@ from api.routes import (
     intake,
     metrics,
     moves,
+    page,
     peers,
     policy,
     proposals,
@@ -118,6 +119,7 @@ def _routes() -> APIRouter:
     )
     for part in parts:
         routes.include_router(part.router)
+    routes.routes += page.routes()
     return routes
 
 

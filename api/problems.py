@@ -147,7 +147,7 @@ def _http(request: Request, error: Exception) -> Response:
         return _refused((unread,))
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
         # The framework names the methods of one route alone.
-        allowed = ", ".join(methods_at(request.app, request.url.path))
+        allowed = ", ".join(methods_at(request.app, request.url.path)) or "GET, HEAD"
         rule = f"{request.method} is not for this path; it takes {allowed}"
         return problem(status, rule, headers={"Allow": allowed})
     if status is HTTPStatus.NOT_FOUND:

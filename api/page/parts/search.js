@@ -1,0 +1,42 @@
+// What a list is asked for: fields above it, kept in the address so that it can be gone back to.
+
+import { el } from "./dom.js";
+import { field, filled, pointOut } from "./form.js";
+
+/**
+ * A search form. `found` is called with what was filled in; its problems stand beside the fields.
+ * What is filled in stands behind the `?` of the address, under `path`.
+ */
+export class Search {
+  constructor(path, fields, query, found) {
+    const known = fields.map((each) => ({ ...each, value: valueIn(query, each) }));
+    this.form = el("form", { class: "finder", role: "search" },
+      ...known.map(field),
+      el("div", { class: "buttons" }, el("button", { type: "submit" }, "Search")),
+    );
+    this.form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      const asked = new URLSearchParams(Object.entries(this.values));
+      // Not a new view: only where to come back to.
+      history.replaceState(null, "", `#/${path}${asked.size > 0 ? `?${asked}` : ""}`);
+      await found();
+    });
+    this.form.addEventListener("change", (event) => {
+      if (event.target.matches("select, [type=checkbox]")) this.form.requestSubmit();
+    });
+  }
+
+  /** What was filled in; boxes that are not ticked are left out. */
+  get values() {
+    return Object.fromEntries(Object.entries(filled(this.form)).filter(([, value]) => value !== false));
+  }
+
+  pointOut(problem) {
+    return pointOut(this.form, problem?.errors ?? []);
+  }
+}
+
+function valueIn(query, { of, kind, value }) {
+  if (!query.has(of)) return value;
+  return kind === "check" ? query.get(of) === "true" : query.get(of);
+}

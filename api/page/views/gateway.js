@@ -1,0 +1,119 @@
+// One gateway: mode, cut-over, its packets over time, and who carries it.
+
+import { read, send } from "../parts/api.js";
+import { Rates } from "../parts/rates.js";
+import { decide } from "../parts/dialog.js";
+import { button, el, facts, replace } from "../parts/dom.js";
+import { mode, upcoming } from "../parts/gateway.js";
+import { say, trouble } from "../parts/say.js";
+import { may } from "../parts/session.js";
+import { table } from "../parts/table.js";
+import { number, several, shown } from "../parts/text.js";
+import { moment } from "../parts/time.js";
+
+export function open([name]) {
+  const path = `/v1/gateways/${encodeURIComponent(name)}`;
+  const place = el("div", {});
+  const rates = new Rates(path);
+  const load = async () => {
+    try {
+      const { content: gateway, version } = await read(path);
+      const cutover = gateway.cutover && (await read(`${path}/cutover`)).content;
+      replace(place, about(gateway, load), ...cutoverOf(gateway, cutover, version, path, load));
+    } catch (problem) {
+      replace(place, trouble(problem));
+      return;
+    }
+    await rates.load();
+  };
+  return {
+    title: name ?? "Gateway",
+    of: ["gateway", "cutover", "policy", "revision"],
+    nodes: [place, rates.place],
+    load,
+    end: () => rates.end(),
+  };
+}
+
+function about(gateway, load) {
+  const at = encodeURIComponent(gateway.name);
+  return el("section", { "aria-label": "What it is" },
+    facts(
+      ["Now", mode(gateway), " ", upcoming(gateway, load)],
+      ["Addresses", several(gateway.addresses)],
+      ["Services", several(gateway.services)],
+      ["Routers", labels(gateway.routers)],
+      ["Changed", moment(gateway.changed)],
+    ),
+    ...gateway.warnings.map((text) => el("p", { class: "warning" }, shown(text))),
+    el("p", { class: "links" },
+      el("a", { href: `#/peers?gateway=${at}` }, "Its peers"), " ",
+      el("a", { href: `#/strangers?gateway=${at}` }, "Its strangers")),
+  );
+}
+
+function labels(found) {
+  const texts = Object.entries(found).map(([key, value]) => `${key}=${value}`);
+  return texts.length === 0 ? "all" : several(texts);
+}
+
+function cutoverOf(gateway, cutover, version, path, load) {
+  if (cutover === null) return [];
+  const { state } = cutover;
+  return [
+    el("section", { "aria-label": "Cut-over" },
+      el("h2", {}, "Cut-over"),
+      facts(
+        ["State", el("span", { class: `badge ${state}` }, state)],
+        ["Enforces from", moment(cutover.at)],
+        ["Monitors again at", state === "confirmed" ? "" : moment(cutover.until)],
+        ["Planned", moment(cutover.planned), " by ", shown(cutover.planned_by)],
+        ["Ended", ...(cutover.ended === null ? [] : [moment(cutover.ended), " by ", shown(cutover.ended_by)])],
+        ["Why", cutover.reason === null ? "" : shown(cutover.reason)],
+        ["In spite of strangers", cutover.override === null ? "" : shown(cutover.override)],
+        ["Strangers left", number(cutover.strangers)],
+        ["Dropped since", `${number(cutover.dropped_sources)} sources that passed before; more than ${number(cutover.most_dropped_sources)} take it back`],
+        ["Of these", cutover.dropped.length > 0 ? several(cutover.dropped) : ""],
+      ),
+      ...buttons(gateway, state, version, path, load),
+      cutover.routers.length === 0 ? null : table("Routers that carry it",
+        [{ name: "Router" }, { name: "Plan" }, { name: "Wrong there" }],
+        cutover.routers.map((router) => [
+          shown(router.name), router.has_it ? "in force" : "not there yet", several(router.warnings),
+        ])),
+    ),
+  ];
+}
+
+function buttons(gateway, state, version, path, load) {
+  if (!may("cutover")) return [];
+  const offered = [];
+  if (state === "switched") {
+    offered.push(button("Confirm", () => step(gateway, "confirm", "Confirm", version, path, load), { class: "main", "data-key": "confirm" }));
+  }
+  if (["planned", "switched", "confirmed"].includes(state)) {
+    const label = state === "planned" ? "Cancel the cut-over" : "Back to monitor";
+    offered.push(button(label, () => step(gateway, "return", label, version, path, load), { class: "danger", "data-key": "return" }));
+  }
+  return offered.length > 0 ? [el("div", { class: "buttons" }, ...offered)] : [];
+}
+
+async function step(gateway, action, label, version, path, load) {
+  const back = action === "return";
+  const done = await decide({
+    title: `${label}: ${gateway.name}`,
+    about: [el("p", {}, back
+      ? "From now on it drops nobody. Routers have that in seconds."
+      : "It enforces for good. Not confirmed, it would monitor again by itself.")],
+    fields: back ? [{ of: "reason", label: "Reason", maxlength: 500 }] : [],
+    action: label.split(" ")[0],
+    danger: back,
+    submit: async (values, once) => {
+      const body = back ? values : undefined;
+      await send("POST", `${path}/cutover/${action}`, { body, version, once });
+      say("Gateway ", shown(gateway.name), back ? ": it monitors." : ": confirmed.");
+      return true;
+    },
+  });
+  if (done) await load();
+}

@@ -1,0 +1,28 @@
+// One peer: all that is registered, and what may be decided.
+
+import { read } from "../parts/api.js";
+import { el, replace } from "../parts/dom.js";
+import { about, decisions, proposal } from "../parts/peer.js";
+import { trouble } from "../parts/say.js";
+import { may } from "../parts/session.js";
+import { shown } from "../parts/text.js";
+
+export function open([number]) {
+  const place = el("div", {});
+  const load = async () => {
+    try {
+      const { content: peer } = await read(`/v1/peers/${encodeURIComponent(number)}`);
+      const offered = decisions(peer, load);
+      replace(place,
+        el("h2", {}, shown(peer.name)),
+        about(peer),
+        proposal(peer),
+        offered.length > 0 ? el("div", { class: "buttons" }, ...offered) : null,
+        may("audit") ? el("p", { class: "links" }, el("a", { href: `#/audit?subject=peer/${peer.id}` }, "What was done to it")) : null,
+      );
+    } catch (problem) {
+      replace(place, trouble(problem));
+    }
+  };
+  return { title: `Peer ${number}`, of: ["peer", "policy", "revision"], nodes: [place], load };
+}
