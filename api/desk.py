@@ -2,11 +2,11 @@
 
 import asyncio
 from contextlib import suppress
-
-from anyio.to_thread import run_sync
+from functools import partial
 
 from api.registry import questions
 from api.registry.core import Registry
+from api.routes.streams import to_its_end
 from api.watch import Watch
 
 
@@ -55,7 +55,7 @@ class Desk:
             async with asyncio.timeout(seconds):
                 await self._news.wait()
         self._news.clear()
-        found = await run_sync(questions.every_open, self._registry)
+        found = await to_its_end(partial(questions.every_open, self._registry))
         before, self._untaken = self._untaken, {q.router: q.id for q in found if not q.taken}
         for router, number in self._untaken.items():
             if before.get(router) != number:
