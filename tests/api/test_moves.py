@@ -16,6 +16,7 @@ from tests.api.bodies import NOW, gateway, peer, text
 from tests.api.client import Client
 from tests.api.conftest import Service
 from tests.api.test_concurrency import at_once
+from tests.api.test_events import told
 from tests.api.test_import import POLICY, counts, policy_lines
 
 ANY = {"If-Match": "*"}
@@ -402,6 +403,23 @@ def test_a_move_between_plan_and_change_is_no_change_of_the_policy(hub: Service)
     seen = {"If-Match": hub.admin.get("/v1/policy").headers["ETag"]}
     hub.admin.patch("/v1/peers/1", json={"sources": ["192.0.2.9"]}, headers=ANY)
     assert hub.admin.put("/v1/policy", json=document, headers=seen).status_code == 412
+
+
+def test_a_move_is_an_event_of_its_own(hub: Service) -> None:
+    """Neither a preview nor a call from where it is registered is one."""
+    site(hub)
+    owner = hub.owner(1)
+    begun = len(told(hub))
+    assert owner.post("/v1/peers/1/here", params={"dry_run": True}).is_success
+    for answer in (here(owner), here(owner), move(owner, "203.0.113.8")):
+        assert answer.is_success
+    hub.admin.patch("/v1/peers/1", json={"sources": ["192.0.2.9"]}, headers=ANY)
+    *moves, edited = told(hub)[begun:]
+    assert [(e["type"], e["subject"], e["author"]) for e in moves] == [
+        ("peer.moved", "1", "branch-7")
+    ] * 2
+    assert [e["content"]["sources"] for e in moves] == [["203.0.113.7", SITE], ["203.0.113.8"]]
+    assert edited["type"] == "peer.edited"
 
 
 def test_the_audit_trail_names_who_moved_and_from_where(hub: Service) -> None:
