@@ -95,6 +95,9 @@ def test_a_call_from_the_same_place_changes_nothing(hub: Service) -> None:
         again = here(owner)
         assert (again.status_code, again.json()) == (200, first.json())
         assert again.headers["ETag"] == first.headers["ETag"]
+    # Nor does a move to where it is, in whatever order.
+    same = move(owner, SITE, "203.0.113.7")
+    assert (same.status_code, same.json()) == (200, first.json())
     assert hub.revision == before
 
 

@@ -78,6 +78,16 @@ def test_up_to_a_revision_it_is_what_waits_until_there(staged: Service) -> None:
     assert "stays" not in moved(preview(staged, "/confirm", staged.revision))
 
 
+def test_what_waits_and_passes_as_before_covers_all_the_same(staged: Service) -> None:
+    wide = staged.add_peer(name="wide", sources=["203.0.113.0/24"])
+    body = {"revision": staged.revision}
+    assert staged.admin.post("/v1/rollout/confirm", json=body).is_success
+    other = {"purpose": "Other"}
+    assert staged.admin.patch(f"/v1/peers/{wide}", json=other, headers=ANY).is_success
+    staged.act(2, "revoke")
+    assert moved(preview(staged, "/confirm", staged.revision)) == {}
+
+
 def test_gateways_that_wait_say_it_of_strangers(staged: Service) -> None:
     staged.admin.patch(HUB, json={"mode": "monitor"}, headers=ANY)
     then = staged.revision

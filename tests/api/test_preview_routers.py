@@ -128,6 +128,8 @@ def test_a_router_that_becomes_a_canary_gets_what_waits(service: Service) -> Non
     service.add_gateway("new", addresses=["198.51.100.2"], routers={"stage": "canary"})
     service.add_peer(name="at-new", gateway="new", sources=["203.0.113.10"])
 
+    service.add_gateway("fra", addresses=["198.51.100.3"], routers={"site": "fra"})
+
     def wanted(cut: str, let_in: str) -> Moved:
         address = {"goes": "203.0.113.8", "comes": "203.0.113.9"}
         return {cut: ([address[cut]], []), let_in: ([], [address[let_in]])}
@@ -142,6 +144,12 @@ def test_a_router_that_becomes_a_canary_gets_what_waits(service: Service) -> Non
     assert moved(back["impact"]) == wanted("comes", "goes")
     same = relabel(service, "edge-2", {"site": "fra"})
     assert (same["stage_before"], same["stage"], moved(same["impact"])) == ("rest", "rest", {})
+    # The rest does not have that one yet.
+    assert gateways(same) == ([], [])
+    assert gateways(relabel(service, "canary-1", {"stage": "canary", "site": "fra"})) == (
+        ["fra"],
+        [],
+    )
     # And so it is.
     before = held(rest)
     body = {"labels": {"stage": "canary"}}

@@ -98,6 +98,9 @@ def test_changes_of_one_peer_say_the_same_of_strangers(hub: Service) -> None:
     expected = of("registered", NINE, peer="branch-7")
     path = "/v1/peers/1"
     assert knocks(impact(hub.admin, "PATCH", path, wanted)) == expected
+    # What it has already is no stranger's, though a wider prefix lets it in then.
+    wider = impact(hub.admin, "PATCH", path, {"sources": ["203.0.113.0/24"]})
+    assert knocks(wider) == of("registered", TEN, NINE, peer="branch-7")
     registrar = hub.clients[Role.REGISTRAR]
     assert knocks(impact(registrar, "POST", f"{path}/propose", wanted)) == expected
     assert hub.admin.get(path).json()["proposal"] is None
@@ -312,6 +315,14 @@ def test_it_is_bounded_and_says_so(hub: Service, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(knocking, "_LOOKED", 2)
     found = impact(hub.admin, "PATCH", GATEWAY, {"mode": "monitor"})
     assert (knocks(found), found["exact"]) == (of("passed", TEN, NINE), False)
+    hub.add_peer(name="covers", sources=["203.0.113.0/24"])
+    closed = "POST", "/v1/peers/1/revoke", {"reason": "closed"}
+    found = impact(hub.admin, *closed)
+    assert (found["peers_cut"], found["exact"]) == (0, True)
+    monkeypatch.setattr("api.registry.impact.LOOKED_FOR", 0)
+    found = impact(hub.admin, *closed)
+    assert (found["peers_cut"], found["exact"]) == (1, False)
+    hub.act(2, "revoke")
     monkeypatch.setattr(foreseen, "_HELD", 2)
     body = "".join(
         json.dumps(peer(name=f"n-{n}", sources=[f"192.0.2.{n}"])) + "\n" for n in range(5)

@@ -148,6 +148,9 @@ def test_what_another_peer_covers_it_covers_while_it_is_valid(hub: Service) -> N
     assert effects(impact(hub, "POST", *closed)) == [([SEVEN], [], text(NOW + 2 * HOUR), SOON)]
     hub.add_peer(name="between", valid_from=text(NOW + HOUR), valid_until=LATER)
     assert effects(impact(hub, "POST", *closed)) == []
+    inside = {"valid_from": text(NOW + 3 * HOUR), "valid_until": text(NOW + 4 * HOUR)}
+    hub.add_peer(name="inside", **inside)
+    assert effects(impact(hub, "POST", *closed)) == []
     document = {
         "gateways": [gateway()],
         "peers": [peer(name="other", valid_from=SOON), peer(name="again", valid_until=LATER)],
