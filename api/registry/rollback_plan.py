@@ -72,7 +72,7 @@ class Plan:
         if foreseen is not None:
             _foresee(self.gateways, foreseen)
         self.going: Counter[str] = Counter()
-        claims = _Claims(state, point, self.gateways)
+        claims = _Claims(state, self.gateways, mixed=self._undone.mixed)
         back: list[Difference] = []
         gone: list[Difference] = []
         for places in batches(range(len(self._todo)), _AT_ONCE):
@@ -126,7 +126,7 @@ class Plan:
 class _Claims:
     """Names that go back to who had them, which somebody else may have now."""
 
-    def __init__(self, state: Read | Write, point: Point, gateways: GatewayPlan) -> None:
+    def __init__(self, state: Read | Write, gateways: GatewayPlan, *, mixed: bool) -> None:
         self._connection = state.connection
         self._ids = gateway_rows.ids(state.connection)
         # Nobody is at these yet.
@@ -134,7 +134,7 @@ class _Claims:
         # Holder and claimant, one after the other.
         self._held = array("q")
         # A state that was never whole, of which parts were urgent, may have a name twice.
-        self._given: dict[tuple[str, str], int] | None = None if point.base is None else {}
+        self._given: dict[tuple[str, str], int] | None = {} if mixed else None
         self._twice: tuple[int, int] | None = None
 
     def note(self, claimed: Sequence[Peer]) -> None:

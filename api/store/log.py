@@ -201,7 +201,7 @@ def undone(connection: Connection, point: Point, *kinds: str) -> Undone:
 
 class PeersUndone:
     """Peers that changed since a state, and what they were there: 16 bytes of memory for each of
-    their changes, whatever these hold."""
+    their changes, whatever these hold. `mixed`: it has urgent changes without those before them."""
 
     def __init__(self, connection: Connection, point: Point) -> None:
         self._connection = connection
@@ -221,6 +221,7 @@ class PeersUndone:
                 else:
                     numbers.append(number)
                     revisions.append(revision)
+        self.mixed = bool(brought)
         if brought:
             later = [r > brought.get(n, 0) for n, r in zip(numbers, revisions, strict=True)]
             numbers = array("q", compress(numbers, later))
