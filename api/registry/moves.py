@@ -126,7 +126,7 @@ def _moved(
 ) -> Peer:
     if set(sources) == set(before.sources):
         return before
-    _check_bounds(before, bounds, sources)
+    _check_bounds(before, bounds, sources, None if given is None else sources[-1])
     _check_interval(write, before, bounds)
     # A site that waited for a staged roll-out would be cut off meanwhile: where it is let in. One
     # that canaries alone have is no owner's to take past them.
@@ -140,12 +140,16 @@ def _moved(
     return peers.save(write, before, after, peers.MOVE)
 
 
-def _check_bounds(before: Peer, bounds: Bounds, sources: tuple[str, ...]) -> None:
-    """What stands already may stay, however it came there."""
+def _check_bounds(
+    before: Peer, bounds: Bounds, sources: tuple[str, ...], called: str | None
+) -> None:
+    """What stands already may stay, however it came there. `called`: from where, if that is what
+    is asked for."""
     problems = []
     if (over := len(sources) - bounds.sources) > 0:
         most = f"at most {bounds.sources} are the owner's to choose, so drop {over} first"
-        problems.append(Problem("sources", f"{len(sources)} sources", most))
+        asked = f"{len(sources)} sources" + (f" with {called}" if called else "")
+        problems.append(Problem("sources", asked, most))
     within = Cover(map(ip_network, bounds.within))
     for index, source in enumerate(sources):
         if source not in before.sources and (rule := _broken(bounds, within, ip_network(source))):

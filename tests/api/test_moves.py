@@ -77,6 +77,8 @@ def test_a_call_gives_the_address_that_it_comes_from(hub: Service) -> None:
     # A third one, of IPv6, has no room; the only IPv6 source would give way, but there is none.
     six = here(hub.nobody.with_token(token, "2001:db8:9:9::1"))
     assert refusal(six) == (422, "beyond-bounds")
+    told_ = "3 sources with 2001:db8:9:9::/64: at most 2 are the owner's to choose, so drop 1 first"
+    assert told_ in six.json()["detail"]
     bounds = {"sources": 3, "interval_seconds": 0}
     assert hub.admin.patch("/v1/peers/1", json={"bounds": bounds}, headers=ANY).is_success
     assert call("2001:db8:9:9::1") == ["203.0.113.7", "203.0.113.100", "2001:db8:9:9::/64"]
