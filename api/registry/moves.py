@@ -170,10 +170,7 @@ def _broken(bounds: Bounds, within: Cover, network: Network) -> str | None:
     if network.prefixlen < shortest:
         return f"an IPv{network.version} source of the owner's choice is /{shortest} or longer"
     if not is_routed(network):
-        return (
-            "nobody on the internet has this address, so name the one that the registry sees, as "
-            "`peergate peer here` does"
-        )
+        return "nobody on the internet has this address, so name the one that gateways see"
     if bounds.within and not within.covers(network):
         return f"a source of the owner's choice is within {', '.join(bounds.within)}"
     return None

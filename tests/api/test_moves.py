@@ -225,7 +225,7 @@ def test_a_move_is_for_the_version_that_was_read(hub: Service) -> None:
             "/64 or longer",
             "2001:db8:7::/63: an IPv6 source of the owner's choice is /64 or longer",
         ),
-        (["10.0.0.1"], "sources[0]", "nobody on the internet", "as `peergate peer here` does"),
+        (["10.0.0.1"], "sources[0]", "nobody on the internet", "so name the one that gateways see"),
         (["198.51.100.1"], "sources[0]", INSIDE, f"198.51.100.1: {INSIDE}"),
         (["2001:db9::/64"], "sources[0]", INSIDE, f"2001:db9::/64: {INSIDE}"),
         (["::ffff:10.0.0.1"], "sources[0]", "write the IPv4 one", ""),
