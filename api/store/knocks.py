@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, or_, select
 
 from api.records import State
-from api.store import keys
+from api.store import keys, sources
 from api.store.batches import batches
 from api.store.keys import AT_ONCE, Spot, around, key_of_address, prefix_of
 from api.store.schema import peer_sources, peers
@@ -66,7 +66,7 @@ def _passing(wanted: Sequence[bytes], now: datetime, here: ColumnElement[bool]) 
             peers.c.valid_from,
             peers.c.valid_until,
         )
-        .join(peer_sources, peer_sources.c.peer_id == peers.c.id)
+        .select_from(sources.with_peers())
         .where(peer_sources.c.key.in_(wanted), here, peers.c.state == State.APPROVED.value)
         .where(or_(peers.c.valid_until.is_(None), peers.c.valid_until > now))
     )

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, literal, or_, select, tuple_
 
 from api.records import Peer, State
-from api.store import keys
+from api.store import keys, sources
 from api.store import peers as peer_rows
 from api.store.keys import Spot, address_of, key_of_address
 from api.store.schema import gateways, peer_sources, peers
@@ -111,9 +111,9 @@ def covering(connection: Connection, spots: Iterable[Spot], now: datetime) -> di
 
     def fetch(wanted: Sequence[bytes], gateway_ids: set[int]) -> Iterator[tuple[int, bytes, Peer]]:
         query = (
-            peer_rows.every()
-            .add_columns(peer_sources.c.key, peers.c.gateway_id)
-            .join(peer_sources, peer_sources.c.peer_id == peers.c.id)
+            select(peers, gateways.c.name.label("gateway"), peer_sources.c.key)
+            .select_from(sources.with_peers())
+            .order_by(peers.c.id)
             .where(
                 peer_sources.c.key.in_(wanted),
                 peers.c.gateway_id.in_(gateway_ids),
