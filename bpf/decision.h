@@ -7,12 +7,6 @@
 #include "parse.h"
 #include "sources.h"
 
-/* As much of a frame as decides on it. */
-struct pg_frame {
-	const void *start;
-	const void *end;
-};
-
 /* UTC in nanoseconds: given to the explaining entry point, else read when first asked for. */
 struct pg_now {
 	__u64 utc;
@@ -28,6 +22,7 @@ struct pg_arrival {
 };
 
 enum pg_way {
+	PG_PASSES_BY, /* to nobody who is guarded */
 	PG_PASSES,    /* whoever sent it */
 	PG_REFUSED,   /* whoever sent it, or surely nobody who is registered */
 	PG_BY_SOURCE, /* its source has to be found */
@@ -35,25 +30,21 @@ enum pg_way {
 };
 
 struct pg_decision {
-	struct pg_found found; /* the longest match of the source */
-	__u32 service;	       /* as in struct pg_upper, if parse.h was asked */
-	__u32 gateway;	       /* PG_NO_GATEWAY where none is known */
-	__u8 verdict;	       /* enum pg_verdict */
+	__u32 service; /* as in struct pg_upper, if parse.h was asked */
+	__u32 gateway; /* PG_NO_GATEWAY where none is known */
+	__u8 verdict;  /* enum pg_verdict */
 	__u8 drop;
 	__u8 ip; /* where parse.h found the IP header; 0: it was not asked */
 	__u8 pad;
 };
 
-/* struct pg_counters has those that were dropped behind the others. */
-static __always_inline struct pg_counter *pg_counter_of(struct pg_counters *counters,
-							const struct pg_decision *decision)
+/* Which of struct pg_counters: those that were dropped stand behind the others. */
+static __always_inline __u32 pg_counter_number(const struct pg_decision *decision)
 {
 	__u32 at = decision->verdict + decision->drop * PG_DROPPING;
-	struct pg_counter *first = (void *)counters;
 
-	if (at >= PG_VERDICTS + PG_DROPPING)
-		at = PG_OTHER; /* never: the verifier wants a bound */
-	return first + at;
+	/* Never: the verifier wants a bound. */
+	return at < PG_VERDICTS + PG_DROPPING ? at : PG_OTHER;
 }
 
 static __always_inline int pg_action(const struct pg_decision *decision)

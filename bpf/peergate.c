@@ -5,12 +5,13 @@
  * has headers that cannot be judged. A gateway number without a row monitors.
  *
  * Maps, lookups, verdict and the two XDP entry points; bcc rewrites map calls in
- * this file only. PG_COARSE_CLOCK (5.11 and later) and PG_FRAGS (5.18 and later: frames
- * of several buffers) come as compiler flags. All maps but `explanation` and `head` are
+ * this file only. PG_COARSE_CLOCK (5.11 and later) comes as a compiler flag, as do those of
+ * frame.h. All maps but `explanation` and `head` are
  * pinned by control/dataplane.py.
  */
 #include "peergate.h"
 #include "decision.h"
+#include "frame.h"
 #include "parse.h"
 #include "plain.h"
 #include "sources.h"
@@ -42,6 +43,12 @@ BPF_F_TABLE("percpu_array", __u32, struct pg_head, head, 1, 0);
 static __always_inline const struct pg_root *pg_root(void)
 {
 	return (const void *)bpf_pseudo_fd(PG_VALUE_BY_FD, PG_ROOT_FD);
+}
+
+/* Read once: what is guarded may be replaced meanwhile. */
+static __always_inline __u64 pg_guard(const struct pg_root *root)
+{
+	return *(volatile const __u64 *)&root->guard;
 }
 
 static __always_inline const struct pg_lengths4 *pg_lengths4_at(__u32 at)
@@ -78,6 +85,13 @@ static __always_inline struct pg_sample *pg_sample_at(__u32 at)
 {
 	return samples.lookup(&at);
 }
+
+#ifdef PG_FRAGS
+static __always_inline struct pg_head *pg_head_at(__u32 at)
+{
+	return head.lookup(&at);
+}
+#endif
 
 static __always_inline __u64 pg_utc(const struct pg_root *root, struct pg_now *now)
 {
@@ -133,7 +147,7 @@ pg_find_target(const struct pg_root *root, __u64 guard, const struct pg_address 
 	at = number - 1; /* of none: past the end */
 	target = targets.lookup(&at);
 	if (!target || target->address.version != address->version ||
-	    target->address.number[0] != address->number[0] ||
+	    (address->version != 4 && target->address.number[0] != address->number[0]) ||
 	    target->address.number[1] != address->number[1])
 		return NULL;
 	return target;
@@ -218,95 +232,45 @@ static __always_inline __u8 pg_judge_found(const struct pg_root *root, struct pg
 	return entry->ended ? PG_EXPIRED : PG_UNREGISTERED;
 }
 
-/* `gateway`: at whose number the source is looked up. */
-static __always_inline void pg_judge_source(const struct pg_root *root, __u32 gateway,
-					    const struct pg_address *source,
-					    struct pg_decision *decision, struct pg_now *now)
+/* `gateway`: at whose number the source is looked up. The verdict. */
+static __always_inline __u8 pg_judge_source(const struct pg_root *root, __u32 gateway,
+					    const struct pg_address *source, struct pg_found *found,
+					    struct pg_now *now)
 {
-	struct pg_found *found = &decision->found;
+	__u8 verdict;
 
-	decision->verdict = PG_UNREGISTERED;
 	pg_find_source(root, gateway, source, found);
 	if (found->at == PG_NOWHERE)
-		return;
-	decision->verdict = pg_judge_found(root, found, now);
-	if (decision->verdict == PG_REGISTERED && !now->explaining)
+		return PG_UNREGISTERED;
+	verdict = pg_judge_found(root, found, now);
+	if (verdict == PG_REGISTERED && !now->explaining)
 		pg_see(root, found);
-}
-
-static __always_inline __u64 pg_length(struct xdp_md *ctx)
-{
-#ifdef PG_FRAGS
-	return bpf_xdp_get_buff_len(ctx);
-#else
-	return ctx->data_end - ctx->data;
-#endif
-}
-
-/*
- * A frame may come in several buffers, with as little in the first one as the driver
- * likes. What a header may lie in is then copied: no frame gets past the lookup by the
- * way in which it was received.
- */
-static __always_inline void pg_frame_of(struct xdp_md *ctx, struct pg_frame *frame)
-{
-	frame->start = (void *)(long)ctx->data;
-	frame->end = (void *)(long)ctx->data_end;
-#ifdef PG_FRAGS
-	__u64 size = pg_length(ctx);
-	struct pg_head *copy;
-	__u32 zero = 0;
-
-	if (size > PG_HEAD_SIZE)
-		size = PG_HEAD_SIZE;
-	if (frame->start + size <= frame->end)
-		return;
-	copy = head.lookup(&zero);
-	size = pg_seen(size);
-	if (!copy || size < ETH_HLEN)
-		return;
-	size = pg_seen(size);
-	if (size > PG_HEAD_SIZE || bpf_xdp_load_bytes(ctx, 0, copy, size))
-		return;
-	/* One branch for both: were they chosen apart, Linux 6.1 would fear a mixed pair. */
-	asm volatile("" : "+r"(copy));
-	frame->start = copy->bytes;
-	frame->end = copy->bytes + size;
-#endif
+	return verdict;
 }
 
 /* A plain packet, up to the first look that does not settle it. */
-static __always_inline enum pg_way pg_decide_plain(const struct pg_root *root, __u64 guard,
-						   const void *start, __u32 version,
-						   struct pg_arrival *arrival,
-						   struct pg_decision *decision)
+static __always_inline enum pg_way pg_go_plainly(const struct pg_root *root, __u64 guard,
+						 const void *start, __u32 version,
+						 struct pg_arrival *arrival)
 {
 	pg_plain_destination(start, version, &arrival->packet);
 	arrival->target = pg_find_target(root, guard, &arrival->packet.destination);
-	if (!arrival->target) {
-		decision->verdict = PG_BYSTANDER;
-		return PG_PASSES;
-	}
+	if (!arrival->target)
+		return PG_PASSES_BY;
 	if (!pg_plain_headers(&arrival->packet, version, arrival->target, &arrival->upper))
 		return PG_CAREFULLY;
-	decision->gateway = arrival->upper.gateway;
-	if (arrival->upper.gateway == PG_NO_GATEWAY) {
-		decision->gateway = arrival->target->gateways[0];
-		decision->verdict = PG_UNPROTECTED;
+	if (arrival->upper.gateway == PG_NO_GATEWAY)
 		return PG_PASSES;
-	}
 	pg_plain_source(version, &arrival->packet);
-	decision->verdict = PG_UNREGISTERED;
 	if (pg_is_stranger(root, arrival->upper.gateway, &arrival->packet.source))
 		return PG_REFUSED;
 	return PG_BY_SOURCE;
 }
 
 /* Any other packet, and each that is explained. */
-static __always_inline enum pg_way pg_decide_carefully(const struct pg_root *root, __u64 guard,
-						       struct xdp_md *ctx,
-						       struct pg_arrival *arrival,
-						       struct pg_decision *decision)
+static __always_inline enum pg_way pg_go_carefully(const struct pg_root *root, __u64 guard,
+						   struct xdp_md *ctx, struct pg_arrival *arrival,
+						   struct pg_decision *decision)
 {
 	struct pg_upper *upper = &arrival->upper;
 	struct pg_cursor cursor;
@@ -339,101 +303,137 @@ static __always_inline enum pg_way pg_decide_carefully(const struct pg_root *roo
 	return PG_PASSES;
 }
 
-static __always_inline void pg_decide(const struct pg_root *root, struct xdp_md *ctx,
-				      struct pg_now *now, struct pg_decision *decision)
+static __always_inline void pg_decide(const struct pg_root *root, __u64 guard, enum pg_way way,
+				      const struct pg_arrival *arrival, struct pg_now *now,
+				      struct pg_found *found, struct pg_decision *decision)
 {
-	/* Read once: what is guarded may be replaced meanwhile. */
-	__u64 guard = *(volatile const __u64 *)&root->guard;
-	const void *start = (void *)(long)ctx->data;
-	const void *end = (void *)(long)ctx->data_end;
-	enum pg_way way = PG_CAREFULLY;
-	struct pg_arrival arrival;
-	__u32 version;
-
-	decision->found.at = PG_NOWHERE;
-	decision->service = 0;
-	decision->gateway = PG_NO_GATEWAY;
-	decision->verdict = PG_OTHER;
-	decision->drop = 0;
-	decision->ip = 0;
-	decision->pad = 0;
-
-	if (!now->explaining) {
-		version = pg_plain_version(start, end);
-		/* Twice, so that each family has a way of its own. */
-		if (version == 4)
-			way = pg_decide_plain(root, guard, start, 4, &arrival, decision);
-		else if (version == 6)
-			way = pg_decide_plain(root, guard, start, 6, &arrival, decision);
-	}
-	if (way == PG_CAREFULLY)
-		way = pg_decide_carefully(root, guard, ctx, &arrival, decision);
 	if (way == PG_PASSES)
 		return;
 	if (way == PG_BY_SOURCE) {
-		pg_judge_source(
-		    root, arrival.upper.shared ? arrival.target->later : arrival.upper.gateway,
-		    &arrival.packet.source, decision, now);
+		decision->verdict = pg_judge_source(
+		    root, arrival->upper.shared ? arrival->target->later : arrival->upper.gateway,
+		    &arrival->packet.source, found, now);
 		if (decision->verdict == PG_REGISTERED)
 			return;
 	}
-	if (arrival.upper.drops)
+	if (arrival->upper.drops)
 		decision->drop = 1;
-	else if (arrival.upper.gateway != PG_NO_GATEWAY)
-		decision->drop = pg_enforces(root, guard, arrival.upper.gateway, now);
+	else if (arrival->upper.gateway != PG_NO_GATEWAY)
+		decision->drop = pg_enforces(root, guard, arrival->upper.gateway, now);
 	else
-		decision->drop = pg_any_enforces(root, guard, arrival.target, now);
+		decision->drop = pg_any_enforces(root, guard, arrival->target, now);
 }
 
 /* Few packets come here: what is written down is read again rather than kept for it. */
 static __always_inline void pg_sample(struct xdp_md *ctx, const struct pg_decision *decision)
 {
-	__u32 service = decision->service, version;
 	struct pg_packet packet;
 	struct pg_frame frame;
+	__u32 version;
 
 	pg_frame_of(ctx, &frame);
-	if (decision->ip) {
-		packet.ip = frame.start + (decision->ip & (2 * PG_FRAMING_MAX - 1));
-		if (packet.ip + sizeof(struct iphdr) > frame.end)
-			return;
-		version = *(const __u8 *)packet.ip >> 4;
-		if (version != 4 && packet.ip + sizeof(struct ipv6hdr) > frame.end)
-			return;
-	} else {
-		version = pg_plain_version(frame.start, frame.end);
-		if (!version)
-			return;
-		packet.ip = frame.start + ETH_HLEN;
-		service = pg_plain_service(&packet, version);
-	}
+	packet.ip = frame.start + (decision->ip & (2 * PG_FRAMING_MAX - 1));
+	if (packet.ip + sizeof(struct iphdr) > frame.end)
+		return;
+	version = *(const __u8 *)packet.ip >> 4;
+	if (version != 4 && packet.ip + sizeof(struct ipv6hdr) > frame.end)
+		return;
 	pg_plain_source(version, &packet);
 	pg_write_sample(bpf_get_smp_processor_id(), decision->gateway, decision->drop,
-			&packet.source, service);
+			&packet.source, decision->service);
+}
+
+static __always_inline void pg_sample_plain(struct xdp_md *ctx, __u32 gateway, __u8 drop)
+{
+	const void *start = (void *)(long)ctx->data;
+	__u32 version = pg_plain_version(start, (void *)(long)ctx->data_end);
+	struct pg_packet packet;
+
+	if (!version)
+		return; /* never: it was one */
+	packet.ip = start + ETH_HLEN;
+	pg_plain_source(version, &packet);
+	pg_write_sample(bpf_get_smp_processor_id(), gateway, drop, &packet.source,
+			pg_plain_service(&packet, version));
+}
+
+/* Counts the packet; NULL where its gateway has no counters, which never is. */
+static __always_inline struct pg_counter *pg_count(struct xdp_md *ctx, __u32 gateway, __u32 at)
+{
+	struct pg_counters *value = counters.lookup(&gateway);
+	struct pg_counter *counter;
+	__u64 length;
+
+	if (!value)
+		return NULL;
+	length = pg_length(ctx);
+	counter = (struct pg_counter *)value + at;
+	counter->packets += 1;
+	counter->bytes += length;
+	return counter;
+}
+
+/* Most of a flood, by itself. */
+static __always_inline int pg_refuse_stranger(struct xdp_md *ctx, const struct pg_root *root,
+					      __u32 gateway)
+{
+	struct pg_counter *counter = pg_count(ctx, gateway, PG_UNREGISTERED + PG_DROPPING);
+
+	if (counter && pg_is_sampled(root, counter, pg_sampling_of(counter)))
+		pg_sample_plain(ctx, gateway, 1);
+	return XDP_DROP;
 }
 
 /* The live decision: counts, acts, and writes some strangers down. */
 static __always_inline int pg_live(struct xdp_md *ctx)
 {
-	struct pg_now now = {};
+	const struct pg_root *root = pg_root();
+	__u64 guard = pg_guard(root);
+	const void *start = (void *)(long)ctx->data;
+	__u32 version = pg_plain_version(start, (void *)(long)ctx->data_end);
 	struct pg_decision decision;
-	const struct pg_root *base;
-	struct pg_counters *value;
+	enum pg_way way = PG_CAREFULLY;
 	struct pg_counter *counter;
+	struct pg_arrival arrival;
+	struct pg_found found;
+	struct pg_now now = {};
 
-	base = pg_root();
-	pg_decide(base, ctx, &now, &decision);
-	value = counters.lookup(&decision.gateway);
-	if (!value)
+	/* Twice, so that each family has a way of its own. */
+	if (version == 4)
+		way = pg_go_plainly(root, guard, start, 4, &arrival);
+	else if (version == 6)
+		way = pg_go_plainly(root, guard, start, 6, &arrival);
+	if (way == PG_PASSES_BY) {
+		pg_count(ctx, PG_NO_GATEWAY, PG_BYSTANDER);
+		return XDP_PASS;
+	}
+	if (way == PG_REFUSED && arrival.upper.drops)
+		return pg_refuse_stranger(ctx, root, arrival.upper.gateway);
+	/* In memory from here on: registers would have to be set on every way before. */
+	asm volatile("" : : "r"(&decision) : "memory");
+	__builtin_memset(&decision, 0, sizeof(decision));
+	if (way == PG_CAREFULLY) {
+		way = pg_go_carefully(root, guard, ctx, &arrival, &decision);
+	} else if (way == PG_PASSES) {
+		decision.gateway = arrival.target->gateways[0];
+		decision.verdict = PG_UNPROTECTED;
+	} else {
+		decision.gateway = arrival.upper.gateway;
+		decision.verdict = PG_UNREGISTERED;
+	}
+	pg_decide(root, guard, way, &arrival, &now, &found, &decision);
+	counter = pg_count(ctx, decision.gateway, pg_counter_number(&decision));
+	if (!counter)
 		return pg_action(&decision);
-	counter = pg_counter_of(value, &decision);
-	counter->packets += 1;
-	counter->bytes += pg_length(ctx);
 	if (pg_likely(decision.verdict < PG_EXPIRED))
 		return XDP_PASS;
 	if (decision.verdict == PG_UNREGISTERED &&
-	    pg_is_sampled(base, counter, pg_sampling_of(counter)))
-		pg_sample(ctx, &decision);
+	    pg_is_sampled(root, counter, pg_sampling_of(counter))) {
+		if (decision.ip)
+			pg_sample(ctx, &decision);
+		else
+			pg_sample_plain(ctx, decision.gateway, decision.drop);
+	}
 	return pg_action(&decision);
 }
 
@@ -445,11 +445,15 @@ int peergate(struct xdp_md *ctx)
 /* The explaining one: `now` is an input, the decision is written out, nothing is counted. */
 int peergate_explain(struct xdp_md *ctx)
 {
-	struct pg_now now = {};
-	struct pg_decision decision;
+	const struct pg_root *root = pg_root();
+	__u64 guard = pg_guard(root);
+	struct pg_decision decision = {};
 	const struct pg_entry *entry;
+	struct pg_arrival arrival;
 	struct pg_explanation *out;
-	const struct pg_root *base = pg_root();
+	struct pg_found found;
+	struct pg_now now = {};
+	enum pg_way way;
 	__u32 zero = 0;
 
 	out = explanation.lookup(&zero);
@@ -458,11 +462,13 @@ int peergate_explain(struct xdp_md *ctx)
 	now.utc = out->now;
 	now.known = 1;
 	now.explaining = 1;
-	pg_decide(base, ctx, &now, &decision);
+	found.at = PG_NOWHERE;
+	way = pg_go_carefully(root, guard, ctx, &arrival, &decision);
+	pg_decide(root, guard, way, &arrival, &now, &found, &decision);
 	out->gateway = decision.gateway;
 	out->verdict = decision.verdict;
 	out->drop = decision.drop;
-	entry = decision.found.at == PG_NOWHERE ? NULL : pg_entry_of(&decision.found);
+	entry = found.at == PG_NOWHERE ? NULL : pg_entry_of(&found);
 	out->has_entry = entry != NULL;
 	if (entry)
 		out->entry = *entry;

@@ -276,7 +276,28 @@ static __always_inline _Bool pg_around6(const struct pg_root *root, __u32 gatewa
 	return own;
 }
 
-/* Whether two looks say that pg_find_source() would find nothing: so most strangers end. */
+/* Whether there is one of these prefixes around the source, by `filter`. */
+static __always_inline _Bool pg_may_be_within4(const struct pg_root *root, __u64 gateway,
+					       __u64 source, __u64 lengths)
+{
+	__u64 behind, hash;
+	int i;
+
+#pragma clang loop unroll(disable)
+	for (i = 0; i < PG_HEAD_BITS4; i++) {
+		lengths = pg_forgotten(root, lengths);
+		if (!lengths)
+			return 0;
+		behind = lengths & -lengths;
+		lengths ^= behind;
+		hash = pg_hash4(root, gateway, (source & -behind) | behind);
+		if (pg_in_filter(hash, pg_bucket_of(hash, &root->rooms[PG_PREFIXES4])))
+			return 1;
+	}
+	return 0;
+}
+
+/* Whether few looks say that pg_find_source() would find nothing: so most strangers end. */
 static __always_inline _Bool pg_is_stranger(const struct pg_root *root, __u64 gateway,
 					    const struct pg_address *source)
 {
@@ -284,11 +305,15 @@ static __always_inline _Bool pg_is_stranger(const struct pg_root *root, __u64 ga
 	__u64 hash, cell[2];
 
 	if (source->version == 4) {
-		if (root->shorts[0] ||
-		    pg_near4(pg_cell4(root, gateway, low >> (32 - PG_HEAD_BITS4)), low))
+		if (root->shorts[0])
 			return 0;
+		cell[0] = pg_cell4(root, gateway, low >> (32 - PG_HEAD_BITS4));
 		hash = pg_hash4(root, gateway, low);
-		return !pg_in_filter(hash, pg_bucket_of(hash, &root->rooms[PG_HOSTS4]));
+		if (pg_in_filter(hash, pg_bucket_of(hash, &root->rooms[PG_HOSTS4])))
+			return 0;
+		return !pg_near4(cell[0], low) ||
+		       !pg_may_be_within4(root, gateway, low,
+					  cell[0] & ((1U << PG_HEAD_BITS4) - 1));
 	}
 	if (root->shorts[1])
 		return 0;

@@ -13,6 +13,7 @@ from contextlib import suppress
 
 from control import syscalls
 from control.errors import DataPlaneError
+from control.frame_flags import FrameFlags
 
 CAPABILITIES = "CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
 
@@ -23,11 +24,15 @@ _LOAD_64 = 0x18  # two instructions long
 # element.
 _BY_FD = (1, 2)
 
+# A call of a kernel's function by its id, where a helper's number would stand with 0 in its place.
+_CALL, _OF_FUNCTION = 0x85, 0x20
+
 # r0 = 0, exit; before that a call of bpf_ktime_get_coarse_ns (160, Linux 5.11), or of
 # bpf_xdp_get_buff_len (188, Linux 5.18).
 _ABORT = bytes.fromhex("b7000000000000009500000000000000")
 _COARSE_CLOCK = bytes.fromhex("85000000a0000000") + _ABORT
 _FRAME_LENGTH = bytes.fromhex("85000000bc000000") + _ABORT
+_LOAD_32_R0 = 0x61, 0x00  # r0 = *(u32 *)(r0 + offset)
 
 
 def check_privilege() -> None:
@@ -94,6 +99,14 @@ def has_frags() -> bool:
     return _takes(_FRAME_LENGTH, syscalls.XDP_HAS_FRAGS)
 
 
+def has_frame_flags(flags: FrameFlags) -> bool:
+    """Whether a program may read them. Linux 6.2 and later, with BTF."""
+    cast = _INSTRUCTION.pack(_CALL, _OF_FUNCTION, 0, flags.cast)
+    return _takes(
+        cast + _INSTRUCTION.pack(*_LOAD_32_R0, flags.at, 0) + _ABORT, syscalls.XDP_HAS_FRAGS
+    )
+
+
 def _takes(code: bytes, flags: int = 0) -> bool:
     try:
         os.close(syscalls.load_xdp(code, "probe", flags))
@@ -110,6 +123,18 @@ def over_maps(code: bytes, fds: Mapping[int, int]) -> bytes:
         operation, registers, offset, value = _INSTRUCTION.unpack_from(changed, at)
         if operation == _LOAD_64 and registers >> 4 in _BY_FD:
             _INSTRUCTION.pack_into(changed, at, operation, registers, offset, fds[value])
+        at += _INSTRUCTION.size * (2 if operation == _LOAD_64 else 1)
+    return bytes(changed)
+
+
+def with_function(code: bytes, helper: int, function: int) -> bytes:
+    """The same instructions, but the kernel's function with this id for the helper's number."""
+    changed = bytearray(code)
+    at = 0
+    while at < len(changed):
+        operation, _, _, value = _INSTRUCTION.unpack_from(changed, at)
+        if operation == _CALL and value == helper:
+            _INSTRUCTION.pack_into(changed, at, _CALL, _OF_FUNCTION, 0, function)
         at += _INSTRUCTION.size * (2 if operation == _LOAD_64 else 1)
     return bytes(changed)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from control import headers, loader, pins, syscalls
 from control.errors import DataPlaneError
+from control.frame_flags import FrameFlags, frame_flags
 from control.maps import CType
 
 LIVE = "peergate"
@@ -25,6 +26,7 @@ ENTRY_POINTS = (LIVE, EXPLAIN)
 EXPLANATION = "explanation"
 ROOT = "root"
 ROOT_FD = 1 << 30  # PG_ROOT_FD: stands in the program for its descriptor
+CAST = 1 << 30  # PG_CAST: stands in the program for bpf_cast_to_kern_ctx()
 HEAD = "head"  # where a frame's first bytes are copied to, if it comes in several buffers
 
 Bcc = Any  # bcc has no types
@@ -53,10 +55,16 @@ class Program:
 @cache
 def program(*, frags: bool) -> Program:
     """Compiled with what the running kernel has. Raises DataPlaneError."""
-    with _compiled(frags) as made:
+    flags = frame_flags() if frags else None
+    if flags is not None and not loader.has_frame_flags(flags):
+        flags = None
+    with _compiled(frags, flags) as made:
         names = [*pins.PINNED, EXPLANATION, *([HEAD] if frags else [])]
+        code = {entry: made.dump_func(entry.encode()) for entry in ENTRY_POINTS}
+        if flags is not None:
+            code = {name: loader.with_function(c, CAST, flags.cast) for name, c in code.items()}
         return Program(
-            code={entry: made.dump_func(entry.encode()) for entry in ENTRY_POINTS},
+            code=code,
             maps={ROOT_FD: ROOT, **{made[name.encode()].map_fd: name for name in names}},
             shapes={name: _shape(made, name) for name in names},
         )
@@ -85,7 +93,7 @@ def _bcc() -> Bcc:
 
 
 @contextmanager
-def _compiled(frags: bool) -> Iterator[Bcc]:
+def _compiled(frags: bool, frame: FrameFlags | None) -> Iterator[Bcc]:
     """bcc's object, with maps of one element, which go with it."""
     bpf = _bcc()
     flags = headers.include_flags()
@@ -93,6 +101,8 @@ def _compiled(frags: bool) -> Iterator[Bcc]:
         flags.append("-DPG_COARSE_CLOCK")
     if frags:
         flags.append("-DPG_FRAGS")
+    if frame is not None:
+        flags.append(f"-DPG_FRAME_FLAGS={frame.at}")
     with headers.kernel_headers(), _stderr_held() as noise:
         try:
             made = bpf(src_file=os.fsencode(headers.PROGRAM), cflags=flags)

@@ -3,7 +3,8 @@
 Some drivers leave it nearly empty. What is not in it cannot be read in place, and a program that
 took that for the end of the frame would let the packet pass as `other`. Frames like these can be
 made by BPF_PROG_TEST_RUN from Linux 6.18 on; so these tests are not among those of tests/bpf,
-which run in every kernel.
+which run in every kernel. How long such a frame is the kernel is asked where the frame's flags say
+that it is one, or for every packet where they cannot be read.
 """
 
 from collections.abc import Iterator
@@ -11,8 +12,10 @@ from collections.abc import Iterator
 import pytest
 from scapy.layers.inet6 import IPv6ExtHdrDestOpt, PadN
 
-from control import syscalls
+from control import loader, syscalls
 from control.dataplane import ACTIONS, DataPlane
+from control.frame_flags import FrameFlags, frame_flags
+from control.program import program
 from control.sizes import Sizes
 from tests.bpf.bench import Bench
 from tests.bpf.frames import HEADER, ether, ip, piece, protocol, tcp, udp
@@ -30,12 +33,27 @@ from tests.bpf.site import (
 LARGE = b"x" * 3000
 
 
-@pytest.fixture(scope="module")
-def bench() -> Iterator[Bench]:
-    with DataPlane.offline(Sizes.room_for(128, 128, 32)) as plane:
-        made = Bench(plane)
-        made.hold(SITE)
-        yield made
+@pytest.fixture(scope="module", params=["flags", "asked"])
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """The program that reads a frame's flags, and the one of a kernel that does not say where."""
+    program.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "asked":
+            patch.setattr("control.program.frame_flags", lambda: None)
+        with DataPlane.offline(Sizes.room_for(128, 128, 32)) as plane:
+            made = Bench(plane)
+            made.hold(SITE)
+            yield made
+    program.cache_clear()
+
+
+def test_the_kernel_says_where_the_flags_are() -> None:
+    """And refuses the program that would read them anywhere else, or calls another function."""
+    flags = frame_flags()
+    assert flags is not None
+    assert loader.has_frame_flags(flags)
+    assert not loader.has_frame_flags(FrameFlags(flags.cast, 4096))
+    assert not loader.has_frame_flags(FrameFlags(1, flags.at))
 
 
 def frames(family: int) -> dict[str, bytes]:
