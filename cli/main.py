@@ -28,6 +28,7 @@ from cli import (
     status,
     strangers,
     tokens,
+    top,
     webhooks,
 )
 from cli.errors import CliError
@@ -60,6 +61,7 @@ def application() -> typer.Typer:
     app.command("apply")(apply.apply)
     app.command("export")(export.policy)
     app.command("status")(status.status)
+    app.command("top")(top.top)
     app.command("events")(events.events)
     app.command("explain")(explain.explain)
     app.command("replay")(replay.replay)

@@ -21,13 +21,14 @@ from control.errors import DataPlaneError
 from control.guard import Guard, Guarded, Types
 from control.hashing import Secret
 from control.maps import BpfMap
-from control.model import Count, Difference, Explanation, GatewayRow, Tables
+from control.model import Count, Difference, Explanation, GatewayRow, Tables, Target
 from control.program import EXPLAIN, EXPLANATION, LIVE, MapShape, program
 from control.rows import number_key, read_entry
 from control.samples import SampleReader, elements
 from control.sightings import TICK_SHIFT, Seen
 from control.sizes import Counts, Sizes
 from control.sources import Sources
+from policy.prefixes import Address
 
 ACTIONS = {1: "drop", 2: "pass"}  # XDP_DROP, XDP_PASS
 
@@ -199,6 +200,10 @@ class DataPlane:
     def gateways(self) -> dict[int, GatewayRow]:
         """Every gateway by its number, those removed among them."""
         return self._guard.gateways()
+
+    def targets(self) -> dict[Address, Target]:
+        """Every gateway's address with its services."""
+        return self._guard.targets()
 
     def held(self) -> Tables:
         """What was written or adopted: what the maps should hold."""
