@@ -16,6 +16,9 @@
 #include "plain.h"
 #include "sources.h"
 #include "samples.h"
+#ifdef PG_CAPTURE
+#include "capture.h"
+#endif
 
 /* How many elements each has is the control plane's to say, when it makes them. */
 BPF_F_TABLE("array", __u32, struct pg_root, root, 1, BPF_F_MMAPABLE);
@@ -33,6 +36,17 @@ BPF_F_TABLE("array", __u32, struct pg_sample, samples, 1, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", __u32, struct pg_explanation, explanation, 1, 0);
 #ifdef PG_FRAGS
 BPF_F_TABLE("percpu_array", __u32, struct pg_head, head, 1, 0);
+#endif
+
+#ifdef PG_CAPTURE
+BPF_F_TABLE("array", __u32, struct pg_capturing, capturing, 1, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", __u32, struct pg_captured, captured, 1, BPF_F_MMAPABLE);
+BPF_PROG_ARRAY(usual, 1);
+
+static __always_inline struct pg_captured *pg_captured_at(__u32 at)
+{
+	return captured.lookup(&at);
+}
 #endif
 
 /* In place of a descriptor, which bcc would not give us; control/program.py knows it. */
@@ -474,3 +488,32 @@ int peergate_explain(struct xdp_md *ctx)
 		out->entry = *entry;
 	return pg_action(&decision);
 }
+
+#ifdef PG_CAPTURE
+/*
+ * In place of the usual one while somebody captures: what is wanted is written down, and the usual
+ * program goes on. Where that is gone, packets are judged all the same, and not counted.
+ */
+int peergate_capture(struct xdp_md *ctx)
+{
+	const struct pg_root *root = pg_root();
+	__u64 guard = pg_guard(root);
+	const struct pg_capturing *wanted;
+	struct pg_decision decision = {};
+	struct pg_arrival arrival;
+	struct pg_found found;
+	struct pg_now now = {};
+	enum pg_way way;
+	__u32 zero = 0;
+
+	now.explaining = 1; /* who was seen is for the usual one to note */
+	found.at = PG_NOWHERE;
+	way = pg_go_carefully(root, guard, ctx, &arrival, &decision);
+	pg_decide(root, guard, way, &arrival, &now, &found, &decision);
+	wanted = capturing.lookup(&zero);
+	if (wanted)
+		pg_capture(ctx, wanted, &decision, pg_length(ctx));
+	usual.call(ctx, 0);
+	return pg_action(&decision);
+}
+#endif

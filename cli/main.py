@@ -12,6 +12,7 @@ from typer.exceptions import TyperException
 from cli import (
     apply,
     audit,
+    capture,
     doctor,
     events,
     explain,
@@ -62,6 +63,7 @@ def application() -> typer.Typer:
     app.command("export")(export.policy)
     app.command("status")(status.status)
     app.command("top")(top.top)
+    app.command("capture")(capture.capture)
     app.command("events")(events.events)
     app.command("explain")(explain.explain)
     app.command("replay")(replay.replay)

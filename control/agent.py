@@ -17,7 +17,7 @@ from typing import Literal, TypeVar
 
 from prometheus_client import generate_latest
 
-from control import links, pins, state
+from control import lease, links, pins, state
 from control.allowlist import Changes
 from control.answering import Answering
 from control.boot import Start, awaited, start
@@ -119,7 +119,7 @@ class Agent:
         self._client = client
         self._tell = tell
         self._programs = pins.Programs(settings.bpffs)
-        self._uplinks = Uplinks(settings.interfaces, settings.attach, self._programs)
+        self._uplinks = Uplinks(settings.interfaces, settings.attach, self._programs, self._leased)
         self._one_at_a_time = asyncio.Lock()
         self._old_sets_may_be_there = True
         self._attached = False
@@ -158,6 +158,10 @@ class Agent:
         )
 
         self._metrics = Metrics(self._gate, settings, self._uplinks, self._follower)
+
+    def _leased(self) -> int | None:
+        """Not while tables grow: a program over the old ones would keep these in force."""
+        return None if self._gate.outgrown else lease.holder(self._settings.state_dir)
 
     def _base(self, started: Start) -> Allowlist | None:
         """What was started from, where changes can go on from it."""
@@ -312,6 +316,8 @@ class Agent:
                 jump = await self._do(self._gate.keep_time)
                 if jump or self._gate.due <= self._gate.now():
                     await self._do(self._gate.retime)
+                if self._uplinks.lapsed():
+                    self._to_check_links.set()
                 if jump:  # what was surely valid then may not have begun now
                     self._to_verify.set()
                 if self._gate.held is not None and await self._do(self._gate.reconsider):

@@ -168,6 +168,9 @@ class DataPlane:
 
     # Maps
 
+    def descriptor(self, name: str) -> int:
+        return self._fds[name]
+
     def _set_up_arrays(self) -> None:
         arrays: dict[str, BpfArray] = {}
         for name in (*pins.ARRAYS, pins.SAMPLES):

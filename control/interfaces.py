@@ -1,7 +1,7 @@
 """The configured uplinks: our program on each of them, and what stands in the way."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from control import links
@@ -26,11 +26,22 @@ class InterfaceState:
 
 
 class Uplinks:
-    """Keeps one program attached to the configured interfaces."""
+    """Keeps one program attached to the configured interfaces.
 
-    def __init__(self, names: Iterable[str], attach: links.Attach, programs: Programs) -> None:
+    `leased` is the id of another one that may be in its place for now.
+    """
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        attach: links.Attach,
+        programs: Programs,
+        leased: Callable[[], int | None] = lambda: None,
+    ) -> None:
         self._attach = attach
         self._programs = programs
+        self._leased = leased
+        self._had_lease = False
         self.states = tuple(InterfaceState(name, attach) for name in names)
         # How often it was not there any more, and nobody asked for that.
         self.put_back = 0
@@ -52,6 +63,11 @@ class Uplinks:
             self._drop_unused(program_fd)
         return all(state.attached for state in self.states)
 
+    def lapsed(self) -> bool:
+        """Whether there was a lease when this was last asked, and is none now."""
+        had, self._had_lease = self._had_lease, self._leased() is not None
+        return had and not self._had_lease
+
     def _drop_unused(self, program_fd: int) -> None:
         """Let go of programs of agents before that sit nowhere any more."""
         try:
@@ -63,6 +79,8 @@ class Uplinks:
     def _ensure(self, before: InterfaceState, program_fd: int, frags: bool) -> InterfaceState:
         name = before.name
         try:
+            if before.attached and self._is_leased(name):
+                return before
             gone = before.attached and self._is_gone(before)
             found = links.ensure_attached(
                 name, program_fd, self._attach, self._programs, frags=frags
@@ -80,6 +98,13 @@ class Uplinks:
             what = name, before.program
             log.warning("%s: program %s was taken off: it is put back", *what, extra=said)
         return InterfaceState(name, self._attach, program)
+
+    def _is_leased(self, name: str) -> bool:
+        leased = self._leased()
+        if leased is None or links.attachment(name).programs != ((self._attach, leased),):
+            return False
+        self._had_lease = True
+        return True
 
     @staticmethod
     def _is_gone(before: InterfaceState) -> bool:

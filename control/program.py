@@ -23,6 +23,8 @@ from control.maps import CType
 LIVE = "peergate"
 EXPLAIN = "peergate_explain"
 ENTRY_POINTS = (LIVE, EXPLAIN)
+CAPTURE = "peergate_capture"
+CAPTURING, CAPTURED, USUAL = "capturing", "captured", "usual"  # its own maps
 EXPLANATION = "explanation"
 ROOT = "root"
 ROOT_FD = 1 << 30  # PG_ROOT_FD: stands in the program for its descriptor
@@ -53,14 +55,17 @@ class Program:
 
 
 @cache
-def program(*, frags: bool) -> Program:
-    """Compiled with what the running kernel has. Raises DataPlaneError."""
+def program(*, frags: bool, capture: bool = False) -> Program:
+    """Compiled with what the running kernel has; with `capture` the entry point for that alone.
+    Raises DataPlaneError."""
     flags = frame_flags() if frags else None
     if flags is not None and not loader.has_frame_flags(flags):
         flags = None
-    with _compiled(frags, flags) as made:
+    entries = (CAPTURE,) if capture else ENTRY_POINTS
+    with _compiled(frags, flags, capture) as made:
         names = [*pins.PINNED, EXPLANATION, *([HEAD] if frags else [])]
-        code = {entry: made.dump_func(entry.encode()) for entry in ENTRY_POINTS}
+        names += [CAPTURING, CAPTURED, USUAL] if capture else []
+        code = {entry: made.dump_func(entry.encode()) for entry in entries}
         if flags is not None:
             code = {name: loader.with_function(c, CAST, flags.cast) for name, c in code.items()}
         return Program(
@@ -93,7 +98,7 @@ def _bcc() -> Bcc:
 
 
 @contextmanager
-def _compiled(frags: bool, frame: FrameFlags | None) -> Iterator[Bcc]:
+def _compiled(frags: bool, frame: FrameFlags | None, capture: bool) -> Iterator[Bcc]:
     """bcc's object, with maps of one element, which go with it."""
     bpf = _bcc()
     flags = headers.include_flags()
@@ -101,6 +106,8 @@ def _compiled(frags: bool, frame: FrameFlags | None) -> Iterator[Bcc]:
         flags.append("-DPG_COARSE_CLOCK")
     if frags:
         flags.append("-DPG_FRAGS")
+    if capture:
+        flags.append("-DPG_CAPTURE")
     if frame is not None:
         flags.append(f"-DPG_FRAME_FLAGS={frame.at}")
     with headers.kernel_headers(), _stderr_held() as noise:

@@ -59,7 +59,7 @@ def test_all_commands_are_there() -> None:
         ),
         *("rules show", "rules set", "peer expiring"),
         *("peer bounds", "peer token", "peer here", "peer move"),
-        *("token add", "token list", "token remove", "explain", "replay", "top"),
+        *("token add", "token list", "token remove", "explain", "replay", "top", "capture"),
         *("router add", "router list", "router show", "router label", "router token"),
         *("router remove", "revision list", "rollback", "rollout set", "rollout status"),
         *("stranger list", "stranger show", "stranger register", "stranger sign-off"),
