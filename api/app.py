@@ -21,6 +21,7 @@ from api.known import KnownCallers
 from api.limits import MOST, BodyLimit
 from api.metrics import Measured, Metrics
 from api.oidc import Oidc
+from api.oidc_sign_in import SignIn
 from api.ongoing import EndsWithToken, Ongoing
 from api.openapi import describe, refuse_unknown_queries
 from api.origin import Origins
@@ -59,6 +60,7 @@ from api.routes import (
     rules,
     session,
     sightings,
+    sign_in,
     sign_offs,
     stranger_reports,
     strangers,
@@ -119,7 +121,7 @@ def _routes() -> APIRouter:
     )
     for part in parts:
         routes.include_router(part.router)
-    routes.routes += page.routes()
+    routes.routes += [*page.routes(), *sign_in.routes()]
     return routes
 
 
@@ -167,7 +169,10 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     app.state.reports = Gathered(
         partial(_keep_reports, registry, signer), _REPORTS_SECONDS, _REPORTS
     )
-    app.state.oidc = None if settings.oidc is None else Oidc(settings.oidc)
+    app.state.oidc = oidc = None if settings.oidc is None else Oidc(settings.oidc)
+    app.state.sign_in = None
+    if oidc is not None and settings.oidc is not None and settings.oidc.sign_in is not None:
+        app.state.sign_in = SignIn(oidc, settings.oidc.sign_in)
     app.state.imports = streams.Places(intake.AT_ONCE, "imports")
     app.state.streams = streams.Places(streams.AT_ONCE, "exports")
     app.state.ownership = ownership

@@ -5,6 +5,7 @@ import json
 import logging
 import ssl
 import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 import httpx
@@ -32,8 +33,8 @@ _LARGEST = 1024 * 1024
 _LONGEST = 16 * 1024
 
 
-class _AwayError(Exception):
-    """The keys could not be had."""
+class AwayError(Exception):
+    """The provider did not say what it was asked."""
 
 
 class Oidc:
@@ -42,11 +43,29 @@ class Oidc:
     def __init__(self, settings: OidcSettings) -> None:
         self._settings = settings
         self._keys: dict[str | None, jwt.PyJWK] = {}
+        self._about: dict[str, Json] = {}
         self._fetched = self._tried = -_USED
         self._fetching = asyncio.Lock()
 
-    async def caller(self, text: str, origin: Origin) -> Caller | None:
-        """Whoever holds this token; None where it is not, or no longer, good.
+    @property
+    def issuer(self) -> str:
+        return self._settings.issuer
+
+    async def about(self, what: str) -> str:
+        """An address, as the provider itself says it. Raises UnavailableError."""
+        await self._look(lambda: what not in self._about)
+        where = str(self._about.get(what))
+        try:
+            check_fetched(what, where)
+        except SettingsError as error:
+            raise UnavailableError(str(error), "identity-provider-away") from error
+        return where
+
+    async def caller(
+        self, text: str, origin: Origin, *, client: str | None = None, nonce: str | None = None
+    ) -> Caller | None:
+        """Whoever holds this token; None where it is not, or no longer, good. One that is for a
+        client has the nonce with which it was asked for.
 
         Raises UnavailableError while no keys are known, ForbiddenError for one without a role.
         """
@@ -62,7 +81,7 @@ class Oidc:
                 text,
                 key,
                 algorithms=[key.algorithm_name],
-                audience=self._settings.audience,
+                audience=client or self._settings.audience,
                 issuer=self._settings.issuer,
                 leeway=_CLOCKS_DIFFER,
                 options={"require": ["exp", "iat", "iss", "aud", "sub"]},
@@ -72,7 +91,7 @@ class Oidc:
             _log.info("a token of the identity provider is refused: %s", error)
             return None
         subject = claims["sub"]
-        if not _is_shown(subject):
+        if not _is_shown(subject) or claims.get("nonce") != (nonce or claims.get("nonce")):
             return None
         identity = f"{self._settings.issuer}#{subject}"
         name = claims.get(self._settings.name_claim)
@@ -94,15 +113,20 @@ class Oidc:
     async def _key(self, kid: str | None) -> jwt.PyJWK | None:
         if kid in self._keys and time.monotonic() - self._fetched < _FRESH:
             return self._keys[kid]
+        await self._look(lambda: kid not in self._keys)
+        return self._keys.get(kid)
+
+    async def _look(self, lacking: Callable[[], bool]) -> None:
+        """Asks the provider for what is old, or lacking."""
         async with self._fetching:
             now = time.monotonic()
-            wanted = kid not in self._keys or now - self._fetched >= _FRESH
+            wanted = lacking() or now - self._fetched >= _FRESH
             if wanted and now - self._tried >= _AGAIN:
                 self._tried = now
                 try:
                     self._keys = await self._fetch()
                     self._fetched = time.monotonic()
-                except _AwayError as error:
+                except AwayError as error:
                     _log.warning("the identity provider's keys cannot be had: %s", error)
             if now - self._fetched >= _USED:
                 raise UnavailableError(
@@ -110,31 +134,24 @@ class Oidc:
                     "try again; peergate's own tokens work",
                     "identity-provider-away",
                 )
-            return self._keys.get(kid)
 
     async def _fetch(self) -> dict[str | None, jwt.PyJWK]:
         """By key id. One key without an id is found by tokens that name none."""
         issuer = self._settings.issuer
-        # The system's authorities, and those that SSL_CERT_FILE names.
-        async with httpx.AsyncClient(
-            trust_env=False, verify=ssl.create_default_context(), timeout=_TIMEOUT
-        ) as http:
-            try:
-                async with asyncio.timeout(2 * _TIMEOUT):
-                    about = await _json(
-                        http, f"{issuer.rstrip('/')}/.well-known/openid-configuration"
-                    )
-                    if about.get("issuer") != issuer:
-                        raise _AwayError(f"{issuer} calls itself {about.get('issuer')}")
-                    where = str(about.get("jwks_uri"))
-                    check_fetched("jwks_uri", where)
-                    found = await _json(http, where)
-            except (TimeoutError, httpx.HTTPError, SettingsError) as error:
-                raise _AwayError(str(error) or type(error).__name__) from error
+        about = await ask(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
+        if about.get("issuer") != issuer:
+            raise AwayError(f"{issuer} calls itself {about.get('issuer')}")
+        where = str(about.get("jwks_uri"))
+        try:
+            check_fetched("jwks_uri", where)
+        except SettingsError as error:
+            raise AwayError(str(error)) from error
+        found = await ask(where)
         listed = found.get("keys")
         keys = [each for each in map(_usable, listed if isinstance(listed, list) else []) if each]
         if not keys:
-            raise _AwayError(f"{where}: no key there that could be used")
+            raise AwayError(f"{where}: no key there that could be used")
+        self._about = about
         return {key.key_id: key for key in keys}
 
 
@@ -175,19 +192,34 @@ def _found(claims: dict[str, Json], path: str) -> Json:
     return found
 
 
-async def _json(http: httpx.AsyncClient, url: str) -> dict[str, Json]:
-    content = b""
-    async with http.stream("GET", url) as response:
-        if response.status_code != httpx.codes.OK:
-            raise _AwayError(f"{url}: answered {response.status_code}")
-        async for part in response.aiter_bytes():
-            content += part
-            if len(content) > _LARGEST:
-                raise _AwayError(f"{url}: more than {_LARGEST} bytes")
+async def ask(url: str, form: Mapping[str, str] | None = None) -> dict[str, Json]:
+    """What the provider answers; with a form, to a POST of it. Raises AwayError."""
+    # The system's authorities, and those that SSL_CERT_FILE names.
+    async with httpx.AsyncClient(
+        trust_env=False, verify=ssl.create_default_context(), timeout=_TIMEOUT
+    ) as http:
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                content = await _content(http, url, form)
+        except (TimeoutError, httpx.HTTPError) as error:
+            raise AwayError(str(error) or type(error).__name__) from error
     try:
         found = json.loads(content)
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise _AwayError(f"{url}: no JSON object")
+        raise AwayError(f"{url}: no JSON object")
     return found
+
+
+async def _content(http: httpx.AsyncClient, url: str, form: Mapping[str, str] | None) -> bytes:
+    content = b""
+    method = "GET" if form is None else "POST"
+    async with http.stream(method, url, data=form) as response:
+        if response.status_code != httpx.codes.OK:
+            raise AwayError(f"{url}: answered {response.status_code}")
+        async for part in response.aiter_bytes():
+            content += part
+            if len(content) > _LARGEST:
+                raise AwayError(f"{url}: more than {_LARGEST} bytes")
+    return content

@@ -44,8 +44,7 @@ def _is_own(request: Request) -> bool:
     return own and (safe or PROOF in request.headers)
 
 
-def give(response: Response, request: Request, secret: str, expires: datetime) -> None:
-    secure = is_secure(request)
+def give(response: Response, secret: str, expires: datetime, *, secure: bool) -> None:
     response.set_cookie(
         SECURE if secure else PLAIN,
         secret,

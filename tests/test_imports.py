@@ -13,7 +13,18 @@ HTTP = {"fastapi", "httpcore", "httpx", "starlette", "uvicorn"}
 HTTP_PARTS = {
     f"api/{name}.py"
     for name in (
-        *("app", "auth", "background", "door", "limits", "metrics", "oidc", "ongoing", "openapi"),
+        *(
+            "app",
+            "auth",
+            "background",
+            "door",
+            "limits",
+            "metrics",
+            "oidc",
+            "oidc_sign_in",
+            "ongoing",
+        ),
+        *("openapi",),
         *("origin", "outbound", "problems", "protocol", "serve", "session_cookie"),
     )
 }

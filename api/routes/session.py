@@ -55,7 +55,7 @@ def begin_session(
         "%s signed in at the page from %s (request %s)", caller.name, origin.address, origin.request
     )
     response = answer(SessionView.of(caller, expires), 201)
-    session_cookie.give(response, request, secret, expires)
+    session_cookie.give(response, secret, expires, secure=session_cookie.is_secure(request))
     return response
 
 

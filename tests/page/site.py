@@ -24,10 +24,11 @@ MINUTE = timedelta(minutes=1)
 class Site:
     """`tokens` are by role; the admin's is there from the start."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, port: int | None = None, **environment: str) -> None:
         self._directory = directory
         self._database = str(directory / "registry.db")
-        self._listen = f"127.0.0.1:{free_port()}"
+        self._listen = f"127.0.0.1:{port or free_port()}"
+        self._environment = {**os.environ, **environment}
         self.url = f"http://{self._listen}"
         admin = init(Settings.from_environment(database=self._database)).token
         assert admin is not None
@@ -39,6 +40,7 @@ class Site:
             self._process = subprocess.Popen(
                 [PEERGATE, "api", "serve", "--database", self._database, "--listen", self._listen],
                 stderr=log,
+                env=self._environment,
             )
         until = time.monotonic() + SECONDS
         while True:

@@ -1,11 +1,14 @@
 """Signing in and out, what a browser keeps, and what becomes of a page whose session ends."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from playwright.sync_api import Browser, expect
 
+from tests.api.issuer import issuing
 from tests.page.browser import PATIENCE_MS, Visit
 from tests.page.site import Site
+from tests.ports import free_port
 
 Come = Callable[..., Visit]
 expect.set_options(timeout=PATIENCE_MS)
@@ -47,6 +50,42 @@ def test_in_and_out(site: Site, browser: Browser) -> None:
     expect(page.get_by_label("Token")).to_be_visible()
     assert visit.complaints == []
     visit.close()
+
+
+def test_through_an_identity_provider(browser: Browser, tmp_path: Path) -> None:
+    port = free_port()
+    with issuing() as issuer:
+        issuer.add("a", "ES256")
+        site = Site(
+            tmp_path,
+            port,
+            PEERGATE_OIDC_ISSUER=issuer.url,
+            PEERGATE_OIDC_AUDIENCE="peergate",
+            PEERGATE_OIDC_ROLES="leads=approver",
+            PEERGATE_OIDC_CLIENT_ID="peergate-page",
+            PEERGATE_PAGE_URL=f"http://127.0.0.1:{port}",
+        )
+        try:
+            site.start()
+            visit = Visit(browser, site.url)
+            page = visit.page
+            page.goto("/")
+            way = page.get_by_role("link", name=f"Sign in through {issuer.url[7:]}")
+            issuer.person = {"groups": ["staff"]}
+            way.click()
+            expect(page.get_by_text("stands for a role here")).to_be_visible()
+            issuer.person = {"groups": ["leads"]}
+            way.click()
+            expect(page.get_by_role("heading", name="Gateways", level=1)).to_be_visible()
+            expect(page.locator(".who")).to_contain_text("alice")
+            expect(page.locator(".live")).to_have_text("Live")
+            assert page.url in (f"{site.url}/", f"{site.url}/#/")
+            page.get_by_role("button", name="Sign out").click()
+            expect(page.get_by_text("You are signed out.")).to_be_visible()
+            assert visit.complaints == []
+            visit.close()
+        finally:
+            site.stop()
 
 
 def test_a_revoked_token_ends_it_by_itself(site: Site, browser: Browser) -> None:
