@@ -60,8 +60,11 @@ function written(value) {
   return Array.isArray(value) ? value.join(", ") : typeof value === "object" ? JSON.stringify(value) : value;
 }
 
-/** Buttons for what this person may decide of a peer as it is; `then` is called once it is done. */
-export function decisions(peer, then) {
+/**
+ * Buttons for what this person may decide of a peer as it is; `then` is called once it is done.
+ * `waiting`: only of what waits for that.
+ */
+export function decisions(peer, then, { waiting = false } = {}) {
   const offered = [];
   const offer = (label, work, properties = {}) => offered.push(
     button(label, async () => {
@@ -77,7 +80,7 @@ export function decisions(peer, then) {
     offer("Grant", () => act(peer, "grant", "Grant the change of", "granted a change", { dry: {} }), { class: "main" });
     offer("Decline", () => act(peer, "decline", "Decline the change of", "declined a change", { fields: [REASON] }));
   }
-  if (["approved", "active", "expired"].includes(peer.state)) {
+  if (!waiting && ["approved", "active", "expired"].includes(peer.state)) {
     offer("Renew", () => renew(peer));
     if (peer.state !== "expired") {
       offer("Revoke", () => act(peer, "revoke", "Revoke", "revoked", {

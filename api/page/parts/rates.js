@@ -14,6 +14,8 @@ const ORDER = ["registered_pass", "unregistered_drop", "unregistered_pass", "exp
 const DASHES = [[], [8, 4], [2, 3], [12, 3, 2, 3], [4, 8], [6, 2]];
 const DARK = matchMedia("(prefers-color-scheme: dark)");
 const HEIGHT = 260;
+// Where routers have told of little yet, no more than so many steps without a packet are shown before.
+const FEWEST = 15;
 
 export class Rates {
   constructor(path) {
@@ -46,12 +48,14 @@ export class Rates {
     if (this.found === undefined) return;
     const names = inOrder(Object.keys(this.found.counters));
     const { seconds, start } = this.found;
-    const first = Date.parse(start) / 1000;
     // The last step is not over: it would look like a fall.
-    const steps = Math.max((names.length > 0 ? this.found.counters[names[0]].packets.length : 1) - 1, 0);
-    const times = Array.from({ length: steps }, (_, at) => first + at * seconds);
-    const lines = names.map((name) =>
-      this.found.counters[name].packets.slice(0, steps).map((packets) => packets / seconds));
+    const all = names.map((name) => this.found.counters[name].packets.slice(0, -1));
+    const steps = all[0]?.length ?? 0;
+    const begun = Math.min(...all.map((line) => line.findIndex((packets) => packets > 0)).filter((at) => at >= 0));
+    const from = Math.max(Math.min(begun - 1, steps - FEWEST), 0);
+    const first = Date.parse(start) / 1000;
+    const times = Array.from({ length: steps }, (_, at) => first + at * seconds).slice(from);
+    const lines = all.map((line) => line.slice(from).map((packets) => packets / seconds));
     this.plot?.destroy();
     this.plot = null;
     if (names.length === 0) {
@@ -75,6 +79,7 @@ export class Rates {
 function optionsOf(names, width) {
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(name).trim();
+  const clock = (seconds) => new Date(seconds * 1000).toISOString().slice(11, 16);
   const axis = { stroke: colour("--faint"), grid: { stroke: colour("--line") }, ticks: { stroke: colour("--line") } };
   return {
     width,
@@ -82,10 +87,10 @@ function optionsOf(names, width) {
     // As all times here.
     tzDate: (seconds) => new Date((seconds + new Date(seconds * 1000).getTimezoneOffset() * 60) * 1000),
     scales: { y: { range: (_, least, most) => [0, Math.max(most * 1.05, 1)] } },
-    axes: [axis, { ...axis, size: 70, values: (_, ticks) => ticks.map((each) => `${number(each)}/s`) }],
+    axes: [{ ...axis, values: (_, ticks) => ticks.map(clock) }, { ...axis, size: 70, values: (_, ticks) => ticks.map((each) => `${number(each)}/s`) }],
     legend: { live: width > 400 },
     series: [
-      { label: "UTC" },
+      { label: "UTC", value: (_, seconds) => (seconds === null ? "" : clock(seconds)) },
       ...names.map((name) => {
         const at = place(name);
         return {

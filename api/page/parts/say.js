@@ -5,11 +5,11 @@ import { shown } from "./text.js";
 
 const STAYS = 12_000;
 
-/** Something was done. */
+/** Something was done. What was said before makes room. */
 export function say(...parts) {
   const note = el("p", { class: "note" }, ...parts);
   note.append(button("×", () => note.remove(), { class: "close", "aria-label": "Close this note" }));
-  document.getElementById("said").append(note);
+  document.getElementById("said").replaceChildren(note);
   setTimeout(() => note.remove(), STAYS);
 }
 

@@ -14,14 +14,23 @@ import { moment } from "../parts/time.js";
 export function open([name]) {
   const path = `/v1/gateways/${encodeURIComponent(name)}`;
   const place = el("div", {});
+  const over = el("div", {});
   const rates = new Rates(path);
+  let told = "";
   const load = async () => {
     try {
       const { content: gateway, version } = await read(path);
       const cutover = gateway.cutover && (await read(`${path}/cutover`)).content;
-      replace(place, about(gateway, load), ...cutoverOf(gateway, cutover, version, path, load));
+      // Where nothing changed but how long it is to go, what was unfolded stays.
+      const text = JSON.stringify([gateway, cutover], (key, value) => (key === "seconds" ? null : value));
+      if (text !== told) {
+        replace(place, about(gateway, load));
+        replace(over, cutoverOf(gateway, cutover, version, path, load));
+        told = text;
+      }
     } catch (problem) {
       replace(place, trouble(problem));
+      told = "";
       return;
     }
     await rates.load();
@@ -29,7 +38,7 @@ export function open([name]) {
   return {
     title: name ?? "Gateway",
     of: ["gateway", "cutover", "policy", "revision"],
-    nodes: [place, rates.place],
+    nodes: [place, rates.place, over],
     load,
     end: () => rates.end(),
   };
@@ -58,31 +67,29 @@ function labels(found) {
 }
 
 function cutoverOf(gateway, cutover, version, path, load) {
-  if (cutover === null) return [];
+  if (cutover === null) return null;
   const { state } = cutover;
-  return [
-    el("section", { "aria-label": "Cut-over" },
-      el("h2", {}, "Cut-over"),
-      facts(
-        ["State", el("span", { class: `badge ${state}` }, state)],
-        ["Enforces from", moment(cutover.at)],
-        ["Monitors again at", state === "confirmed" ? "" : moment(cutover.until)],
-        ["Planned", moment(cutover.planned), " by ", shown(cutover.planned_by)],
-        ["Ended", ...(cutover.ended === null ? [] : [moment(cutover.ended), " by ", shown(cutover.ended_by)])],
-        ["Why", cutover.reason === null ? "" : shown(cutover.reason)],
-        ["In spite of strangers", cutover.override === null ? "" : shown(cutover.override)],
-        ["Strangers left", number(cutover.strangers)],
-        ["Dropped since", `${number(cutover.dropped_sources)} sources that passed before; more than ${number(cutover.most_dropped_sources)} take it back`],
-        ["Of these", cutover.dropped.length > 0 ? several(cutover.dropped) : ""],
-      ),
-      ...buttons(gateway, state, version, path, load),
-      cutover.routers.length === 0 ? null : table("Routers that carry it",
-        [{ name: "Router" }, { name: "Plan" }, { name: "Wrong there" }],
-        cutover.routers.map((router) => [
-          shown(router.name), router.has_it ? "in force" : "not there yet", several(router.warnings),
-        ])),
+  return el("section", { "aria-label": "Cut-over" },
+    el("h2", {}, "Cut-over"),
+    facts(
+      ["State", el("span", { class: `badge ${state}` }, state)],
+      ["Enforces from", moment(cutover.at)],
+      ["Monitors again at", state === "confirmed" ? "" : moment(cutover.until)],
+      ["Planned", moment(cutover.planned), " by ", shown(cutover.planned_by)],
+      ["Ended", ...(cutover.ended === null ? [] : [moment(cutover.ended), " by ", shown(cutover.ended_by)])],
+      ["Why", cutover.reason === null ? "" : shown(cutover.reason)],
+      ["In spite of strangers", cutover.override === null ? "" : shown(cutover.override)],
+      ["Strangers left", number(cutover.strangers)],
+      ["Dropped since", `${number(cutover.dropped_sources)} sources that passed before; more than ${number(cutover.most_dropped_sources)} take it back`],
+      ["Of these", cutover.dropped.length > 0 ? several(cutover.dropped) : ""],
     ),
-  ];
+    ...buttons(gateway, state, version, path, load),
+    cutover.routers.length === 0 ? null : table("Routers that carry it",
+      [{ name: "Router" }, { name: "Plan" }, { name: "Wrong there" }],
+      cutover.routers.map((router) => [
+        shown(router.name), router.has_it ? "in force" : "not there yet", several(router.warnings),
+      ])),
+  );
 }
 
 function buttons(gateway, state, version, path, load) {

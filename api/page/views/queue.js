@@ -11,7 +11,7 @@ import { near } from "../parts/time.js";
 export function open() {
   const load = () => Promise.all([asked.load(), proposed.load()]);
   const decide = may("decide") ? [{ name: "Decide", kind: "actions" }] : [];
-  const decideOf = (peer) => (may("decide") ? [decisions(peer, load)] : []);
+  const decideOf = (peer) => (may("decide") ? [decisions(peer, load, { waiting: true })] : []);
   const asked = new Paged({
     path: "/v1/peers",
     query: () => ({ state: "pending", sort: "created" }),
