@@ -15,17 +15,17 @@
 
 #include "decision.h"
 
-#define PG_CAPTURED       64
-#define PG_IN_EPOCH       (PG_CAPTURED / 2)
+#define PG_CAPTURED	  64
+#define PG_IN_EPOCH	  (PG_CAPTURED / 2)
 #define PG_CAPTURED_BYTES 2048
 
 /* What is wanted. Nothing is after `until`, by the monotonic clock in ns. */
 struct pg_capturing {
 	__u64 until;
 	__u64 epoch;
-	__u32 gateway; /* 0: any */
+	__u32 gateway;	/* 0: any */
 	__u32 verdicts; /* a bit for each */
-	__u32 bytes; /* of each packet at most */
+	__u32 bytes;	/* of each packet at most */
 	__u32 pad;
 };
 
@@ -37,7 +37,7 @@ struct pg_captured {
 	__u32 gateway;
 	__u32 interface;
 	__u32 length; /* of the frame */
-	__u32 bytes; /* of it that are here */
+	__u32 bytes;  /* of it that are here */
 	__u8 verdict;
 	__u8 drop;
 	__u8 pad[2];
