@@ -1,6 +1,7 @@
 // All views. One more is a file of its own, and two lines here.
 
 import * as audit from "./views/audit.js";
+import * as explain from "./views/explain.js";
 import * as gateway from "./views/gateway.js";
 import * as gateways from "./views/gateways.js";
 import * as peer from "./views/peer.js";
@@ -18,5 +19,6 @@ export const VIEWS = [
   { path: "peer", within: "peers", open: peer.open },
   { path: "queue", label: "Queue", open: queue.open },
   { path: "routers", label: "Routers", open: routers.open },
+  { path: "explain", label: "Explain", open: explain.open },
   { path: "audit", label: "Audit", needs: "audit", open: audit.open },
 ];

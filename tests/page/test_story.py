@@ -170,6 +170,7 @@ def test_from_a_knock_to_a_revocation(story: Story) -> None:
         expect(story.row(ROUTER)).to_contain_text("up to date")
         expect(story.row(ROUTER)).to_contain_text("uplink: native")
         assert wait_until(lambda: story.passed() > 0, SECONDS)
+        _explained(story)
         page.goto("/#/gateway/hub")
         passes = story.sums.get_by_role("row").filter(has_text="registered, passed")
         moving = passes.locator("td").first
@@ -190,6 +191,24 @@ def test_from_a_knock_to_a_revocation(story: Story) -> None:
     _agree(story)
     assert story.passed() == end
     assert visit.complaints == []
+
+
+def _explained(story: Story) -> None:
+    """The router's own program says what becomes of both."""
+    page = story.page
+    page.get_by_role("link", name=ROUTER).click()
+    expect(page.get_by_label("Router")).to_have_value(ROUTER)
+    page.get_by_label("To", exact=True).fill(GATEWAY)
+    page.get_by_label("Port").fill(str(PORT))
+    page.get_by_label("From").fill("nobody")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("From")).to_have_attribute("aria-invalid", "true")
+    told = page.get_by_role("region", name="What becomes of it")
+    for source, words in ((STRANGER, "dropped unregistered"), (BRANCH, "passes registered")):
+        page.get_by_label("From").fill(source)
+        page.keyboard.press("Enter")
+        expect(told.get_by_role("heading")).to_have_text(words)
+    expect(told.get_by_role("link", name="branch-7")).to_be_visible()
 
 
 def _agree(story: Story) -> None:

@@ -4,15 +4,15 @@ import { el } from "./dom.js";
 import { field, filled, pointOut } from "./form.js";
 
 /**
- * A search form. `found` is called with what was filled in; its problems stand beside the fields.
- * What is filled in stands behind the `?` of the address, under `path`.
+ * A form above what it asks for; `found` is called once it is sent. What is filled in stands behind
+ * the `?` of the address, under `path`.
  */
 export class Search {
-  constructor(path, fields, query, found) {
+  constructor(path, fields, query, found, label = "Search") {
     const known = fields.map((each) => ({ ...each, value: valueIn(query, each) }));
-    this.form = el("form", { class: "finder", role: "search" },
+    this.form = el("form", { class: "finder", role: "search", novalidate: true },
       ...known.map(field),
-      el("div", { class: "buttons" }, el("button", { type: "submit" }, "Search")),
+      el("div", { class: "buttons" }, el("button", { type: "submit" }, label)),
     );
     this.form.addEventListener("submit", async (event) => {
       event.preventDefault();

@@ -15,7 +15,7 @@ export function open() {
       { name: "Reported" }, { name: "Interfaces" }, { name: "Runs" }, { name: "What to do" },
     ],
     row: (router) => [
-      [shown(router.name), labels(router)],
+      [el("a", { href: `#/explain?router=${encodeURIComponent(router.name)}`, "data-key": router.name, title: "Ask it of a packet" }, shown(router.name)), labels(router)],
       el("span", { class: `badge ${router.health}` }, router.health),
       router.report === null ? "" : number(router.report.revision),
       behind(router),
