@@ -13,7 +13,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """One line that says what to do, in place of a hundred failures that do not."""
     if session.config.option.collectonly:
         return
-    missing = [name for name in ("clang", "wg", "openvpn", "chromium") if shutil.which(name) is None]
+    programs = ("clang", "wg", "openvpn", "chromium")
+    missing = [name for name in programs if shutil.which(name) is None]
     missing += [name for name in ("initdb", "postgres") if postgresql.program(name) is None]
     if missing:
         raise pytest.UsageError(f"{', '.join(missing)} not found: run `make setup` first")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from api.records import PeerFilter, Place, Sort
+from api.records import PeerFilter, Place, Sort, State
 from api.store import search
 from tests.api.bodies import NOW, WEEK, peer, text
 from tests.api.conftest import Service
@@ -219,6 +219,8 @@ PLANS = [
     (PeerFilter(), Sort("valid_until", descending=True), Place(NOW + 2 * WEEK, 7)),
     (PeerFilter(owner="Team 3"), Sort(), Place(5, 5)),
     (PeerFilter(changed_since=NOW + WEEK), Sort("changed"), None),
+    (PeerFilter(proposed=True), Sort(), None),
+    (PeerFilter(state=State.PENDING), Sort(), None),
 ]
 
 
@@ -268,3 +270,16 @@ def test_what_no_database_can_hold_is_not_looked_for(service: Service, path: str
         refused = service.admin.get(path + wrong)
         assert refused.status_code == 422, refused.text
         assert refused.json()["errors"]
+
+
+def test_of_which_a_change_waits(service: Service) -> None:
+    """One that was declined waits for nobody."""
+    service.add_gateway()
+    numbers = [service.add_peer(name=f"p-{n}", sources=[f"203.0.113.{n}"]) for n in range(4)]
+    for number in numbers[:3]:
+        service.act(number, "propose", {"purpose": "another"})
+    service.act(numbers[0], "decline", {"reason": "no"})
+    service.act(numbers[1], "grant")
+    found = service.admin.get("/v1/peers?proposed=true").json()["items"]
+    assert [each["id"] for each in found] == [numbers[2]]
+    assert len(service.admin.get("/v1/peers?proposed=false").json()["items"]) == 4

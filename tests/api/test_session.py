@@ -1,5 +1,6 @@
 """A browser's session: what its cookie is good for, what it needs beside it, and how it ends."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from http.cookies import SimpleCookie
 
@@ -12,7 +13,10 @@ from api.registry.upkeep import upkeep
 from tests.api.bodies import gateway, peer
 from tests.api.client import Client
 from tests.api.conftest import Service, on_sqlite
+from tests.api.test_watch import until_waiting
 
+# Far below what a request would wait by itself.
+_SOON = 20
 OWN = {"Sec-Fetch-Site": "same-origin", "Peergate-Page": "yes"}
 
 
@@ -129,6 +133,21 @@ def test_it_ends_by_itself_and_on_demand(service: Service, browser: Browser) -> 
     service.clock.pass_time(timedelta(seconds=1))
     assert other.ask("GET", "/v1/session").status_code == 401
     assert service.admin.delete("/v1/session").status_code == 404
+
+
+@on_sqlite
+def test_who_waits_with_it_is_let_go(service: Service, browser: Browser) -> None:
+    service.add_gateway()
+    other = Browser(service)
+    waiting = "/v1/allowlist/changes?after=1&wait=60"
+    with ThreadPoolExecutor(2) as pool:
+        asked, goes_on = (pool.submit(each.ask, "GET", waiting) for each in (browser, other))
+        until_waiting(service, 2)
+        assert browser.ask("DELETE", "/v1/session").status_code == 204
+        assert asked.result(_SOON).json()["revision"] == 1
+        until_waiting(service, 1)
+        service.add_gateway("b", addresses=["198.51.100.2"])
+        assert list(goes_on.result(_SOON).json()["gateways"]) == ["b"]
 
 
 def test_a_token_that_ends_first_ends_it(service: Service) -> None:

@@ -14,7 +14,8 @@ export function open() {
   const decideOf = (peer) => (may("decide") ? [decisions(peer, load, { waiting: true })] : []);
   const asked = new Paged({
     path: "/v1/peers",
-    query: () => ({ state: "pending", sort: "created" }),
+    // By id, in the order of an index: who was first waits longest.
+    query: () => ({ state: "pending" }),
     caption: "New peers, the longest waiting first",
     columns: [{ name: "Peer" }, { name: "Gateway" }, { name: "Owner" }, { name: "Purpose" }, { name: "Sources" }, { name: "Asked for" }, ...decide],
     row: (peer) => [
