@@ -14,4 +14,6 @@ def picture(page: Page, name: str, *, later: bool = False) -> None:
         return
     if later:
         page.wait_for_timeout(1000 * float(os.environ.get("PEERGATE_PICTURES_SECONDS", "0")))
+    # Nothing is pointed at.
+    page.mouse.move(0, 0)
     page.screenshot(path=Path(where) / f"page-{name}.png")

@@ -138,7 +138,7 @@ def test_a_role_sees_no_more_than_it_may(site: Site, visit: Come) -> None:
     expect(row(auditor, "token.make")).to_have_count(6)
 
 
-def test_lists_come_a_page_at_a_time(visit: Come) -> None:
+def test_lists_come_a_page_at_a_time(site: Site, visit: Come) -> None:
     page = visit("viewer").page
     page.goto("/#/strangers?covered=true&signed_off=true")
     rows = page.locator("tbody tr")
@@ -160,5 +160,10 @@ def test_lists_come_a_page_at_a_time(visit: Come) -> None:
     expect(rows).to_have_count(1)
     assert page.url.endswith("source=192.0.2.120&sort=-minutes&covered=true&signed_off=true")
     page.get_by_label("Source").fill("nonsense")
+    # What is typed is not asked for before it is sent, also where the list looks again by itself.
+    with page.expect_response(lambda told: "/v1/strangers?" in told.url) as looked:
+        site.request(name="meanwhile", sources=["203.0.113.70"])
+    assert "source=192.0.2.120" in looked.value.url
+    expect(rows).to_have_count(1)
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("must be an IPv4 or IPv6 address or prefix")

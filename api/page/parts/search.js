@@ -14,8 +14,11 @@ export class Search {
       ...known.map(field),
       el("div", { class: "buttons" }, el("button", { type: "submit" }, label)),
     );
+    // What is being typed is nothing yet: lists look again by themselves.
+    this.values = valuesOf(this.form);
     this.form.addEventListener("submit", async (event) => {
       event.preventDefault();
+      this.values = valuesOf(this.form);
       const asked = new URLSearchParams(Object.entries(this.values));
       // Not a new view: only where to come back to.
       history.replaceState(null, "", `#/${path}${asked.size > 0 ? `?${asked}` : ""}`);
@@ -26,17 +29,20 @@ export class Search {
     });
   }
 
-  /** What was filled in; boxes that are not ticked are left out. */
-  get values() {
-    return Object.fromEntries(Object.entries(filled(this.form)).filter(([, value]) => value !== false));
-  }
-
   pointOut(problem) {
     return pointOut(this.form, problem?.errors ?? []);
   }
 }
 
+/** What is filled in; boxes that are not ticked are left out. */
+function valuesOf(form) {
+  return Object.fromEntries(Object.entries(filled(form)).filter(([, value]) => value !== false));
+}
+
 function valueIn(query, { of, kind, value }) {
   if (!query.has(of)) return value;
-  return kind === "check" ? query.get(of) === "true" : query.get(of);
+  const text = query.get(of);
+  if (kind === "check") return text === "true";
+  // Such a field has no place for the zone.
+  return kind === "date" ? text.replace(/Z$/, "") : text;
 }
