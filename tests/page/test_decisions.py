@@ -1,6 +1,7 @@
 """What people do at the page: register, approve, reject, revoke, renew; as their roles allow."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -101,6 +102,39 @@ def test_rejected_proposed_and_granted(site: Site, visit: Come) -> None:
     dialog.get_by_label("Valid until").fill("2031-01-01T12:00")
     dialog.get_by_role("button", name="Renew").click()
     expect(approver.get_by_text("2031-01-01 12:00:00 UTC")).to_be_visible()
+
+
+def test_a_cut_over_counted_down_and_taken_back(site: Site, visit: Come) -> None:
+    approver, viewer = visit("approver").page, visit("viewer").page
+    approver.goto("/#/strangers?source=192.0.2.10")
+    row(approver, "192.0.2.10").get_by_role("button", name="Sign off").click()
+    dialog = approver.get_by_role("dialog", name="Sign off 192.0.2.10")
+    dialog.get_by_label("Reason").fill("A scanner that we know")
+    dialog.get_by_role("button", name="Sign off").click()
+    expect(approver.get_by_text("No stranger like this")).to_be_visible()
+    (made,) = site.ask("GET", "/v1/sign-offs")["items"]
+    assert (made["prefix"], made["reason"]) == ("192.0.2.10", "A scanner that we know")
+    viewer.goto("/#/gateway/hub")
+    expect(viewer.locator(".badge").first).to_have_text("monitors")
+    at = datetime.now(UTC) + timedelta(hours=1)
+    plan = {"at": at.isoformat(), "override": "They were told in June"}
+    site.ask("PUT", "/v1/gateways/hub/cutover", plan)
+    # Both pages are told; the second one's list too.
+    counting = viewer.get_by_role("timer")
+    expect(counting).to_contain_text("59 min")
+    seen = counting.text_content() or ""
+    expect(counting).not_to_have_text(seen)
+    expect(viewer.get_by_text("They were told in June")).to_be_visible()
+    assert viewer.get_by_role("button", name="Cancel the cut-over").count() == 0
+    approver.goto("/#/gateway/hub")
+    approver.get_by_role("button", name="Cancel the cut-over").click()
+    dialog = approver.get_by_role("dialog")
+    dialog.get_by_label("Reason").fill("Not this week")
+    dialog.get_by_role("button", name="Cancel the cut-over").click()
+    for page in (approver, viewer):
+        expect(page.get_by_text("Not this week")).to_be_visible()
+        expect(page.get_by_role("timer")).to_have_count(0)
+    assert site.ask("GET", "/v1/gateways/hub")["mode"] == "monitor"
 
 
 def test_what_was_changed_meanwhile_is_not_decided(site: Site, visit: Come) -> None:

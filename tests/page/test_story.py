@@ -178,6 +178,8 @@ def test_from_a_knock_to_a_revocation(story: Story) -> None:
         first = moving.text_content() or ""
         # By itself: nobody reloads.
         expect(moving).not_to_have_text(first)
+        chart = page.get_by_role("img", name="Packets a second: ")
+        expect(chart.locator("canvas")).to_be_visible()
         picture(page, "gateway", later=True)
         visit.go("Peers")
         page.get_by_role("link", name="branch-7").click()

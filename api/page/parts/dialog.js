@@ -19,7 +19,7 @@ export function decide({ title, about, fields = [], action, danger = false, subm
     const told = el("div", { class: "about" }, el("p", { class: "waiting", role: "status" }, "Asking the registry…"));
     const form = el("form", { novalidate: true },
       heading, told, ...fields.map(field), wrong,
-      el("div", { class: "buttons" }, button("Cancel", () => dialog.close()), send),
+      el("div", { class: "buttons" }, button("Not now", () => dialog.close()), send),
     );
     const dialog = el("dialog", { "aria-labelledby": "dialog-title" }, form);
     const once = onceKey();

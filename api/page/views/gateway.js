@@ -113,7 +113,7 @@ async function step(gateway, action, label, version, path, load) {
       ? "From now on it drops nobody. Routers have that in seconds."
       : "It enforces for good. Not confirmed, it would monitor again by itself.")],
     fields: back ? [{ of: "reason", label: "Reason", maxlength: 500 }] : [],
-    action: label.split(" ")[0],
+    action: label,
     danger: back,
     submit: async (values, once) => {
       const body = back ? values : undefined;
