@@ -362,13 +362,20 @@ static __always_inline void pg_sample_plain(struct xdp_md *ctx, __u32 gateway, _
 	const void *start = (void *)(long)ctx->data;
 	__u32 version = pg_plain_version(start, (void *)(long)ctx->data_end);
 	struct pg_packet packet;
+	__u32 service;
 
-	if (!version)
-		return; /* never: it was one */
 	packet.ip = start + ETH_HLEN;
-	pg_plain_source(version, &packet);
-	pg_write_sample(bpf_get_smp_processor_id(), gateway, drop, &packet.source,
-			pg_plain_service(&packet, version));
+	/* The version is asked once: Linux 6.1 would not know the second time what it had said. */
+	if (version == 4) {
+		pg_plain_source(4, &packet);
+		service = pg_plain_service(&packet, 4);
+	} else if (version == 6) {
+		pg_plain_source(6, &packet);
+		service = pg_plain_service(&packet, 6);
+	} else {
+		return; /* never: it was one */
+	}
+	pg_write_sample(bpf_get_smp_processor_id(), gateway, drop, &packet.source, service);
 }
 
 /* Counts the packet; NULL where its gateway has no counters, which never is. */

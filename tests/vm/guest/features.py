@@ -22,6 +22,7 @@ from pathlib import Path
 from control import devices, links, loader, syscalls
 from control.dataplane import DataPlane
 from control.errors import ControlError
+from control.frame_flags import frame_flags
 from control.pins import Programs
 from control.program import ENTRY_POINTS, LIVE, program
 from control.sizes import Sizes
@@ -79,6 +80,11 @@ def verified(fd: int) -> int:
 
 
 # Maps and programs
+
+
+def has_frame_flags() -> bool:
+    flags = frame_flags()
+    return flags is not None and loader.has_frame_flags(flags)
 
 
 def locked_memory_counts() -> bool:
@@ -231,6 +237,7 @@ def main() -> None:
         features = {
             "coarse clock": yes(loader.has_coarse_clock()),
             "frames of several buffers": yes(plane.frags),
+            "a frame's flags": yes(has_frame_flags()),
             "maps are no locked memory": yes(not locked_memory_counts()),
             "batches of hash entries": yes(has_batches(plane, "overflow")),
             "count of verified instructions": yes(said > 0),
