@@ -313,6 +313,13 @@ tokens = Table(
     sqlite_autoincrement=True,
 )
 Index("ix_tokens_peer_id", tokens.c.peer_id)
+# They are counted twice a second.
+Index(
+    "ix_tokens_revoked",
+    tokens.c.revoked,
+    sqlite_where=text("revoked IS NOT NULL"),
+    postgresql_where=text("revoked IS NOT NULL"),
+)
 
 replays = Table(
     "replays",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
-from api.store import knocks, stranger_search
+from api.store import knocks, stranger_search, tokens
 from tests.api.bodies import NOW
 from tests.api.conftest import Service, on_sqlite
 
@@ -29,6 +29,19 @@ def test_who_has_a_source_is_found_by_it(
     """Not by whether it is approved: that are a million."""
     service.add_gateway()
     service.add_peer()
+    steps = steps_of(service, look)
+    assert steps[0].startswith("SEARCH peer_sources USING PRIMARY KEY (key=?"), steps
+
+
+@on_sqlite
+def test_revoked_tokens_are_counted_by_themselves(service: Service) -> None:
+    """Each peer's owner may have one that works."""
+    (step,) = steps_of(service, tokens.count_revoked)
+    assert "INDEX ix_tokens_revoked" in step
+
+
+def steps_of(service: Service, look: Callable[[Connection], object]) -> list[str]:
+    """How the first of its questions is answered."""
     asked: list[tuple[str, Any]] = []
     with service.app.state.registry.read() as read:
 
@@ -36,8 +49,7 @@ def test_who_has_a_source_is_found_by_it(
             asked.append((given[2], given[3]))
 
         event.listen(read.connection, "before_cursor_execute", note)
-        assert look(read.connection)
+        look(read.connection)
         (statement, parameters), *_ = asked
         plan = read.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-        steps = [row[3] for row in plan]
-    assert steps[0].startswith("SEARCH peer_sources USING PRIMARY KEY (key=?"), steps
+        return [row[3] for row in plan]
