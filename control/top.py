@@ -158,6 +158,8 @@ class Watcher:
     def view(self) -> View:
         """What went on since the last one. Raises DataPlaneError."""
         self.sample()
+        if self._peers is None:  # an agent that has just begun has written none down yet
+            self._peers = _names(self._settings.state_dir)
         plane, seconds, passed = self._plane, self._seconds(), self._passed
         unregistered = plane.counted.unregistered(plane.gateways())
         samples = plane.samples.read()

@@ -25,6 +25,7 @@ PEERGATE = Path(sys.executable).with_name("peergate")
 def test_rates_and_who_is_behind_them(edge: Edge) -> None:
     edge.write_policy()
     edge.start()
+    assert wait_until((edge.state_dir / "snapshot.json").exists, SECONDS)
     with edge.net.router.entered(), Watcher(edge.settings) as watcher:
         watcher.view()
         with udp(edge.net.branch) as branch, udp(edge.net.stranger) as stranger:
