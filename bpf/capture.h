@@ -51,26 +51,28 @@ static __always_inline struct pg_captured *pg_captured_at(__u32 at);
 /* As many bytes as are wanted and stand in the first buffer. */
 static __always_inline __u32 pg_copy_frame(struct xdp_md *ctx, struct pg_captured *to, __u32 most)
 {
-	const __u8 *start = (const void *)(long)ctx->data;
+	const __u8 *from = (const void *)(long)ctx->data;
 	const __u8 *end = (const void *)(long)ctx->data_end;
-	__u32 i, done = 0;
+	__u32 i, rest;
 
+	/* Linux 5.10 wants the pointer that is read from to be the one that was compared. */
 #pragma clang loop unroll(disable)
-	for (i = 0; i < PG_CAPTURED_BYTES; i += 8) {
-		if (i + 8 > most || start + i + 8 > end)
+	for (i = 0; i + 8 <= PG_CAPTURED_BYTES; i += 8) {
+		asm volatile("" : "+r"(from));
+		if (i + 8 > most || from + 8 > end)
 			break;
-		__builtin_memcpy(to->data + i, start + i, 8);
-		done = i + 8;
+		__builtin_memcpy(to->data + i, from, 8);
+		from += 8;
 	}
 #pragma clang loop unroll(disable)
-	for (i = 0; i < 8; i++) {
-		__u32 at = (done & (2 * PG_CAPTURED_BYTES - 1)) + i;
-
-		if (at >= most || at >= PG_CAPTURED_BYTES || start + at + 1 > end)
-			return at;
-		to->data[at] = start[at];
+	for (rest = 0; rest < 7; rest++, i++) {
+		asm volatile("" : "+r"(from));
+		if (i >= most || i >= PG_CAPTURED_BYTES || from + 1 > end)
+			break;
+		to->data[i] = *from;
+		from += 1;
 	}
-	return done + 8;
+	return i;
 }
 
 static __always_inline void pg_capture(struct xdp_md *ctx, const struct pg_capturing *wanted,

@@ -17,7 +17,7 @@ from control.arrays import in_order, open_array, settle
 from control.columns import Rows
 from control.dataplane import DataPlane
 from control.errors import DataPlaneError, LinkError
-from control.program import CAPTURE, CAPTURED, CAPTURING, USUAL, Program, program
+from control.program import CAPTURE, CAPTURED, CAPTURING, USUAL, MapShape, Program, program
 from control.rows import number_key
 from control.samples import possible_cpus
 from control.settings import Settings
@@ -113,14 +113,8 @@ def capturing(settings: Settings, plane: DataPlane, wanted: Wanted) -> Iterator[
     programs = pins.Programs(settings.bpffs)
     attach = settings.attach
     usual = _usual(settings, programs)
-    made = program(frags=plane.frags, capture=True)
     with ExitStack() as stack:
-        descriptors = _maps(made, plane, stack)
-        code = loader.over_maps(
-            made.code[CAPTURE], {fd: descriptors[name] for fd, name in made.maps.items()}
-        )
-        fd = loader.load(code, CAPTURE, frags=plane.frags)
-        stack.callback(os.close, fd)
+        fd, descriptors = load(plane, stack)
         ours = links.program_id(fd)
         usual_fd = programs.open(usual)
         stack.callback(os.close, usual_fd)
@@ -132,7 +126,7 @@ def capturing(settings: Settings, plane: DataPlane, wanted: Wanted) -> Iterator[
                 "that it is of this version"
             ) from None
         control, captured = (
-            open_array(name, descriptors[name], made.shapes[name].value, count).rows
+            open_array(name, descriptors[name], _shapes(plane)[name].value, count).rows
             for name, count in ((CAPTURING, 1), (CAPTURED, _elements()))
         )
         control["gateway"][0] = wanted.gateway
@@ -147,6 +141,20 @@ def capturing(settings: Settings, plane: DataPlane, wanted: Wanted) -> Iterator[
             if links.attachment(name).programs == ((attach, usual),):
                 links.ensure_attached(name, fd, attach, programs, frags=plane.frags)
         yield reader
+
+
+def load(plane: DataPlane, stack: ExitStack) -> tuple[int, dict[str, int]]:
+    """The capturing program over the maps of a plane, and their descriptors by name."""
+    made = program(frags=plane.frags, capture=True)
+    descriptors = _maps(made, plane, stack)
+    fds = {fd: descriptors[name] for fd, name in made.maps.items()}
+    fd = loader.load(loader.over_maps(made.code[CAPTURE], fds), CAPTURE, frags=plane.frags)
+    stack.callback(os.close, fd)
+    return fd, descriptors
+
+
+def _shapes(plane: DataPlane) -> dict[str, MapShape]:
+    return program(frags=plane.frags, capture=True).shapes
 
 
 def is_there(settings: Settings, wanted: int) -> bool:

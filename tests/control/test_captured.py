@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.utils import PcapNgReader
 
-from control.captured import RING, Captured, Wanted, capturing
+from control import links
+from control.captured import RING, Captured, Wanted, capturing, load
 from control.dataplane import DataPlane
 from control.flows import headers
 from control.pcapng import Writer
@@ -17,6 +19,7 @@ from control.samples import possible_cpus
 from lab.topology import BRANCH, GATEWAY, STRANGER, UPLINK
 from lab.watch import wait_until
 from tests.control.edge import PORT, SECONDS, Edge, udp
+from tests.control.planes import SIZES
 
 PEERGATE = Path(sys.executable).with_name("peergate")
 WORDS = ("other", "bystander", "unprotected", "registered", "expired", "unregistered", "malformed")
@@ -28,6 +31,13 @@ def sources(packets: Iterable[Captured]) -> list[tuple[str, str, bool]]:
 
 def numbers(*words: str) -> frozenset[int]:
     return frozenset(map(WORDS.index, words))
+
+
+def test_the_kernel_takes_it() -> None:
+    """Run in each kernel: tests/vm/test_kernels.py."""
+    with DataPlane.offline(SIZES) as plane, ExitStack() as stack:
+        fd, _ = load(plane, stack)
+        assert links.program_id(fd)
 
 
 def test_packets_are_written_down_and_judged_as_ever(edge: Edge) -> None:
@@ -149,6 +159,7 @@ def test_of_a_frame_the_headers(tmp_path: Path) -> None:
         out = Writer(stream, "test")
         out.write("uplink", 1_764_000_000_123_456_789, b"x" * 15, 1500, "\u00e9 comment")
         assert out.bytes == file.stat().st_size
-    (packet,) = list(PcapNgReader(str(file)))
+    with PcapNgReader(str(file)) as reader:
+        (packet,) = list(reader)
     assert packet.comments == ["\u00e9 comment".encode()]
     assert float(packet.time) == pytest.approx(1_764_000_000.123456789)

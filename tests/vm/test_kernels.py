@@ -8,7 +8,7 @@ import shlex
 
 import pytest
 
-from tests.control import test_dataplane, test_pins, test_repair
+from tests.control import test_captured, test_dataplane, test_pins, test_repair
 from tests.vm.command import Result, run
 from tests.vm.guest.cards import DRIVER, HUB
 from tests.vm.kernels import SERIES, Kernel
@@ -22,6 +22,7 @@ MAPS = (
     (test_dataplane.test_rows_come_out_as_they_went_in, ""),
     (test_repair.test_what_we_never_write_is_repaired, "[no_filter]"),
     (test_dataplane.test_full_map, ""),
+    (test_captured.test_the_kernel_takes_it, ""),
     (test_pins.test_second_process_adopts, ""),
     (test_pins.test_pinned_map_of_another_shape, "[overflow-buckets-type is 2, not 1]"),
 )
