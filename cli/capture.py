@@ -74,13 +74,13 @@ def capture(
 
     settings = load_settings(config, os.environ)
     length = snap_length or (MOST_BYTES if payload else _HEADER_BYTES)
-    with DataPlane.current(settings.bpffs) as plane, _opened(file) as stream:
+    with DataPlane.current(settings.bpffs) as plane:
         names = {number: row.name for number, row in plane.gateways().items()}
         words = plane.counted.verdict_words
         verdicts = frozenset(map(words.index, verdict or _VERDICTS))
         wanted = Wanted(_number(names, gateway), verdicts, length)
         whole = payload or snap_length is not None
-        with capturing(settings, plane, wanted) as reader:
+        with _opened(file) as stream, capturing(settings, plane, wanted) as reader:
             out = _Out(stream, names, whole=whole)
             ended = _run(settings, reader, out, count, time.monotonic() + seconds, most_bytes)
     _tell(out, reader.missed, ended, as_json=as_json, quiet=file == "-")
