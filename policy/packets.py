@@ -68,6 +68,8 @@ def question(src: str, dst: str, proto: str, sport: int | None, dport: int | Non
 
 
 def _address(field: str, text: str) -> Address:
+    if "%" in text:  # after it anything may stand, and goes on to the router
+        raise _refused(field, text, "an address here has no zone: leave out what follows %")
     try:
         return ip_address(text)
     except ValueError:

@@ -96,6 +96,8 @@ def test_no_answer_is_a_clear_error(service: Service) -> None:
     for query, rule in (
         ({"src": "x"}, "not an IPv4 or IPv6 address"),
         ({"src": "::1"}, "one is IPv4, the other IPv6"),
+        ({"src": "fe80::1%\x1b[2J", "dst": "::1", "wait": "0"}, "an address here has no zone"),
+        ({"src": "::1", "dst": "fe80::1%eth0", "wait": "0"}, "an address here has no zone"),
         ({"proto": "esp"}, "has no ports"),
         ({"dport": "65536"}, "less than or equal"),
         ({"now": "noon"}, "must be a time with its zone"),
