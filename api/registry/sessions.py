@@ -20,13 +20,14 @@ VOUCHED_LASTS = timedelta(hours=1)
 MOST = 20
 
 
-def begin(registry: Registry, caller: Caller) -> tuple[str, datetime]:
-    """The secret of a new session, which is not kept and cannot be had again, and its end."""
+def begin(registry: Registry, caller: Caller, *, until: datetime | None) -> tuple[str, datetime]:
+    """The secret of a new session, which is not kept and cannot be had again, and its end: at the
+    latest that of what the caller shows, `until`."""
     secret = secrets.token_urlsafe(32)
     with registry.aside(caller.name) as aside:
         ends = aside.now + (LASTS if caller.token is not None else VOUCHED_LASTS)
-        if caller.token is not None and caller.expires is not None:
-            ends = min(ends, caller.expires)
+        if until is not None:
+            ends = min(ends, until)
         session = Session(
             digest=digest_of(secret),
             caller=hashlib.sha256(caller.identity.encode()).hexdigest(),

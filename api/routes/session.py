@@ -50,7 +50,7 @@ def begin_session(
     """A cookie in place of the token that this is sent with: for 12 hours, or until the token ends
     or is revoked. It is good for the registry's own page: what changes something needs the header
     `Peergate-Page` with it. Of more than 20 of one token the oldest end."""
-    secret, expires = sessions.begin(registry, caller)
+    secret, expires = sessions.begin(registry, caller, until=caller.expires)
     _log.info(
         "%s signed in at the page from %s (request %s)", caller.name, origin.address, origin.request
     )

@@ -2,6 +2,7 @@
 
 import hmac
 import logging
+from functools import partial
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
@@ -86,8 +87,9 @@ async def _finished(request: Request, sign_in: SignIn) -> Response:
             throttle.failed(origin, code)
             return _back("again")
         caller.require(Permission.READ)
+        # An ID token says who came back just now, and ends minutes after that.
         secret, expires = await run_in_threadpool(
-            sessions.begin, request.app.state.registry, caller
+            partial(sessions.begin, request.app.state.registry, caller, until=None)
         )
     except ForbiddenError as error:
         _log.warning("%s (request %s)", error, origin.request)

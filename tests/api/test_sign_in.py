@@ -100,6 +100,9 @@ def test_there_and_back(begin: Callable[..., Browser], issuer: Issuer) -> None:
     # The provider is asked again after a while: whom it lets in may change.
     browser.service.clock.pass_time(sessions.VOUCHED_LASTS - timedelta(seconds=1))
     assert browser.is_in
+    # A session makes no longer one of itself.
+    another = browser.service.nobody.post("/v1/session", headers=headers)
+    assert another.json()["expires"] == who["expires"]
     browser.service.clock.pass_time(timedelta(seconds=1))
     assert not browser.is_in
 
