@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 from fastapi import Request
 from starlette.responses import Response
@@ -19,7 +18,9 @@ _SAFE = ("GET", "HEAD")
 
 def secret_in(request: Request) -> str | None:
     """Raises ForbiddenError where the browser was sent by somebody else's page."""
-    secret = request.cookies.get(SECURE) or request.cookies.get(PLAIN)
+    secret = request.cookies.get(SECURE)
+    if secret is None and not is_secure(request):
+        secret = request.cookies.get(PLAIN)
     if secret is not None and not _is_own(request):
         raise ForbiddenError(
             "a session is good for the registry's own page alone: this request comes from another "
@@ -38,7 +39,7 @@ def _is_own(request: Request) -> bool:
         # Typed in, or a bookmark: it reads.
         own = site == "same-origin" or (safe and site == "none")
     elif origin is not None:
-        own = urlsplit(origin).netloc == request.headers.get("Host")
+        own = origin.partition("://")[2] == request.headers.get("Host")
     else:
         own = safe
     return own and (safe or PROOF in request.headers)

@@ -75,6 +75,21 @@ def test_what_the_cookie_is_like(service: Service, browser: Browser) -> None:
     safe = Browser(service, Origin="https://registry.test")
     assert (safe.set.key, safe.set["secure"]) == ("__Host-peergate", True)
     assert safe.ask("GET", "/v1/session").status_code == 200
+    # There another host of the domain can put one of its own beside it, of a name that it may set.
+    planted = f"{browser.cookie}; {safe.cookie}"
+    assert safe.ask("GET", "https://registry.test/v1/session", Cookie=planted).status_code == 200
+    planted = browser.cookie
+    for method, path in (("GET", "https://registry.test/v1/session"), ("POST", "/v1/session")):
+        https = {"Origin": "https://registry.test"}
+        assert safe.ask(method, path, Cookie=planted, **https).status_code == 401
+
+
+@on_sqlite
+def test_no_cache_keeps_what_it_shows(service: Service, browser: Browser) -> None:
+    for path in ("/v1/session", "/v1/peers", "/v1/rules", "/v1/peers/1", "/metrics"):
+        assert browser.ask("GET", path).headers["Cache-Control"] == "no-store", path
+    # Nobody's secret: asked for again, and there where nothing changed.
+    assert service.nobody.get("/").headers["Cache-Control"] == "no-cache"
 
 
 @on_sqlite
@@ -88,6 +103,7 @@ def test_another_sites_page_gets_nothing(service: Service, browser: Browser) -> 
         {"Sec-Fetch-Site": None},
         {"Sec-Fetch-Site": None, "Origin": "null"},
         {"Sec-Fetch-Site": None, "Origin": "http://evil.test"},
+        {"Sec-Fetch-Site": None, "Origin": "http://["},
         {"Sec-Fetch-Site": None, "Origin": "http://registry.test:81"},
         {"Sec-Fetch-Site": None, "Origin": "http://registry.test", "Peergate-Page": None},
         {"Sec-Fetch-Site": "cross-site", "Origin": "http://registry.test"},
