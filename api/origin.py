@@ -23,7 +23,8 @@ _NOBODY = IPv6Address(0)
 
 
 class Origins:
-    """Puts each request's origin where `origin_of` finds it, and its id into the answer."""
+    """Puts each request's origin where `origin_of` finds it, and its id into the answer. No answer
+    is kept on its way, unless it says so itself: caches know that of tokens, not of cookies."""
 
     def __init__(self, app: ASGIApp, trusted: tuple[Network, ...]) -> None:
         self._app = app
@@ -39,7 +40,9 @@ class Origins:
 
         async def with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[REQUEST_ID] = origin.request
+                headers = MutableHeaders(scope=message)
+                headers[REQUEST_ID] = origin.request
+                headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
         await self._app(scope, receive, with_id)
