@@ -63,17 +63,20 @@ def name_links(names: dict[str, str]) -> dict[str, Any]:
 
 def counters(bpffs: str) -> dict[str, Any]:
     """By gateway's number and counter's name: packets, bytes; straight from the pinned map."""
-    names = re.findall(r"struct pg_counter (\w+);", LAYOUT.read_text())
+    layout = LAYOUT.read_text()
+    names = re.findall(r"struct pg_counter (\w+);", layout)
+    (size,) = map(int, re.findall(r"sizeof\(struct pg_counters\) == (\d+)", layout))
     (directory,) = pins.sets(Path(bpffs))
     cpus = int(Path("/sys/devices/system/cpu/possible").read_text().rpartition("-")[2]) + 1
     fd = syscalls.open_pinned(directory / "counters")
     try:
         found: dict[str, Any] = {}
         for number in (0, 1):
-            raw = syscalls.lookup(fd, number.to_bytes(4, "little"), 16 * len(names) * cpus)
+            raw = syscalls.lookup(fd, number.to_bytes(4, "little"), size * cpus)
             words = [int.from_bytes(raw[at : at + 8], "little") for at in range(0, len(raw), 8)]
+            # The counters stand first in each CPU's.
             found[str(number)] = {
-                name: [sum(words[2 * at + unit :: 2 * len(names)]) for unit in (0, 1)]
+                name: [sum(words[2 * at + unit :: size // 8]) for unit in (0, 1)]
                 for at, name in enumerate(names)
             }
     finally:
