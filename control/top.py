@@ -108,7 +108,9 @@ class Watcher:
         """Raises DataPlaneError where nothing is pinned."""
         self._settings = settings
         self._held = ExitStack()
-        self._peers = _names(settings.state_dir)
+        self._peers: Names | None = None
+        self._written: int | None = None
+        self._learn()
         self._open()
 
     def __enter__(self) -> Self:
@@ -158,9 +160,9 @@ class Watcher:
     def view(self) -> View:
         """What went on since the last one. Raises DataPlaneError."""
         self.sample()
-        if self._peers is None:  # an agent that has just begun has written none down yet
-            self._peers = _names(self._settings.state_dir)
         plane, seconds, passed = self._plane, self._seconds(), self._passed
+        if self._peers is None or not all(self._peers[peer] for _, peer, _ in passed):
+            self._learn()
         unregistered = plane.counted.unregistered(plane.gateways())
         samples = plane.samples.read()
         counted = plane.counters()
@@ -192,6 +194,14 @@ class Watcher:
             self._held.close()
             self._open()
         return view
+
+    def _learn(self) -> None:
+        """The names on disk, where an agent has written others down since."""
+        written = _written(self._settings.state_dir)
+        if written != self._written:
+            self._written = written
+            found = _names(self._settings.state_dir)
+            self._peers = self._peers if found is None else found
 
     def _seconds(self) -> float:
         return max(time.monotonic() - self._since, 0.001)
@@ -231,7 +241,8 @@ class Watcher:
         for (gateway, peer, source), count in passed.items():
             rate = rates.get(gateway, {}).get("registered_pass")
             packets = 0.0 if rate is None else rate.packets * count / sampled[gateway]
-            who = self._peers[peer] if self._peers is not None else f"peer {peer}"
+            named = "" if self._peers is None else self._peers[peer]
+            who = named or f"peer {peer}"
             found.append(Busy(names.get(gateway, "-"), source, who, packets, count))
         return _by_rate(found)
 
@@ -263,6 +274,14 @@ class Watcher:
                 for (n, s, to), rate in packets.items()
             ]
         )
+
+
+def _written(state_dir: Path) -> int | None:
+    """When the allowlist was, in ns; None where there is none."""
+    try:
+        return (state_dir / NAME).stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def _names(state_dir: Path) -> Names | None:

@@ -17,7 +17,7 @@ from control.tap import MOST_ADDRESSES, Tap, filtering
 from control.top import Watcher
 from lab.topology import BRANCH, GATEWAY, GATEWAY_V6, STRANGER, UPLINK
 from lab.watch import wait_until
-from tests.control.edge import PORT, SECONDS, Edge, udp
+from tests.control.edge import BRANCH_PEER, PORT, SECONDS, Edge, udp
 
 PEERGATE = Path(sys.executable).with_name("peergate")
 
@@ -25,7 +25,8 @@ PEERGATE = Path(sys.executable).with_name("peergate")
 def test_rates_and_who_is_behind_them(edge: Edge) -> None:
     edge.write_policy()
     edge.start()
-    assert wait_until((edge.state_dir / "snapshot.json").exists, SECONDS)
+    snapshot = edge.state_dir / "snapshot.json"
+    assert wait_until(snapshot.exists, SECONDS)
     with edge.net.router.entered(), Watcher(edge.settings) as watcher:
         watcher.view()
         with udp(edge.net.branch) as branch, udp(edge.net.stranger) as stranger:
@@ -59,6 +60,16 @@ def test_rates_and_who_is_behind_them(edge: Edge) -> None:
         assert (knocking.who, knocking.dropped) == (f"udp/{PORT}", True)
         assert round(knocking.packets * view.seconds) == 10
         assert watcher.view().peers == ()
+        # One that is registered while it runs has its name, too, once that is on disk.
+        edge.write_policy([BRANCH_PEER, {**BRANCH_PEER, "name": "late", "sources": [STRANGER]}])
+        assert wait_until(lambda: "late" in snapshot.read_text(), SECONDS)
+
+        def knows_it() -> bool:
+            with udp(edge.net.stranger) as late:
+                late.sendto(b"x", (GATEWAY, PORT))
+            return any(each.who == "late" for each in watcher.view().peers)
+
+        assert wait_until(knows_it, SECONDS)
 
 
 def test_a_tap_takes_what_is_sent_to_gateways(edge: Edge) -> None:
