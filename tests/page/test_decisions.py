@@ -45,7 +45,8 @@ def test_from_a_stranger_to_a_peer_and_back(site: Site, visit: Come) -> None:
 
     # Nobody reloads: the approver's page is told of it.
     waiting = row(approver, "branch-66")
-    waiting.get_by_role("button", name="Approve").click()
+    # Each button says whom it is about, also to who does not see the row.
+    waiting.get_by_role("button", name="Approve branch-66").click()
     dialog = approver.get_by_role("dialog", name="Approve branch-66")
     told = dialog.get_by_role("region", name="What this would do")
     expect(told).to_contain_text("1 peer gains sources")

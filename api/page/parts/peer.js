@@ -6,7 +6,7 @@ import { button, el, facts } from "./dom.js";
 import { impact } from "./impact.js";
 import { say } from "./say.js";
 import { may } from "./session.js";
-import { several, shown } from "./text.js";
+import { plain, several, shown } from "./text.js";
 import { moment, near } from "./time.js";
 
 const REASON = {
@@ -69,7 +69,12 @@ export function decisions(peer, then, { waiting = false } = {}) {
   const offer = (label, work, properties = {}) => offered.push(
     button(label, async () => {
       if ((await work()) !== null) then();
-    }, { "data-key": `${label}-${peer.id}`, ...properties }),
+    }, {
+      "data-key": `${label}-${peer.id}`,
+      // In a list there is one of each in every row: which is which is read out, too.
+      "aria-label": `${label} ${plain(peer.name)}`,
+      ...properties,
+    }),
   );
   if (!may("decide")) return offered;
   if (peer.state === "pending") {
