@@ -95,7 +95,7 @@ def serve(settings: Settings, tell: Tell = lambda _: None) -> None:
         shown = f"[{host}]" if ":" in host else host
         _log.info("registry %s at %s://%s:%d", settings.database, scheme, shown, port)
         server = _Server(config, app.state.let_go, tell)
-        with _quiet_end():
+        with _quiet_end(server):
             server.run(sockets=[listener])
 
 
@@ -107,12 +107,17 @@ def _allow_connections() -> None:
 
 
 @contextmanager
-def _quiet_end() -> Iterator[None]:
-    """uvicorn raises the signal that ended it once more: here it has done its work."""
+def _quiet_end(server: uvicorn.Server) -> Iterator[None]:
+    """uvicorn raises the signal that ended it once more: here it has done its work. One that comes
+    before uvicorn looks for them ends it all the same."""
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {s: signal.signal(s, lambda *_: None) for s in (signal.SIGINT, signal.SIGTERM)}
+    before = {s: signal.signal(s, end) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from cli.client import connect
 from cli.errors import CliError
-from policy.errors import PolicyError
 
 if TYPE_CHECKING:
     from control.model import Allowlist
@@ -16,6 +15,7 @@ def current_allowlist(
 ) -> "Allowlist":
     """All of it, or what one router gets. Raises CliError."""
     from control.reader import read_snapshot
+    from policy.errors import PolicyError
 
     with (
         connect(url, token_file, ca_file) as registry,

@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,9 +14,9 @@ from cli.client import Json, connect, segment
 from cli.errors import UsageError
 from cli.options import AgentConfig, AsJson, CaFile, Now, TokenFile, Url, moment
 from cli.output import details, show, show_json
-from policy.errors import PolicyError
-from policy.packets import Question, question
-from policy.window import rfc3339
+
+if TYPE_CHECKING:
+    from policy.packets import Question
 
 # In a rule, what is an option here.
 _OPTION = re.compile(r"\b(?:src|sport|dport)\b")
@@ -68,6 +68,8 @@ def explain(
         raise UsageError("--router and --policy: one of them judges")
     if router is not None:
         with connect(url, token_file, ca_file) as registry:
+            from policy.window import rfc3339
+
             query = {**asked.to_json(), "now": rfc3339(at)}
             told: Json = registry.get(f"/v1/routers/{segment(router)}/explain", **query).body
     elif policy is not None:
@@ -80,7 +82,7 @@ def explain(
         _show_account(told)
 
 
-def _by_policy(asked: Question, policy: str, now: datetime) -> Json:
+def _by_policy(asked: "Question", policy: str, now: datetime) -> Json:
     wanted = read_policy(policy)
     from control.allowlist import from_policy
     from control.bench import offline
@@ -95,7 +97,7 @@ def _by_policy(asked: Question, policy: str, now: datetime) -> Json:
     return replace(told, revision=None).to_json()
 
 
-def _by_router(asked: Question, config: Path | None, now: datetime | None) -> Json:
+def _by_router(asked: "Question", config: Path | None, now: datetime | None) -> Json:
     """By the maps as they are. Who is behind them, the snapshot on disk says."""
     from control.bench import live
     from control.explain import account, build
@@ -110,7 +112,10 @@ def _by_router(asked: Question, config: Path | None, now: datetime | None) -> Js
     return account(asked, said, bench.gateways, load_snapshot(settings.state_dir), at).to_json()
 
 
-def _question(src: str, dst: str, proto: str, sport: int | None, dport: int | None) -> Question:
+def _question(src: str, dst: str, proto: str, sport: int | None, dport: int | None) -> "Question":
+    from policy.errors import PolicyError
+    from policy.packets import question
+
     try:
         return question(src, dst, proto, sport, dport)
     except PolicyError as error:

@@ -7,11 +7,13 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 
 from api.errors import SettingsError
 from api.records import Role
@@ -20,6 +22,7 @@ from api.settings import Settings
 from tests.api.bodies import gateway, peer
 from tests.api.conftest import Seed
 from tests.api.process import DEADLINE, Process
+from tests.ports import free_port
 
 
 @contextmanager
@@ -83,6 +86,17 @@ def test_it_stops_while_others_wait(process: Process, signal_sent: signal.Signal
         # Without letting go the connection would be cut off after 10 s, with no answer.
         assert read_answer(connection)["revision"] == 0
         assert process.process.wait(timeout=DEADLINE) == 0
+
+
+def test_a_signal_before_it_looks_for_signals_ends_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def signalled(server: uvicorn.Server, **_: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        assert server.should_exit
+
+    monkeypatch.setattr(uvicorn.Server, "run", signalled)
+    serve(replace(settings, port=free_port()))
 
 
 def test_whoever_hangs_up_is_let_go(process: Process) -> None:

@@ -100,7 +100,7 @@ def test_help_has_examples(
         (("peer", "list", "--url", "ftp://x"), "--url ftp://x: must be an http or https address"),
         (("peer", "list", "--token-file", "none"), "--token-file none: cannot be read"),
         (("explain", "--src", "x", "--dst", "::1", "--proto", "udp"), "--src x: not an IPv4 or"),
-        (("replay", "a.pcap"), "Missing option '--policy'"),
+        (("replay", "a.pcap"), "say what to judge by: --policy FILE, --current"),
         (("agent", "--accept-registry", "a", "--accept-removal", "1"), "one at a time"),
     ],
 )

@@ -263,7 +263,10 @@ def test_everything_else_agrees(site: Site) -> None:
 
 def test_rules_and_dashboard_ask_for_what_there_is(site: Site) -> None:
     """Names, labels, and of the labels whose values are ours the values too."""
+    plan = {"at": rfc3339(datetime.now(UTC) + timedelta(hours=1)), "override": "a test"}
+    site.ask("PUT", "/v1/gateways/watched/cutover", plan)
     scrapes = [site.router_scrape(), site.registry_scrape()]
+    site.ask("POST", "/v1/gateways/watched/cutover/return", {"reason": "a test"})
     assert_good(scrapes)
     labels = {name: found for scrape in scrapes for name, found in scrape.labels().items()}
     values: dict[tuple[str, str], set[str]] = {}
@@ -279,5 +282,7 @@ def test_rules_and_dashboard_ask_for_what_there_is(site: Site) -> None:
         assert each.name in labels, each
         assert each.values.keys() | each.grouped_by <= labels[each.name] | OWN, each
         for label, wanted in each.values.items():
+            if each.name.endswith("_cutover_step_timestamp_seconds"):
+                continue  # one cut-over is in one state: tests/api/test_metrics.py
             if label not in {"status", "route", *OWN}:
                 assert wanted <= values[each.name, label], each
