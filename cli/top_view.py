@@ -10,7 +10,6 @@ from rich.text import Text
 
 from cli.client import Json
 from cli.output import harmless
-from policy.window import rfc3339
 
 if TYPE_CHECKING:
     from control.top import Busy, GatewayRates, View
@@ -35,6 +34,8 @@ class Manner:
 
 
 def as_json_line(view: "View") -> Json:
+    from policy.window import rfc3339
+
     return {
         "router": view.router,
         "agent": view.agent,
@@ -88,6 +89,8 @@ def on_screen(view: "View", manner: Manner, height: int) -> RenderableType:
 def _parts(
     view: "View", manner: Manner, gateways: int, peers: int, strangers: int
 ) -> list[RenderableType]:
+    from policy.window import rfc3339
+
     agent = f"agent {view.agent}" if view.agent else "no agent"
     at = rfc3339(view.time.replace(microsecond=0))
     head = f"{harmless(view.router)}   {agent}   {at}   {view.seconds:.1f} s   {manner}"
