@@ -57,7 +57,7 @@ def test_from_a_stranger_to_a_peer_and_back(site: Site, visit: Come) -> None:
     assert (made["state"], made["decided_by"]) == ("active", "a-approver")
 
     registrar.goto("/#/peers?name_prefix=branch-66")
-    registrar.get_by_role("link", name="branch-66").click()
+    registrar.locator("#main").get_by_role("link", name="branch-66").click()
     expect(registrar.locator(".badge").first).to_have_text("active")
     assert registrar.get_by_role("button", name="Revoke").count() == 0
     approver.goto(f"/#/peer/{made['id']}")

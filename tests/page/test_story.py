@@ -182,7 +182,7 @@ def test_from_a_knock_to_a_revocation(story: Story) -> None:
         expect(chart.locator("canvas")).to_be_visible()
         picture(page, "gateway", later=True)
         visit.go("Peers")
-        page.get_by_role("link", name="branch-7").click()
+        page.locator("#main").get_by_role("link", name="branch-7").click()
         story.decide("Revoke", "branch-7", "Branch 7 was closed")
         expect(page.locator(".badge").first).to_have_text("revoked")
         (peer,) = story.operator.json("peer", "list")
@@ -198,7 +198,7 @@ def test_from_a_knock_to_a_revocation(story: Story) -> None:
 def _explained(story: Story) -> None:
     """The router's own program says what becomes of both."""
     page = story.page
-    page.get_by_role("link", name=ROUTER).click()
+    page.locator("#main").get_by_role("link", name=ROUTER).click()
     expect(page.get_by_label("Router")).to_have_value(ROUTER)
     page.get_by_label("To", exact=True).fill(GATEWAY)
     page.get_by_label("Port").fill(str(PORT))
