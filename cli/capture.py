@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from select import select
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
@@ -94,9 +95,14 @@ class _Out:
 
         self.counts: Counter[str] = Counter()
         self.file = Writer(stream, "peergate capture")
+        self._stream = stream
         self._names = names
         self._whole = whole
         self._interfaces: dict[int, str] = {}
+
+    def takes_one(self, until: float) -> bool:
+        """Whether there is room for one before that time: nobody may read the pipe that it is."""
+        return bool(select([], [self._stream], [], max(until - time.monotonic(), 0))[1])
 
     def write(self, packet: "Captured") -> None:
         from control.flows import headers
@@ -130,6 +136,8 @@ def _run(
     try:
         while True:
             for packet in reader.read():
+                if not out.takes_one(until):
+                    return "seconds"
                 out.write(packet)
                 if out.counts.total() >= count:
                     return "count"

@@ -1,6 +1,9 @@
 """Packets off the program, while it goes on judging: what is written down, and how that ends."""
 
+import fcntl
+import os
 import sys
+import time
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -142,6 +145,28 @@ def test_the_command_writes_a_file_and_the_agent_ends_it_if_that_dies(edge: Edge
     assert edge.lets_in(branch=True)
     refused = edge.net.router.run([*words, "--gateway", "nobody"])
     assert (refused.returncode, "this router has none" in refused.stderr) == (2, True)
+
+
+def test_it_ends_on_time_where_nobody_reads_it(edge: Edge) -> None:
+    edge.write_policy()
+    edge.start()
+    usual = edge.program()
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 8192)
+    config = ("--config", str(edge.directory / "agent.toml"))
+    words: list[str | Path] = [PEERGATE, "capture", "-w", "-", "-c", "1000", *config]
+    process = edge.net.router.popen([*words, "--seconds", "5"], stdout=write)
+    assert wait_until(lambda: edge.program() not in (None, usual), SECONDS)
+    with udp(edge.net.stranger) as stranger:
+        for _ in range(100):
+            stranger.sendto(b"x", (GATEWAY, PORT))
+            time.sleep(0.001)
+    assert process.wait(SECONDS) == 0
+    assert edge.program() == usual
+    os.close(write)
+    # It was full.
+    assert len(os.read(read, 1 << 16)) > 1000
+    os.close(read)
 
 
 def test_of_a_frame_the_headers(tmp_path: Path) -> None:
