@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from control.errors import SettingsError
-from control.state import give_to_owner
+from control.lock import locked
 
 NAME = "capture"
 
@@ -18,22 +17,10 @@ NAME = "capture"
 @contextmanager
 def held(state_dir: Path, program: int) -> Iterator[None]:
     """The agent leaves the program with this id where it is. Raises SettingsError."""
-    path = state_dir / NAME
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be opened: {error.strerror}; run as root") from None
-    try:
-        give_to_owner(descriptor, state_dir)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SettingsError(f"{path}: another capture runs on this router") from None
+    with locked(state_dir, NAME, lambda: "another capture runs on this router") as descriptor:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{program}\n".encode())
         yield
-    finally:
-        os.close(descriptor)
 
 
 def holder(state_dir: Path) -> int | None:

@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -19,6 +19,23 @@ def only_agent(state_dir: Path) -> Iterator[None]:
     Raises SettingsError with the other agent's process id.
     """
     path = state_dir / NAME
+
+    def taken() -> str:
+        holder = path.read_text().strip() or "unknown"
+        return f"another agent runs on this state directory: process {holder}; stop it first"
+
+    with locked(state_dir, NAME, taken) as descriptor:
+        with suppress(OSError):  # a full disk: the lock holds, only its holder is not named
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
+        yield
+
+
+@contextmanager
+def locked(state_dir: Path, name: str, taken: Callable[[], str]) -> Iterator[int]:
+    """A file of the state directory, which is its owner's, locked. Raises SettingsError, where
+    somebody has the lock with what `taken` says."""
+    path = state_dir / name
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
@@ -28,15 +45,8 @@ def only_agent(state_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = path.read_text().strip() or "unknown"
-            raise SettingsError(
-                f"{path}: another agent runs on this state directory: process {holder}; "
-                "stop it first"
-            ) from None
-        with suppress(OSError):  # a full disk: the lock holds, only its holder is not named
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"{os.getpid()}\n".encode())
-        yield
+            raise SettingsError(f"{path}: {taken()}") from None
+        yield descriptor
     finally:
         os.close(descriptor)
 
