@@ -4,10 +4,10 @@
  * enforces, and is for one of its services without a registration that holds, or
  * has headers that cannot be judged. A gateway number without a row monitors.
  *
- * Maps, lookups, verdict and the two XDP entry points; bcc rewrites map calls in
- * this file only. PG_COARSE_CLOCK (5.11 and later) comes as a compiler flag, as do those of
- * frame.h. All maps but `explanation` and `head` are
- * pinned by control/dataplane.py.
+ * Maps, lookups, verdict and the XDP entry points, a third one with PG_CAPTURE; bcc rewrites map
+ * calls in this file only. PG_COARSE_CLOCK (5.11 and later) comes as a compiler flag, as do those
+ * of frame.h. All maps but `explanation`, `head` and those of a capture are pinned by
+ * control/dataplane.py.
  */
 #include "peergate.h"
 #include "decision.h"
