@@ -75,16 +75,19 @@ export class Paged {
 
   steps(next) {
     if (this.cursors.length === 1 && next === null) return null;
-    const go = (cursors) => () => {
+    const go = (cursors) => {
       this.cursors = cursors;
       return this.load();
     };
+    const onward = [...this.cursors, next];
+    // From where the list is by then, not from what is shown: who presses twice goes back twice.
+    const back = () => go(this.cursors.slice(0, Math.max(1, this.cursors.length - 1)));
     return el("nav", { class: "steps", "aria-label": `Pages of: ${this.caption}` },
-      button("Previous", go(this.cursors.slice(0, -1)), {
+      button("Previous", back, {
         "data-key": "previous", disabled: this.cursors.length === 1,
       }),
       el("span", { "aria-live": "polite" }, `Page ${this.cursors.length}`),
-      button("Next", go([...this.cursors, next]), { "data-key": "next", disabled: next === null }),
+      button("Next", () => go(onward), { "data-key": "next", disabled: next === null }),
     );
   }
 }
