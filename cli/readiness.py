@@ -92,6 +92,8 @@ def show_report(found: Json) -> None:
         _tell_of_more(strangers["first"])
     columns = ("router", "stage", "#revision", "#lag", "received", "attached", "would drop")
     show(table(columns, map(_router, found["routers"])))
+    for warning in found["warnings"]:
+        warn(warning)
     for router in found["routers"]:
         for warning in router["warnings"]:
             warn(f"{router['name']}: {warning}")

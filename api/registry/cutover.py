@@ -16,6 +16,7 @@ from api.registry.readiness import (
     against,
     carriers_of,
     check_future,
+    unseen,
     unsettled,
 )
 from api.registry.standing import Standing
@@ -103,7 +104,7 @@ def prepare(state: Read | Write, gateway: Gateway, wanted: Wanted, caller: Calle
     )
     fields = {"mode": "enforce", "enforce_from": wanted.at, "enforce_until": until}
     spec = gateway.spec.model_copy(update=fields)
-    return Planned(cutover, spec, left, tuple(_warnings(state, cutover, carriers)))
+    return Planned(cutover, spec, left, tuple(_warnings(state, gateway, cutover, carriers)))
 
 
 def plan(write: Write, name: str, expected: Expected, wanted: Wanted, caller: Caller) -> Planned:
@@ -209,8 +210,9 @@ def _offer(spec: GatewaySpec) -> tuple[object, ...]:
 
 
 def _warnings(
-    state: Read | Write, cutover: Cutover, carriers: tuple[Carrier, ...]
+    state: Read | Write, gateway: Gateway, cutover: Cutover, carriers: tuple[Carrier, ...]
 ) -> Iterable[str]:
+    yield from unseen(state, gateway, cutover.activity, carriers)
     most = cutover.most_dropped_sources
     if 0 < most < cutover.strangers:
         yield (

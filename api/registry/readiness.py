@@ -46,10 +46,14 @@ class Unsettled:
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """A router that carries the gateway; by verdict, how many packets it would have dropped there
-    since its counters began."""
+    """A router that carries the gateway.
+
+    `has_it`: it has said that it counts packets there, so it knows who knocks. `would_drop`, by
+    verdict: how many packets it would have dropped there since its counters began.
+    """
 
     standing: Standing
+    has_it: bool
     would_drop: dict[str, int]
 
 
@@ -58,7 +62,7 @@ class Readiness:
     """How a gateway stands before it enforces from `at` on.
 
     `mode` is the one in force now. Of peers the first are named. `against` is why a cut-over would
-    be refused.
+    be refused, `warnings` why strangers may be there that nobody saw.
     """
 
     gateway: Gateway
@@ -72,6 +76,7 @@ class Readiness:
     unsettled: Unsettled
     carriers: tuple[Carrier, ...]
     against: tuple[ConflictError, ...]
+    warnings: tuple[str, ...]
 
 
 def readiness(read: Read, name: str, at: datetime | None, activity: Activity) -> Readiness:
@@ -96,6 +101,7 @@ def readiness(read: Read, name: str, at: datetime | None, activity: Activity) ->
         unsettled=left,
         carriers=carriers,
         against=tuple(against(read, gateway, left, carriers)),
+        warnings=tuple(unseen(read, gateway, activity, carriers)),
     )
 
 
@@ -108,10 +114,25 @@ def against(
         yield cutovers.under_way(state, cutover)
     elif gateway.spec.mode == "enforce" and not _over(gateway, state.now):
         yield _enforces(gateway, state.now)
-    if not any(carrier.standing.report for carrier in carriers):
+    if not any(carrier.has_it for carrier in carriers):
         yield _no_router(gateway.name, carriers)
     if left.sources:
         yield _strangers(gateway.name, left)
+
+
+def unseen(
+    state: Read | Write, gateway: Gateway, activity: Activity, carriers: tuple[Carrier, ...]
+) -> Iterable[str]:
+    """Why not all may have been seen that knock."""
+    if gateway.created > activity.since(state.now):
+        yield (
+            f"{gateway.name} is there since {rfc3339(gateway.created.replace(microsecond=0))}, "
+            f"less than {activity.days} days: who knocks more rarely was perhaps not seen"
+        )
+    for carrier in carriers:
+        if carrier.standing.report is not None and not carrier.has_it:
+            router = carrier.standing.router.name
+            yield f"{router}: does not have {gateway.name} in force yet, and has seen nobody knock"
 
 
 def check_future(state: Read | Write, at: datetime) -> None:
@@ -170,18 +191,18 @@ def carriers_of(state: Read | Write, name: str) -> tuple[Carrier, ...]:
         for router in routers.every(state.connection)
         if name in assigned.view(router.name, router.labels).gateways
     ]
-    return tuple(Carrier(each, _would_drop(each, name)) for each in standings(state, carrying))
+    return tuple(_carrier(each, name) for each in standings(state, carrying))
 
 
-def _would_drop(standing: Standing, name: str) -> dict[str, int]:
-    if standing.report is None:
-        return {}
-    counters = standing.report.content["counters"].get(name, {})
-    return {
+def _carrier(standing: Standing, name: str) -> Carrier:
+    counted = {} if standing.report is None else standing.report.content["counters"]
+    counters = counted.get(name, {})
+    would_drop = {
         verdict: counters[f"{verdict}_pass"]["packets"]
         for verdict in ("unregistered", "expired", "malformed")
         if f"{verdict}_pass" in counters
     }
+    return Carrier(standing, name in counted, would_drop)
 
 
 def _over(gateway: Gateway, at: datetime) -> bool:
@@ -211,10 +232,14 @@ def _no_router(name: str, carriers: tuple[Carrier, ...]) -> ConflictError:
         )
     names = ", ".join(carrier.standing.router.name for carrier in carriers[:3])
     more = f" and {len(carriers) - 3} more" if len(carriers) > 3 else ""
-    return ConflictError(
-        f"no router that carries {name} has ever reported ({names}{more}): start its agent first",
-        "no-router",
-    )
+    if not any(carrier.standing.report for carrier in carriers):
+        what = f"has ever reported ({names}{more}): start its agent first"
+    else:
+        what = (
+            f"has it in force yet ({names}{more}), so nobody has seen who knocks: wait until one "
+            "reports that it does (peergate router list)"
+        )
+    return ConflictError(f"no router that carries {name} {what}", "no-router")
 
 
 def _strangers(name: str, left: Unsettled) -> ConflictError:

@@ -97,6 +97,7 @@ class ReadinessView(BaseModel):
     min_minutes: int
     ready: bool
     against: list[Obstacle] = Field(description="why a cut-over would be refused")
+    warnings: list[str] = Field(description="why strangers may be there that nobody saw")
     mode: Literal["monitor", "enforce"] = Field(description="in force now")
     then: Literal["enforce"] = Field(
         description="from `at` on: strangers, and whatever cannot be judged, is dropped"
@@ -115,6 +116,7 @@ class ReadinessView(BaseModel):
             min_minutes=found.activity.min_minutes,
             ready=not found.against,
             against=[Obstacle(type=each.kind, detail=str(each)) for each in found.against],
+            warnings=list(found.warnings),
             mode=found.mode,
             then="enforce",
             peers=PeersReady(

@@ -27,7 +27,10 @@ class Hub:
 
     @classmethod
     def made(cls, service: Service) -> "Hub":
+        """It is there for longer than strangers are looked back at."""
+        service.clock.now = NOW - timedelta(days=8)
         service.add_gateway(mode="monitor")
+        service.clock.now = NOW
         hub = cls(service)
         hub.report()
         return hub
@@ -111,7 +114,7 @@ def gone_over(service: Service) -> None:
     """A gateway `quiet` that is ready, and one that switched a moment ago, `switched`."""
     for number, name in enumerate(("quiet", "switched"), 10):
         service.add_gateway(name, addresses=[f"198.51.100.{number}"], mode="monitor")
-    Hub(service).report()
+    Hub(service).report(counters={"quiet": {}, "switched": {}})
     plan = {"at": text(NOW + MINUTE)}
     planned = service.admin.put("/v1/gateways/switched/cutover", json=plan, headers=ANY)
     assert planned.status_code == 200, planned.text

@@ -364,6 +364,14 @@ def test_a_router_in_trouble_is_warned_of(hub: Hub) -> None:
     assert warning.startswith("edge-1: silent since")
 
 
+def test_a_gateway_just_made_is_warned_of(service: Service) -> None:
+    service.add_gateway(mode="monitor")
+    hub = Hub(service)
+    hub.report()
+    (warning,) = hub.plan()["warnings"]
+    assert warning.startswith(f"hub is there since {text(NOW)}, less than 7 days: ")
+
+
 def test_several_processes_note_it_once(
     hub: Hub, start: Callable[[Settings], Service], settings: Settings
 ) -> None:

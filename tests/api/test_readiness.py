@@ -144,6 +144,21 @@ def test_only_those_that_are_active_count(hub: Service) -> None:
     assert against(hub) == []
 
 
+def test_what_nobody_may_have_seen(hub: Service) -> None:
+    """A gateway younger than strangers are looked back at, and a router that knows nothing of it."""
+    (young,) = readiness(hub)["warnings"]
+    assert young == (
+        f"hub is there since {text(NOW)}, less than 7 days: who knocks more rarely was perhaps not "
+        "seen"
+    )
+    hub.clock.pass_time(2 * DAY)
+    report_as(hub, counters={"": {}})
+    hub.add_router("edge-2")
+    assert "less than 7 days" in readiness(hub)["warnings"][0]
+    (late,) = readiness(hub, days=1)["warnings"]
+    assert late == "edge-1: does not have hub in force yet, and has seen nobody knock"
+
+
 def test_very_many_are_counted_up_to_a_thousand(hub: Service) -> None:
     told(hub, *(seen(f"10.0.{n // 256}.{n % 256}", minutes=5) for n in range(1_200)))
     body = {"gateway": "hub", "prefix": "10.0.0.0/25", "reason": "a scanner"}
@@ -160,6 +175,9 @@ def test_a_router_has_to_carry_it_and_to_have_reported(service: Service) -> None
     service.add_gateway(mode="monitor")
     assert against(service) == ["no-router"]
     assert "has ever reported (edge-1): start" in readiness(service)["against"][0]["detail"]
+    report_as(service, counters={})
+    assert against(service) == ["no-router"]
+    assert "has it in force yet (edge-1), so" in readiness(service)["against"][0]["detail"]
     report_as(service)
     assert against(service) == []
     patch = {"routers": {"site": "fra"}}

@@ -1,5 +1,7 @@
 """The readiness report on a terminal and for scripts, against a real registry."""
 
+from datetime import timedelta
+
 import pytest
 
 from tests.cli.conftest import Peergate, Running
@@ -32,7 +34,8 @@ def test_who_would_be_cut_off(hub: Hub) -> None:
     assert "branch-8" in "".join(lines[at[1] :])
     (router,) = (line for line in shown.out.splitlines() if line.lstrip().startswith("edge-1"))
     assert "eth0" in router
-    message, *_ = shown.err.splitlines()
+    warning, message, *_ = shown.err.splitlines()
+    assert warning.startswith("warning: hub is there since ")
     assert message.startswith("peergate: hub is not ready to go over: 12 active strangers are")
     as_json = hub.peergate("gateway", "readiness", "hub", "--json")
     assert (as_json.code, as_json.json["ready"]) == (1, False)
@@ -40,6 +43,7 @@ def test_who_would_be_cut_off(hub: Hub) -> None:
 
 
 def test_a_gateway_that_is_ready(hub: Hub) -> None:
+    hub.registry.clock.ahead += timedelta(days=8)
     hub.report()
     hub.knock(["203.0.113.9"])
     ready = hub.peergate("gateway", "readiness", "hub", "--min-minutes", "4")
