@@ -81,9 +81,10 @@ def capture(
         verdicts = frozenset(map(words.index, verdict or _VERDICTS))
         wanted = Wanted(_number(names, gateway), verdicts, length)
         whole = payload or snap_length is not None
-        with _opened(file) as stream, capturing(settings, plane, wanted) as reader:
+        until = time.monotonic() + seconds
+        with _opened(file) as stream, capturing(settings, plane, wanted, until) as reader:
             out = _Out(stream, names, whole=whole)
-            ended = _run(settings, reader, out, count, time.monotonic() + seconds, most_bytes)
+            ended = _run(settings, reader, out, count, until, most_bytes)
     _tell(out, reader.missed, ended, as_json=as_json, quiet=file == "-")
 
 

@@ -27,6 +27,8 @@ ELEMENTS = RING + 1
 MOST_BYTES = 2048  # PG_CAPTURED_BYTES
 # Longer than any pause between two reads: then nobody reads any more.
 _GOES_ON_NS = 2 * 10**9
+# Seconds for whoever captures to put the usual program back himself.
+_PUTTING_BACK = 2.0
 _FIRST = number_key(0)
 
 
@@ -104,10 +106,13 @@ class Reader:
 
 
 @contextmanager
-def capturing(settings: Settings, plane: DataPlane, wanted: Wanted) -> Iterator[Reader]:
-    """The capturing program sits on the interfaces to the end of the block.
+def capturing(
+    settings: Settings, plane: DataPlane, wanted: Wanted, until: float
+) -> Iterator[Reader]:
+    """The capturing program sits on the interfaces to the end of the block, or `until` in seconds
+    of CLOCK_MONOTONIC.
 
-    A lease keeps the agent from putting its own back. It ends with this process, and then the
+    A lease keeps the agent from putting its own back. It ends with this process, or then, and the
     agent does; two seconds later the kernel writes nothing down any more, agent or not.
     """
     programs = pins.Programs(settings.bpffs)
@@ -135,7 +140,7 @@ def capturing(settings: Settings, plane: DataPlane, wanted: Wanted) -> Iterator[
         reader = Reader(ours, control, captured, plane.counted.verdict_words, _clock(plane))
         reader.go_on()
         programs.keep(fd)
-        stack.enter_context(lease.held(settings.state_dir, ours))
+        stack.enter_context(lease.held(settings.state_dir, ours, until + _PUTTING_BACK))
         stack.callback(_let_go, settings, programs, usual_fd, ours, plane.frags)
         for name in settings.interfaces:
             if links.attachment(name).programs == ((attach, usual),):

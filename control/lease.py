@@ -1,10 +1,12 @@
 """Whether somebody has his own program in place of the agent's for a while, with leave.
 
-The lease is a lock on a file: the kernel lets go of it when its holder ends.
+The lease is a lock on a file: the kernel lets go of it when its holder ends. It says until when,
+so that a holder that is stopped (Ctrl-Z) holds nothing for longer.
 """
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,16 +17,17 @@ NAME = "capture"
 
 
 @contextmanager
-def held(state_dir: Path, program: int) -> Iterator[None]:
-    """The agent leaves the program with this id where it is. Raises SettingsError."""
+def held(state_dir: Path, program: int, until: float) -> Iterator[None]:
+    """The agent leaves the program with this id where it is until then, in seconds of
+    CLOCK_MONOTONIC. Raises SettingsError."""
     with locked(state_dir, NAME, lambda: "another capture runs on this router") as descriptor:
         os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{program}\n".encode())
+        os.write(descriptor, f"{program} {until:.3f}\n".encode())
         yield
 
 
 def holder(state_dir: Path) -> int | None:
-    """Whose program it is; None where nobody has a lease."""
+    """Whose program it is; None where nobody has a lease, or his time is over."""
     try:
         descriptor = os.open(state_dir / NAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
@@ -32,8 +35,11 @@ def holder(state_dir: Path) -> int | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        said = os.read(descriptor, 32).strip()
-        return int(said) if said.isdigit() else None
+        program, _, until = os.read(descriptor, 64).decode(errors="replace").partition(" ")
+        try:
+            return int(program) if time.monotonic() < float(until) else None
+        except ValueError:  # not written yet
+            return None
     else:
         return None
     finally:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterable
@@ -51,7 +52,8 @@ def test_packets_are_written_down_and_judged_as_ever(edge: Edge) -> None:
     with edge.net.router.entered(), DataPlane.current(edge.bpffs) as plane:
         assert plane.counted.verdict_words == WORDS
         wanted = Wanted(0, numbers("registered", "unregistered", "unprotected"), 256)
-        with capturing(edge.settings, plane, wanted) as reader:
+        until = time.monotonic() + SECONDS
+        with capturing(edge.settings, plane, wanted, until) as reader:
             assert edge.program() == reader.program != usual
 
             def all_came() -> bool:
@@ -92,7 +94,8 @@ def test_only_what_is_wanted_and_no_more_than_there_may_be(edge: Edge) -> None:
     edge.start()
     with edge.net.router.entered(), DataPlane.current(edge.bpffs) as plane:
         before = edge.counter("unregistered_drop").packets
-        with capturing(edge.settings, plane, Wanted(1, numbers("unregistered"), 14)) as reader:
+        wanted, until = Wanted(1, numbers("unregistered"), 14), time.monotonic() + SECONDS
+        with capturing(edge.settings, plane, wanted, until) as reader:
             with udp(edge.net.branch) as branch, udp(edge.net.stranger) as stranger:
                 for _ in range(500):
                     stranger.sendto(b"x", (GATEWAY, PORT))
@@ -105,7 +108,8 @@ def test_only_what_is_wanted_and_no_more_than_there_may_be(edge: Edge) -> None:
             assert 0 < len(found) <= RING // 2 * len(possible_cpus())
             assert 0 < reader.missed <= 500 - len(found)
             assert {(each.verdict, len(each.data)) for each in found} == {("unregistered", 14)}
-        with capturing(edge.settings, plane, Wanted(9, numbers("unregistered"), 14)) as reader:
+        wanted = Wanted(9, numbers("unregistered"), 14)
+        with capturing(edge.settings, plane, wanted, until) as reader:
             with udp(edge.net.stranger) as stranger:
                 stranger.sendto(b"x", (GATEWAY, PORT))
             assert wait_until(
@@ -167,6 +171,25 @@ def test_it_ends_on_time_where_nobody_reads_it(edge: Edge) -> None:
     # It was full.
     assert len(os.read(read, 1 << 16)) > 1000
     os.close(read)
+
+
+def test_stopped_it_holds_up_nobody_for_longer(edge: Edge) -> None:
+    """As by Ctrl-Z, and forgotten."""
+    edge.write_policy()
+    agent = edge.start()
+    usual = edge.program()
+    config = ("--config", str(edge.directory / "agent.toml"))
+    words: list[str | Path] = [PEERGATE, "capture", "-w", edge.directory / "out.pcapng", *config]
+    process = edge.net.router.popen([*words, "--seconds", "3"])
+    assert wait_until(lambda: edge.program() not in (None, usual), SECONDS)
+    process.send_signal(signal.SIGSTOP)
+    try:
+        assert wait_until(lambda: edge.program() == usual, SECONDS)
+        agent.wait_for("it is put back")
+    finally:
+        process.send_signal(signal.SIGCONT)
+    assert process.wait(SECONDS) == 0
+    assert edge.program() == usual
 
 
 def test_of_a_frame_the_headers(tmp_path: Path) -> None:
