@@ -13,12 +13,17 @@ from cli.errors import CliError, RegistryError, UsageError
 from cli.export import Output, opened
 from cli.options import AsJson, CaFile, TokenFile, Url
 from cli.output import note, show, show_json, table
+from cli.sheet import AsCsv, one_form, show_csv
 
 if TYPE_CHECKING:
     from api.chain import Check
 
 PATH = "/v1/audit"
 
+_CSV = (
+    *("number", "time", "actor.name", "actor.role", "from", "request", "action", "subject"),
+    *("before", "after", "hash"),
+)
 _NOTED = re.compile(r"([0-9]{1,15}):([0-9a-f]{64})")
 # Where all is broken, nobody reads all of it.
 _FINDINGS = 100
@@ -46,6 +51,7 @@ def list_all(
     until: Annotated[str | None, typer.Option(help="Before then.", metavar="TIME")] = None,
     limit: Annotated[int, typer.Option(help="At most so many.", metavar="N", min=1)] = 50,
     as_json: AsJson = False,
+    as_csv: AsCsv = False,
     url: Url = None,
     token_file: TokenFile = None,
     ca_file: CaFile = None,
@@ -56,7 +62,9 @@ def list_all(
       peergate audit list
       peergate audit list --subject peer/17 --json
       peergate audit list --actor alice --since 2026-11-01T00:00:00Z
+      peergate audit list --limit 5000 --csv > audit.csv
     """
+    one_form(as_json=as_json, as_csv=as_csv)
     asked = {
         "subject": subject,
         "actor": actor,
@@ -68,6 +76,9 @@ def list_all(
         records = list(islice(registry.pages(PATH, **asked), limit))
     if as_json:
         show_json(records)
+        return
+    if as_csv:
+        show_csv(records, _CSV)
         return
     rows = [
         (

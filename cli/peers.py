@@ -11,6 +11,12 @@ from cli.errors import CliError
 from cli.options import AsJson, CaFile, NamePrefix, TokenFile, Urgent, Url
 from cli.output import details, show, show_json, table
 from cli.peer import PATH, Reason, Which, act, done, find
+from cli.sheet import AsCsv, one_form, show_csv
+
+_CSV = (
+    *("id", "gateway", "name", "state", "sources", "owner", "contact", "purpose"),
+    *("valid_from", "valid_until", "created", "created_by", "changed"),
+)
 
 
 def group() -> typer.Typer:
@@ -133,6 +139,7 @@ def list_all(
         int | None, typer.Option(help="At most so many; else all.", min=1, metavar="N")
     ] = None,
     as_json: AsJson = False,
+    as_csv: AsCsv = False,
     url: Url = None,
     token_file: TokenFile = None,
     ca_file: CaFile = None,
@@ -144,7 +151,9 @@ def list_all(
       peergate peer list --gateway hub --state pending
       peergate peer list --source 203.0.113.7
       peergate peer list --sort=-changed --limit 20 --json
+      peergate peer list --state active --csv > peers.csv
     """
+    one_form(as_json=as_json, as_csv=as_csv)
     wanted = {
         "gateway": gateway,
         "state": state,
@@ -159,7 +168,11 @@ def list_all(
         "sort": sort,
     }
     with connect(url, token_file, ca_file) as registry:
-        peers = list(islice(registry.pages(PATH, **wanted), limit))
+        found = islice(registry.pages(PATH, **wanted), limit)
+        if as_csv:
+            show_csv(found, _CSV)
+            return
+        peers = list(found)
     if as_json:
         show_json(peers)
         return

@@ -15,8 +15,14 @@ from cli.errors import CliError, UsageError
 from cli.options import AsJson, CaFile, TokenFile, Url, moment
 from cli.output import details, note, show, show_json, table
 from cli.peer import done
+from cli.sheet import AsCsv, one_form, show_csv
 
 PATH = "/v1/strangers"
+_CSV = (
+    *("gateway", "source", "service", "first_seen", "last_seen", "minutes", "packets"),
+    *("packets_error", "dropped", "routers", "owned.prefix", "owned.owner", "owned.contact"),
+    *("covered.peer", "covered.name", "covered.state", "signed_off.reason", "signed_off.until"),
+)
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 _SPAN = re.compile(r"([0-9]{1,5})([dhm])")
 
@@ -63,6 +69,7 @@ def list_all(
         typer.Option("--all", help="Also those that are registered meanwhile, or signed off."),
     ] = False,
     as_json: AsJson = False,
+    as_csv: AsCsv = False,
     url: Url = None,
     token_file: TokenFile = None,
     ca_file: CaFile = None,
@@ -75,7 +82,9 @@ def list_all(
       peergate stranger list --gateway hub --since 7d
       peergate stranger list --service udp/51820 --sort packets --limit 20
       peergate stranger list --source 203.0.113.0/24 --all --json
+      peergate stranger list --gateway hub --limit 20000 --csv > strangers.csv
     """
+    one_form(as_json=as_json, as_csv=as_csv)
     wanted = {
         "gateway": gateway,
         "since": None if since is None else _since(since),
@@ -91,6 +100,9 @@ def list_all(
         found = list(islice(registry.pages(PATH, **wanted), limit + 1))
     if as_json:
         show_json(found[:limit])
+        return
+    if as_csv:
+        show_csv(found[:limit], _CSV)
         return
     show(as_table(found[:limit]))
     if len(found) > limit:

@@ -145,7 +145,7 @@ def test_only_those_that_are_active_count(hub: Service) -> None:
 
 
 def test_what_nobody_may_have_seen(hub: Service) -> None:
-    """A gateway younger than strangers are looked back at, and a router that knows nothing of it."""
+    """A gateway younger than what is looked back at, and a router that knows nothing of it."""
     (young,) = readiness(hub)["warnings"]
     assert young == (
         f"hub is there since {text(NOW)}, less than 7 days: who knocks more rarely was perhaps not "

@@ -57,6 +57,10 @@ def test_strangers_are_listed_with_their_error(hub: Peergate) -> None:
     assert first.split()[:6] == ["hub", "203.0.113.9", "udp/51820", "4", "1,600", "±398"]
     assert second.split()[:6] == ["hub", "2001:db8::9", "udp/51820", "2", "160,000", "±39,998"]
     assert "would drop" in third
+    sheet = hub("stranger", "list", "--csv").out.splitlines()
+    assert sheet[0].startswith("gateway,source,service,first_seen,last_seen,minutes,packets,")
+    assert sheet[1].startswith("hub,203.0.113.9,udp/51820,")
+    assert ",4,1600,398,no,edge-1," in sheet[1]
     assert "±0" in third
     (one,) = hub("stranger", "list", "--sort", "packets", "--limit", "1", "--json").json
     assert one["source"] == "2001:db8::9"
