@@ -24,7 +24,8 @@ _NOBODY = IPv6Address(0)
 
 class Origins:
     """Puts each request's origin where `origin_of` finds it, and its id into the answer. No answer
-    is kept on its way, unless it says so itself: caches know that of tokens, not of cookies."""
+    is kept on its way, unless it says so itself: caches know that of tokens, not of cookies. None
+    is taken for something else than it says, as a page made of somebody's peer's name."""
 
     def __init__(self, app: ASGIApp, trusted: tuple[Network, ...]) -> None:
         self._app = app
@@ -42,6 +43,7 @@ class Origins:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers[REQUEST_ID] = origin.request
+                headers["X-Content-Type-Options"] = "nosniff"
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 

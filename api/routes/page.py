@@ -32,7 +32,6 @@ _HEADERS = {
     # Asked for again each time, and answered without a body where nothing changed.
     "Cache-Control": "no-cache",
     "Content-Security-Policy": _POLICY,
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",

@@ -87,7 +87,9 @@ def test_what_the_cookie_is_like(service: Service, browser: Browser) -> None:
 @on_sqlite
 def test_no_cache_keeps_what_it_shows(service: Service, browser: Browser) -> None:
     for path in ("/v1/session", "/v1/peers", "/v1/rules", "/v1/peers/1", "/metrics"):
-        assert browser.ask("GET", path).headers["Cache-Control"] == "no-store", path
+        headers = browser.ask("GET", path).headers
+        assert headers["Cache-Control"] == "no-store", path
+        assert headers["X-Content-Type-Options"] == "nosniff", path
     # Nobody's secret: asked for again, and there where nothing changed.
     assert service.nobody.get("/").headers["Cache-Control"] == "no-cache"
 
