@@ -5,7 +5,6 @@ found to be one whole: `control/trust.py` knows whose keys count.
 """
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -116,8 +115,8 @@ class Endorsement:
 def is_key(text: str) -> bool:
     """Whether it is a public key as the registry writes it."""
     try:
-        return len(base64.b64decode(text, validate=True)) == 32
-    except binascii.Error:
+        return len(_decoded(text)) == 32
+    except ValueError:
         return False
 
 
@@ -134,9 +133,18 @@ def endorsements(body: bytes) -> list[Endorsement]:
 
 def _verify(key: str, signature: str, what: bytes) -> None:
     try:
-        public = Ed25519PublicKey.from_public_bytes(base64.b64decode(key, validate=True))
-        public.verify(base64.b64decode(signature, validate=True), what)
+        public = Ed25519PublicKey.from_public_bytes(_decoded(key))
+        public.verify(_decoded(signature), what)
     except InvalidSignature:
         raise BadWordError("the signature is wrong") from None
-    except (ValueError, binascii.Error):
+    except ValueError:
         raise BadWordError("its key or signature is none") from None
+
+
+def _decoded(text: str) -> bytes:
+    """Of base64 in its one canonical form (RFC 4648, section 3.5): the last character has bits that
+    decoders pass over. Raises ValueError."""
+    found = base64.b64decode(text, validate=True)
+    if base64.b64encode(found) != text.encode():
+        raise ValueError("not as base64 is written")
+    return found
