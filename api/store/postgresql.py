@@ -51,6 +51,8 @@ def connected(url: str) -> Engine:
         pool_size=_CONNECTIONS // 2,
         max_overflow=_CONNECTIONS // 2,
         pool_timeout=_FREE_SECONDS,
+        # The one used last: a server has at hand for it what its statements need.
+        pool_use_lifo=True,
         # A connection from before the server's restart is replaced, not tried.
         pool_pre_ping=True,
     )

@@ -23,7 +23,7 @@ _BUSY_SECONDS = 5.0
 
 
 def connected(url: str) -> Engine:
-    engine = create_engine(url, pool_size=_CONNECTIONS, max_overflow=0)
+    engine = create_engine(url, pool_size=_CONNECTIONS, max_overflow=0, pool_use_lifo=True)
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine
