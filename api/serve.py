@@ -94,6 +94,7 @@ def serve(settings: Settings, tell: Tell = lambda _: None) -> None:
         scheme = "http" if settings.tls_cert is None else "https"
         shown = f"[{host}]" if ":" in host else host
         _log.info("registry %s at %s://%s:%d", settings.database, scheme, shown, port)
+        _settle()
         server = _Server(config, app.state.let_go, tell)
         with _quiet_end(server):
             server.run(sockets=[listener])
@@ -104,6 +105,14 @@ def _allow_connections() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _settle() -> None:
+    """All that is there by now stays. Gone through for garbage, it would hold up everybody for a
+    tenth of a second and more, often just when a change goes to a thousand routers at once."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @contextmanager
