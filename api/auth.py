@@ -10,13 +10,12 @@ from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBea
 from starlette.concurrency import run_in_threadpool
 
 from api import session_cookie
-from api.errors import UnavailableError
+from api.errors import UnauthorizedError, UnavailableError
 from api.known import KnownCallers
 from api.oidc import Oidc
 from api.origin import OriginOf, origin_of
-from api.problems import UnauthorizedError
 from api.records import Origin
-from api.registry import sessions, tokens
+from api.registry import lasting, sessions, tokens
 from api.registry.core import Registry
 from api.registry.permissions import Caller, Permission
 from api.throttle import Throttle
@@ -76,7 +75,7 @@ async def caller_of(
         if throttle.failed(origin, text):
             told = (origin.address, origin.request)
             _log.warning("%s: too many tokens that do not work (request %s)", *told)
-    raise UnauthorizedError("this token is unknown, revoked or expired", "invalid-token")
+    raise lasting.no_token()
 
 
 async def _of_session(request: Request, registry: Registry, origin: Origin) -> Caller:
@@ -89,10 +88,10 @@ async def _of_session(request: Request, registry: Registry, origin: Origin) -> C
         if caller is not None:
             throttle.worked(secret)
             request.state.ongoing.token = caller.token
-            request.state.ongoing.session = sessions.digest_of(secret)
+            request.state.ongoing.session = caller.session
             return caller
         throttle.failed(origin, secret)
-    raise UnauthorizedError("this session has ended: sign in again", "session-ended")
+    raise lasting.no_session()
 
 
 async def show_in(request: Request) -> None:

@@ -27,6 +27,10 @@ class SettingsError(ApiError):
     """The service cannot start or be set up like this; the message says what to do."""
 
 
+class UnauthorizedError(ApiError):
+    """No token, or none that is ours."""
+
+
 class UnavailableError(ApiError):
     """The database does not answer."""
 

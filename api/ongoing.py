@@ -81,7 +81,7 @@ class EndsWithToken:
             if whole:
                 return await request.next(receive)
             message = await receive()
-            # A change that has begun to come in is carried out.
+            # Of a change that has begun to come in, its turn to be written decides.
             whole = not message.get("more_body", False)
             return message
 

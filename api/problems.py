@@ -22,6 +22,7 @@ from api.errors import (
     StaleError,
     ThrottledError,
     UnansweredError,
+    UnauthorizedError,
     UnavailableError,
     VersionMissingError,
 )
@@ -44,10 +45,6 @@ STATUS: dict[type[ApiError], HTTPStatus] = {
     UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
     UnansweredError: HTTPStatus.GATEWAY_TIMEOUT,
 }
-
-
-class UnauthorizedError(ApiError):
-    """No token, or none that is ours."""
 
 
 def problem(

@@ -49,12 +49,13 @@ class Origin:
 @dataclass(frozen=True, slots=True)
 class Actor:
     """Who makes a change: a token's bearer, or, without one, the registry itself or somebody at
-    its machine."""
+    its machine. `session` is the digest of the session that they came with."""
 
     name: str
     token: int | None = None
     role: Role | None = None
     origin: Origin | None = None
+    session: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from api.errors import StaleError, VersionMissingError
 from api.event_types import EventType
 from api.records import Actor, Gateway, Head, Json, Peer, Rollout
+from api.registry import lasting
 from api.registry.assigned import Assignments
 from api.registry.events import News
 from api.registry.foreseen import Foreseen
@@ -226,9 +227,11 @@ class Registry:
 
     @contextmanager
     def write(self, actor: Actor, cause: str) -> Iterator[Write]:
-        """A transaction that ends in a new revision if it touched the allowlist."""
+        """A transaction that ends in a new revision if it touched the allowlist. Raises
+        UnauthorizedError where the actor's token was revoked, or has expired, in the meantime."""
         with self.store.write() as connection:
             before = heads.head(connection, lock=True)
+            lasting.check(connection, actor, self.clock())
             with self.writing(connection, before, actor, cause) as write:
                 yield write
             if write.head.revision > before.revision:

@@ -58,11 +58,13 @@ class Caller:
     # Issuer and subject of one whom an identity provider vouches for.
     subject: str = ""
     peer: int | None = None
+    # Its digest, of one who came with a session.
+    session: str | None = None
 
     @property
     def actor(self) -> Actor:
         """As the audit trail names them."""
-        return Actor(self.name, self.token, self.role, self.origin)
+        return Actor(self.name, self.token, self.role, self.origin, self.session)
 
     @property
     def identity(self) -> str:

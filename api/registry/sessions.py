@@ -50,14 +50,30 @@ def authenticate(read: Read, secret: str, origin: Origin) -> Caller | None:
         return None
     if session.token_id is None:
         return Caller(
-            None, session.name, session.role, origin, None, session.expires, session.subject
+            None,
+            session.name,
+            session.role,
+            origin,
+            None,
+            session.expires,
+            session.subject,
+            session=session.digest,
         )
     found = tokens.find(read.connection, session.token_id)
     if found is None:
         return None
     token, _ = found
     ends = session.expires if token.expires is None else min(session.expires, token.expires)
-    return Caller(token.id, token.name, token.role, origin, token.router, ends, peer=token.peer)
+    return Caller(
+        token.id,
+        token.name,
+        token.role,
+        origin,
+        token.router,
+        ends,
+        peer=token.peer,
+        session=session.digest,
+    )
 
 
 def ended(read: Read, digests: Collection[str]) -> set[str]:

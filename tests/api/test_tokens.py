@@ -1,10 +1,13 @@
 """Tokens: made once, shown once, and dead when they should be."""
 
 import hashlib
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import httpx
 import pytest
+from anyio.to_thread import run_sync
 
 from api.bootstrap import admin_token, init
 from api.database import open_store
@@ -13,7 +16,7 @@ from api.settings import Settings
 from api.store.schema import metadata
 from tests.api.bodies import NOW, text
 from tests.api.client import Client
-from tests.api.conftest import Service, on_postgresql
+from tests.api.conftest import Service, on_postgresql, on_sqlite
 
 
 def with_token(service: Service, token: str, scheme: str = "Bearer") -> int:
@@ -40,6 +43,41 @@ def test_one_works_until_it_expires(service: Service) -> None:
     assert with_token(service, token) == 200
     service.clock.pass_time(timedelta(hours=1))
     assert with_token(service, token) == 401
+
+
+@on_sqlite
+def test_what_comes_in_while_one_ends_is_not_carried_out(service: Service) -> None:
+    """Nor with the token's session. The body is asked for once it is known whose it is."""
+    service.add_gateway()
+
+    def put(ends: Callable[[], object], **headers: str) -> httpx.Response:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield b'{"gateways": [],'
+            await run_sync(ends)
+            yield b'"peers": []}'
+
+        sent = {"Content-Type": "application/json", "If-Match": "*", **headers}
+        return service.nobody.put("/v1/policy", content=pieces(), headers=sent)
+
+    def bearer(token: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {token}"}
+
+    number, token = make(service, role="admin")
+    refused = put(lambda: service.admin.delete(f"/v1/tokens/{number}"), **bearer(token))
+    assert (refused.status_code, refused.json()["type"]) == (401, "/problems/invalid-token")
+    assert refused.headers["WWW-Authenticate"].startswith("Bearer")
+
+    _, token = make(service, role="admin", expires=text(NOW + timedelta(hours=1)))
+    refused = put(lambda: service.clock.pass_time(timedelta(hours=1)), **bearer(token))
+    assert refused.status_code == 401
+
+    began = service.admin.post("/v1/session")
+    own = {"Sec-Fetch-Site": "same-origin", "Peergate-Page": "yes"}
+    own |= {"Cookie": began.headers["Set-Cookie"].partition(";")[0]}
+    refused = put(lambda: service.nobody.delete("/v1/session", headers=own), **own)
+    assert (refused.status_code, refused.json()["type"]) == (401, "/problems/session-ended")
+
+    assert [each["name"] for each in service.admin.get("/v1/gateways").json()["items"]] == ["hub"]
 
 
 def test_one_that_would_never_work_is_refused(service: Service) -> None:
