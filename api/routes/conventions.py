@@ -76,19 +76,25 @@ class Once:
         text = body.model_dump_json() if body is not None else ""
         text += "urgent" if urgent else ""
         with self.registry.write(self.caller.actor, cause) as write:
-            if urgent:
-                write.hurry()
-            return self.within(write, text, work, secret=secret)
+            return self.within(write, text, work, secret=secret, urgent=urgent)
 
     def within(
-        self, write: Write, text: str, work: Callable[[Write], Response], *, secret: bool = False
+        self,
+        write: Write,
+        text: str,
+        work: Callable[[Write], Response],
+        *,
+        secret: bool = False,
+        urgent: bool = False,
     ) -> Response:
         """`text` stands for the request's body."""
-        if self.key is None:
-            return work(write)
         if seen := self.seen(write, text):
             return seen
+        if urgent:
+            write.hurry()
         response = work(write)
+        if self.key is None:
+            return response
         kept = None if secret else bytes(response.body).decode()
         headers = {
             name: value for name, value in response.headers.items() if name != "content-length"
