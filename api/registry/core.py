@@ -163,7 +163,8 @@ class Write:
         self.news.add(type_, subject, content, author=self.author)
 
     def rise_to(self, revision: int, cause: str) -> None:
-        """The head goes to `revision`, and every router is sent to a snapshot.
+        """The head goes to `revision`, and every router is sent to a snapshot, whoever follows the
+        events to a new start.
 
         What waits for a release goes on waiting, and what was can still be gone back to.
         """
@@ -171,6 +172,7 @@ class Write:
         self.record("registry.rise", "registry", then, {"revision": revision, "cause": cause})
         log.begin(self.connection, revision, now=self.now, author=self.author, cause=cause)
         self.head = replace(self.head, revision=revision, lifted=revision)
+        self.news.leaps = True
         self.tell(EventType.REVISION_LIFTED, revision, {"cause": cause})
 
     def lists(self, valid_until: datetime | None) -> bool:

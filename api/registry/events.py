@@ -26,6 +26,8 @@ class News:
 
     _each: list[tuple[Event, str | None]] = field(default_factory=list)
     _counts: Counter[EventType] = field(default_factory=Counter)
+    # Whether numbers are to be given that were never given before, also not before a restore.
+    leaps: bool = False
 
     def add(
         self,
@@ -54,6 +56,8 @@ class News:
         found += [(Event(t, None, n, {}), author) for t, n in self._counts.items() if n > _EACH]
         if not found:
             return None
+        if self.leaps:
+            events.leap(connection, now)
         last = events.append(connection, found, now=now, revision=revision)
         notices.send(connection, Channel.EVENT, last)
         return last

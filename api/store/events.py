@@ -10,6 +10,9 @@ from api.event_records import Event, KeptEvent, Reach
 from api.event_types import EventType
 from api.store.schema import event_log, events
 
+# Where the clock is behind the numbers.
+_LEAP = 1_000_000
+
 
 def _kept(row: Row[Any]) -> KeptEvent:
     event = Event(EventType(row.type), row.subject, row.things, row.content)
@@ -42,6 +45,14 @@ def append(
     ]
     connection.execute(insert(events), rows)
     return last
+
+
+def leap(connection: Connection, now: datetime) -> None:
+    """Numbers go on above all that this registry can have given in a history that a restore ended,
+    and whoever has one of before starts anew. Milliseconds, since no history had more events."""
+    least = reach(connection).last + _LEAP
+    over = max(least, int(now.timestamp() * 1000))
+    connection.execute(update(event_log).values(floor=over, last=over))
 
 
 def reach(connection: Connection) -> Reach:

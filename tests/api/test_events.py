@@ -2,18 +2,21 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
 from api.database import open_store
-from api.errors import ConflictError
+from api.errors import ConflictError, GoneError
+from api.event_records import KeptEvent
 from api.event_types import EventType
 from api.records import Actor
 from api.registry import events as happenings
 from api.registry import gateways, upkeep
 from api.registry.attention import Attention
 from api.registry.router_events import SILENT_AFTER
+from api.routes.event_feed import Feed
 from api.settings import Settings
 from api.store.schema import events
 from policy.document import GatewaySpec
@@ -225,9 +228,37 @@ def test_what_a_router_reports(service: Service, since: Callable[[], list[Event]
     assert reports(1, clock=off_by | {"offset": 4.0}) == []
     assert reports(1, clock=off_by | {"offset": 0.1}) == [("router.clock-right", {"offset": -0.1})]
     assert reports(1, clock=None) == []
+
+
+def test_whoever_followed_another_history_starts_anew(service: Service) -> None:
+    """One that a restore ended: its numbers come again, and are other events."""
+    service.add_gateway()
+    last = newest(service)
+    feed: Feed = service.app.state.feed
+
+    def read(number: int) -> tuple[KeptEvent, ...]:
+        with service.app.state.registry.read() as read:
+            return happenings.after(read.connection, number, 10)
+
+    def followed(number: int) -> list[int]:
+        found = service.admin.call(partial(feed.after, number, 20, read))
+        return [each.number for each in found]
+
+    assert followed(last - 1) == [last]
+    registry = service.admin.get("/v1/status").json()["registry"]
     body = report(registry, 9, word=service.word(9))
-    service.agent.put("/v1/routers/edge-1/report", json=body)
-    assert short(since()) == [("revision.lifted", "10")]
+    assert service.agent.put("/v1/routers/edge-1/report", json=body).status_code == 204
+    for place in (0, last, last + 1, last + 10**6):
+        gone = service.admin.get(f"/v1/events?after={place}")
+        assert (gone.status_code, gone.json()["type"]) == (410, "/problems/events-forgotten")
+    with pytest.raises(GoneError):
+        followed(last)
+    found = told(service)
+    assert short(found) == [("revision.lifted", "10"), ("router.new", "edge-1")]
+    number = found[-1]["id"]
+    service.add_gateway("b", addresses=["198.51.100.2"])
+    assert [each["id"] for each in told(service, after=number)] == [number + 1]
+    assert followed(number) == [number + 1]
 
 
 def test_a_silent_router_is_told_of_once_whoever_looks(
