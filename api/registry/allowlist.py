@@ -107,13 +107,12 @@ def changes(read: Read, then: View, now: View) -> Changes:
         return _changes(read, then, now, {}, {})
     _check_reach(read.head, then.point.surely, read.head.floor)
     if log.touches_more(read.connection, then.point.surely, MOST):
-        raise GoneError(
-            f"more than {MOST} changes since then: a snapshot is shorter, fetch one",
-            "snapshot-required",
-        )
+        raise _too_many()
     names, numbers = log.differing(read.connection, then.point, now.point)
     state = _State(read, now)
     come, gone = now.gateways - then.gateways, then.gateways - now.gateways
+    if peers.more_at(read.connection, come | gone, MOST):
+        raise _too_many()
     changed_gateways: dict[str, Gateway | None] = dict.fromkeys(sorted(gone))
     changed_gateways |= {g.name: g for g in state.gateways_among((names & now.gateways) | come)}
     changed_peers: dict[int, Peer | None] = {}
@@ -224,6 +223,13 @@ def _as_listed(peer: Peer) -> ListedPeer:
         sources=json.dumps(peer.sources),
         valid_from=peer.valid_from,
         valid_until=peer.valid_until,
+    )
+
+
+def _too_many() -> GoneError:
+    return GoneError(
+        f"more than {MOST} changes since then: a snapshot is shorter, fetch one",
+        "snapshot-required",
     )
 
 

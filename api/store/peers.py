@@ -172,6 +172,19 @@ def numbers_at(connection: Connection, at: Set[str]) -> Iterator[int]:
     yield from connection.execute(query).scalars()
 
 
+def more_at(connection: Connection, at: Set[str], than: int) -> bool:
+    """Whether more are in the allowlist at these gateways, all together."""
+    if not at:
+        return False
+    query = (
+        select(peers.c.id)
+        .join(gateways, gateways.c.id == peers.c.gateway_id)
+        .where(peers.c.listed, _at(at))
+    )
+    some = query.limit(than + 1).subquery()
+    return connection.execute(select(func.count()).select_from(some)).scalar_one() > than
+
+
 def among(connection: Connection, numbers: Iterable[int]) -> Iterator[Peer]:
     """Those of these ids, in whatever state."""
     wanted = sorted(numbers)

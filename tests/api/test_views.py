@@ -6,7 +6,7 @@ import pytest
 
 from lab.watch import wait_until
 from tests.api.bodies import gateway, peer
-from tests.api.conftest import Service
+from tests.api.conftest import Service, on_sqlite
 from tests.api.follower import Follower
 
 ANY = {"If-Match": "*"}
@@ -83,6 +83,22 @@ def test_other_labels_come_and_go_as_differences(service: Service) -> None:
     assert set(router.follow()["gateways"]) == {"ams"}
     router.check()
     assert other.follow()["gateways"] == {}
+
+
+@on_sqlite
+def test_very_many_that_come_or_go_need_a_snapshot(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are in one answer, of which each line is made for that."""
+    two_sites(service)
+    router = service.add_router("edge-2", site="fra")
+    held = Follower(router)
+    label(service, "edge-2", site="ams")
+    monkeypatch.setattr("api.registry.allowlist.MOST", 1)
+    refused = router.get("/v1/allowlist/changes", params={"after": held.revision})
+    assert (refused.status_code, refused.json()["type"]) == (410, "/problems/snapshot-required")
+    held.start()
+    assert set(held.peers) == {1, 3}
 
 
 def test_a_change_of_labels_wakes_a_router_that_waits(service: Service) -> None:
