@@ -106,7 +106,7 @@ def changes(read: Read, then: View, now: View) -> Changes:
     if then == now:
         return _changes(read, then, now, {}, {})
     _check_reach(read.head, then.point.surely, read.head.floor)
-    if log.touches_more(read.connection, then.point.surely, MOST):
+    if log.touches_more(read.connection, then.point, now.point, MOST):
         raise _too_many()
     names, numbers = log.differing(read.connection, then.point, now.point)
     state = _State(read, now)

@@ -14,7 +14,21 @@ from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select, true, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+    tuple_,
+)
 
 from api.records import Gateway, Json, Peer, Point, Revision, Rollout
 from api.store.batches import batches
@@ -72,10 +86,26 @@ def add(
         connection.execute(insert(changes), rows)
 
 
-def touches_more(connection: Connection, after: int, than: int) -> bool:
-    """Whether more changed after that revision."""
-    some = select(changes.c.subject).where(changes.c.revision > after).limit(than + 1).subquery()
+def touches_more(connection: Connection, then: Point, now: Point, than: int) -> bool:
+    """Whether more is in one of two states alone."""
+    some = select(changes.c.subject).where(*_between(then, now)).limit(than + 1).subquery()
     return connection.execute(select(func.count()).select_from(some)).scalar_one() > than
+
+
+def _between(then: Point, now: Point) -> tuple[ColumnElement[bool], ...]:
+    """Of changes, that they are in one of two states alone."""
+
+    def has(point: Point) -> ColumnElement[bool]:
+        urgent = and_(changes.c.urgent, changes.c.revision <= point.revision)
+        return or_(changes.c.revision <= point.surely, urgent)
+
+    first, last = min(then.surely, now.surely), max(then.revision, now.revision)
+    return (
+        changes.c.revision > first,
+        changes.c.revision <= last,
+        changes.c.kind.in_((GATEWAY, PEER)),
+        or_(and_(has(then), ~has(now)), and_(has(now), ~has(then))),
+    )
 
 
 def forget(connection: Connection, floor: int) -> None:
@@ -102,10 +132,13 @@ def page(connection: Connection, below: int | None, limit: int) -> tuple[Revisio
 
 def _waiting(released: int) -> Select[Any]:
     """Revisions that changed the allowlist and are not released; urgent ones are."""
-    touched = select(changes.c.revision).where(
-        changes.c.revision > released, changes.c.kind.in_((GATEWAY, PEER)), ~changes.c.urgent
+    # One that waits is enough: a revision may have a million.
+    touched = exists().where(
+        changes.c.revision == revisions.c.revision,
+        changes.c.kind.in_((GATEWAY, PEER)),
+        ~changes.c.urgent,
     )
-    return select(revisions).where(revisions.c.revision.in_(touched))
+    return select(revisions).where(revisions.c.revision > released, touched)
 
 
 def waiting_among(connection: Connection, released: int, numbers: Sequence[int]) -> set[int]:
@@ -164,15 +197,10 @@ def time_after(connection: Connection, revision: int) -> datetime | None:
 
 def differing(connection: Connection, then: Point, now: Point) -> tuple[set[str], set[int]]:
     """Names of the gateways and ids of the peers that may differ between two states."""
-    query = select(changes.c.revision, changes.c.kind, changes.c.subject, changes.c.urgent).where(
-        changes.c.revision > min(then.surely, now.surely),
-        changes.c.kind.in_((GATEWAY, PEER)),
-    )
+    query = select(changes.c.kind, changes.c.subject).where(*_between(then, now))
     gateways: set[str] = set()
     peers: set[int] = set()
     for row in connection.execute(query):
-        if then.has(row.revision, urgent=row.urgent) == now.has(row.revision, urgent=row.urgent):
-            continue
         if row.kind == GATEWAY:
             gateways.add(row.subject)
         else:

@@ -11,7 +11,7 @@ import pytest
 from api.settings import Settings
 from tests.api.bodies import report, text
 from tests.api.client import Client
-from tests.api.conftest import Service
+from tests.api.conftest import Service, on_sqlite
 from tests.api.follower import Follower
 from tests.api.streams import parsed
 
@@ -108,6 +108,26 @@ def test_a_change_is_with_the_canaries_until_it_is_confirmed(staged: Staged) -> 
     assert staged.follow() == ({1, second, third}, {1, second, third})
     assert staged.status()["pending"] == []
     assert staged.confirm(service.revision) == 409
+
+
+@on_sqlite
+def test_very_much_that_waits_sends_only_those_to_a_snapshot_who_get_it(
+    staged: Staged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = staged.service
+    for number in range(3):
+        service.add_peer(name=f"later-{number}")
+    monkeypatch.setattr("api.registry.allowlist.MOST", 2)
+    for client, status in ((staged.canary_client, 410), (staged.rest.client, 200)):
+        asked = client.get(f"/v1/allowlist/changes?after={staged.rest.revision}")
+        assert asked.status_code == status
+    revoked = {"params": {"urgent": True}, "json": {"reason": "stolen"}, "headers": ANY}
+    assert service.admin.post("/v1/peers/1/revoke", **revoked).status_code == 200
+    assert staged.rest.follow()["peers"] == {"1": None}
+    staged.rest.check()
+    assert staged.confirm(service.revision) == 200
+    asked = staged.rest.client.get(f"/v1/allowlist/changes?after={staged.rest.revision}")
+    assert asked.status_code == 410
 
 
 def test_a_confirmation_takes_nothing_back_that_was_released(staged: Staged) -> None:
