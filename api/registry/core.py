@@ -288,15 +288,14 @@ class Registry:
         heads.save(write.connection, write.head)
 
     def _append(self, write: Write) -> None:
-        """The next revision. Changes older than those to be kept go."""
+        """The next revision. Changes older than those to be kept are counted no more; upkeep
+        deletes them."""
         head = write.head
         revision = head.revision + 1
         write.write_touched()
         # The routers that wait for a release hold an earlier state.
         released = revision if head.rollout is None else head.rollout.released
         floor = max(head.floor, min(revision - self._kept_revisions, released))
-        if floor > head.floor:
-            log.forget(write.connection, floor)
         write.head = replace(head, revision=revision, floor=floor)
 
     def newest(self) -> tuple[int, int]:

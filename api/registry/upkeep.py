@@ -6,14 +6,14 @@ from datetime import timedelta
 from api.registry import events, rates, sessions, stranger_reports
 from api.registry.core import ITSELF, Registry
 from api.store import events as event_rows
-from api.store import log, peers, reminders, replays
+from api.store import heads, log, peers, reminders, replays
 
 # In one transaction, so that no writer waits for the end of a million.
 _AT_ONCE = 1000
 
 
 def upkeep(registry: Registry, replay_kept: timedelta) -> None:
-    """Takes long-ended peers out of the allowlist; forgets old answers, events,
+    """Takes long-ended peers out of the allowlist; forgets old answers, events, changes,
     strangers, sessions and rates."""
     after: int | None = 0
     while after is not None:
@@ -22,9 +22,18 @@ def upkeep(registry: Registry, replay_kept: timedelta) -> None:
         replays.forget(write.connection, write.now - replay_kept)
         reminders.forget(write.connection, write.now - write.ended_kept)
         event_rows.forget(write.connection, write.now - events.KEPT_FOR, events.KEPT)
+    while _forget_changes(registry):
+        pass
     stranger_reports.forget(registry)
     sessions.forget(registry)
     rates.forget(registry)
+
+
+def _forget_changes(registry: Registry) -> bool:
+    """Whether there may be more of those that nobody can ask for any more."""
+    with registry.aside(ITSELF.name) as aside:
+        floor = heads.head(aside.connection).floor
+        return log.forget(aside.connection, floor, _AT_ONCE)
 
 
 def _unlist(registry: Registry, after: int) -> int | None:

@@ -108,9 +108,12 @@ def _between(then: Point, now: Point) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def forget(connection: Connection, floor: int) -> None:
-    """What changed up to that revision."""
-    connection.execute(delete(changes).where(changes.c.revision <= floor))
+def forget(connection: Connection, floor: int, limit: int) -> bool:
+    """Some of what changed up to that revision; whether there may be more."""
+    key = (changes.c.revision, changes.c.kind, changes.c.subject)
+    some = select(*key).where(changes.c.revision <= floor).order_by(*key).limit(limit)
+    gone = connection.execute(delete(changes).where(tuple_(*key).in_(some)))
+    return gone.rowcount == limit
 
 
 def is_there(connection: Connection, revision: int) -> bool:

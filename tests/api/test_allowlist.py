@@ -124,7 +124,7 @@ def test_one_row_stands_for_each_revision(service: Service, settings: Settings) 
 
 
 def test_changes_too_far_back_need_a_snapshot(
-    start: Callable[[Settings], Service], settings: Settings
+    start: Callable[[Settings], Service], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = start(replace(settings, kept_revisions=3))
     for number in range(5):
@@ -134,6 +134,10 @@ def test_changes_too_far_back_need_a_snapshot(
         assert response.status_code == status, after
     refused = service.agent.get("/v1/allowlist/changes", params={"after": 1}).json()
     assert refused["type"].endswith("/snapshot-required")
+    # No change waits for what it forgets to be deleted.
+    assert rows_of(settings, "SELECT count(*) FROM changes") == [(5,)]
+    monkeypatch.setattr("api.registry.upkeep._AT_ONCE", 1)
+    upkeep(service.app.state.registry, timedelta(hours=1))
     assert rows_of(settings, "SELECT count(*) FROM changes") == [(3,)]
 
 
