@@ -230,15 +230,6 @@ def count_live_at(connection: Connection, gateway: Gateway) -> int:
     return connection.execute(query).scalar_one()
 
 
-def count(connection: Connection, states: Sequence[State], now: datetime) -> dict[State, int]:
-    return {
-        state: connection.execute(
-            select(func.count()).select_from(peers).where(in_state(state, now))
-        ).scalar_one()
-        for state in states
-    }
-
-
 def add(connection: Connection, peer: Peer, gateway: Gateway) -> int:
     """The new peer's id; the one in the record does not count."""
     result = connection.execute(

@@ -121,6 +121,13 @@ def test_a_filter_finds_what_fits_and_no_more(filled: Service) -> None:
         assert every(filled, 500, **query) == [each for each in items if fits(each)], query
 
 
+def test_the_status_counts_what_the_filters_find(filled: Service) -> None:
+    filled.add_peer(name="later", valid_from=text(NOW + WEEK), valid_until=None)
+    counts = filled.admin.get("/v1/status").json()["peers"]
+    assert set(counts) == set(State)
+    assert counts == {state: len(every(filled, state=state)) for state in State}
+
+
 def test_what_changed_is_found_by_when(filled: Service) -> None:
     assert [each["id"] for each in every(filled, changed_since=text(filled.clock.now))] == []
     now = text(filled.clock.now)
