@@ -31,9 +31,10 @@ def report_seen(
     registry: RegistryOf, caller: CallerOf, name: Annotated[Name, Path()], body: Sightings
 ) -> None:
     """Of which peers packets came since the router last said so. The newest word of all routers
-    is a peer's `last_seen`."""
+    is a peer's `last_seen`. Of peers at gateways that the router does not carry, nothing is noted.
+    """
     routers.seen_by(caller, name)
     by_time: dict[Moment, list[int]] = {}
     for each in body.seen:
         by_time.setdefault(each.at, []).extend(each.peers)
-    sightings.note(registry, caller.name, body.registry, by_time)
+    sightings.note(registry, name, body.registry, by_time)

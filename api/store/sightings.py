@@ -1,20 +1,23 @@
 """When each peer was last seen by any router: one row a peer, the newest time."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import datetime
 
 from sqlalchemy import Connection, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from api.store.batches import batches
-from api.store.schema import peers, sightings
+from api.store.schema import gateways, peers, sightings
 
 # SQLite takes some 32,000 values in a statement.
 _AT_ONCE = 5_000
 
 
-def put(connection: Connection, seen: datetime, numbers: Sequence[int]) -> None:
-    """Of those that were not seen as late before; ids of no peer are passed over.
+def put(
+    connection: Connection, seen: datetime, numbers: Sequence[int], at: Set[str] | None
+) -> None:
+    """Of those that were not seen as late before, at these gateways or wherever; ids of no peer
+    are passed over.
 
     Most reports are about peers that another router has seen too, and write nothing. In the order
     of ids, so that two that come at once do not wait for each other.
@@ -35,6 +38,9 @@ def put(connection: Connection, seen: datetime, numbers: Sequence[int]) -> None:
             .where(or_(sightings.c.seen.is_(None), sightings.c.seen < seen))
             .order_by(peers.c.id)
         )
+        if at is not None:
+            here = select(gateways.c.id).where(gateways.c.name.in_(sorted(at)))
+            query = query.where(peers.c.gateway_id.in_(here))
         if rows := [{"peer_id": n, "seen": seen} for n in connection.execute(query).scalars()]:
             connection.execute(newest, rows)
 

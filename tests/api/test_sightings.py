@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.api.bodies import NOW, text
-from tests.api.conftest import Service
+from tests.api.conftest import Service, on_sqlite
 
 HOUR = timedelta(hours=1)
 
@@ -47,6 +47,17 @@ def test_the_newest_word_counts(hub: Service) -> None:
 def test_nobody_is_seen_in_the_future_nor_without_being_there(hub: Service) -> None:
     assert tell(hub, "edge-1", (NOW + HOUR, [1]), (NOW, [99, 4294967295])).status_code == 204
     assert last_seen(hub) == [text(NOW), None, None, None]
+
+
+@on_sqlite
+def test_a_router_tells_of_its_own_peers_alone(hub: Service) -> None:
+    hub.add_gateway("fra", addresses=["198.51.100.2"], routers={"site": "fra"})
+    hub.add_peer(name="there", gateway="fra", sources=["203.0.113.99"])
+    hub.add_router("fra-1", site="fra")
+    assert tell(hub, "edge-1", (NOW - HOUR, [4, 5])).status_code == 204
+    assert last_seen(hub)[3:] == [text(NOW - HOUR), None]
+    assert tell(hub, "fra-1", (NOW, [4, 5])).status_code == 204
+    assert last_seen(hub)[3:] == [text(NOW), text(NOW)]
 
 
 def test_a_router_tells_of_itself_alone(hub: Service) -> None:
