@@ -9,6 +9,8 @@ from cli.options import AsJson, CaFile, TokenFile, Url, moment, seconds
 from cli.output import note, show_json, warn, whole
 from cli.readiness import PATH, Days, MinMinutes, Name, show_report
 
+# Of routers, people are shown so many.
+_NAMED = 5
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
@@ -112,6 +114,7 @@ def confirm(
         show_json(done)
     else:
         note(f"{name} enforces for good")
+        _tell_who_waits(name, done, f"; without it by {whole(done['until'])}, it monitors again")
 
 
 def take_back(
@@ -138,6 +141,18 @@ def take_back(
         show_json(done)
     else:
         note(f"{name} monitors: its cut-over is {done['state']}")
+        _tell_who_waits(name, done)
+
+
+def _tell_who_waits(name: str, done: Json, then: str = "") -> None:
+    """Routers hear of it from now on."""
+    waiting = done["without_it"]
+    if not waiting:
+        return
+    more = f" and {len(waiting) - _NAMED:,} more" if len(waiting) > _NAMED else ""
+    routers = "1 router is" if len(waiting) == 1 else f"{len(waiting):,} routers are"
+    names = ", ".join(waiting[:_NAMED]) + more
+    note(f"{routers} yet to have it: {names} (peergate gateway show {name}){then}")
 
 
 def lines(cutover: Json | None) -> list[str]:
@@ -159,7 +174,12 @@ def lines(cutover: Json | None) -> list[str]:
         case state:
             why = f": {cutover['reason']}" if cutover["reason"] else ""
             ended = whole(cutover["ended"] or cutover["until"])
-            return [f"{state} at {ended}{_by(cutover)}{why}"]
+            return [f"{state} at {ended}{_by(cutover)}{why}", *_missing(cutover)]
+    if (cutover["days"], cutover["min_minutes"]) != (7, 1):
+        found.append(
+            f"strangers count that were seen in the last {cutover['days']} days, in "
+            f"{cutover['min_minutes']} minutes or more"
+        )
     if cutover["strangers"]:
         found.append(f"strangers neither registered nor signed off: {cutover['strangers']:,}")
     if cutover.get("dropped_sources"):
@@ -169,10 +189,15 @@ def lines(cutover: Json | None) -> list[str]:
         found.append(f"sources that passed until then and are dropped: {count}")
     if cutover["override"]:
         found.append(f"overridden: {cutover['override']}")
-    for router in cutover.get("routers", ()):
-        if not router["has_it"]:
-            found.append(f"not in force at {router['name']} yet")
-    return found
+    return [*found, *_missing(cutover)]
+
+
+def _missing(cutover: Json) -> list[str]:
+    return [
+        f"not in force at {router['name']} yet"
+        for router in cutover.get("routers", ())
+        if not router["has_it"]
+    ]
 
 
 def short(cutover: Json | None) -> list[str]:

@@ -133,7 +133,7 @@ def show_one(
         path = f"{PATH}/{segment(name)}"
         gateway = registry.get(path).body
         latest = gateway["cutover"]
-        if latest is not None and latest["seconds"] is not None and not as_json:
+        if latest is not None and not as_json:
             latest = registry.get(f"{path}/cutover").body
     if as_json:
         show_json(gateway)

@@ -6,20 +6,19 @@ from datetime import datetime, timedelta
 
 from api.cutover_records import UNDER_WAY, Activity, Cutover, CutoverState
 from api.errors import ConflictError, NotFoundError, RefusedError
-from api.records import Gateway, Point
+from api.records import Gateway, Json, Point
 from api.registry import cutover_drops, cutovers, gateways, rules
+from api.registry.carriers import Carrier, carried, carriers_of
 from api.registry.core import Expected, Read, Write
 from api.registry.permissions import Caller
 from api.registry.readiness import (
-    Carrier,
     Unsettled,
     against,
-    carriers_of,
     check_future,
+    left_out,
     unseen,
     unsettled,
 )
-from api.registry.standing import Standing
 from api.store import log
 from policy.document import GatewaySpec
 from policy.errors import Problem
@@ -48,13 +47,21 @@ class Planned:
 @dataclass(frozen=True, slots=True)
 class Progress:
     """`left`: strangers that are neither registered nor signed off by now; `dropped`: of those
-    that passed before the switch. `without_it`: routers that do not have the plan in force, as far
-    as is known."""
+    that passed before the switch. `without_it`: routers that do not have its latest step in force,
+    as far as is known."""
 
     cutover: Cutover
     carriers: tuple[Carrier, ...]
     left: Unsettled
     dropped: Unsettled
+    without_it: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """`without_it`: routers that are to hear of that now."""
+
+    cutover: Cutover
     without_it: tuple[str, ...]
 
 
@@ -69,8 +76,8 @@ def progress(read: Read, gateway: Gateway) -> Progress:
     cutover = get(read, gateway)
     at = max(read.now, cutover.at)
     left = unsettled(read, gateway, at, cutover.activity)
-    carriers = carriers_of(read, gateway.name)
-    without_it = waiting_for(read, cutover, carriers)
+    carriers = carriers_of(read, gateway)
+    without_it = waiting_for(cutover, gateway, carriers)
     return Progress(cutover, carriers, left, cutover_drops.dropped(read, cutover), without_it)
 
 
@@ -82,7 +89,7 @@ def prepare(state: Read | Write, gateway: Gateway, wanted: Wanted, caller: Calle
     except OverflowError:
         problem = Problem("at", str(rfc3339(wanted.at)), "this is too late: name an earlier time")
         raise RefusedError("nothing would go over", "", (problem,)) from None
-    carriers = carriers_of(state, gateway.name)
+    carriers = carriers_of(state, gateway)
     left = unsettled(state, gateway, wanted.at, wanted.activity)
     for error in against(state, gateway, left, carriers):
         if error.kind != "strangers" or wanted.override is None:
@@ -104,7 +111,11 @@ def prepare(state: Read | Write, gateway: Gateway, wanted: Wanted, caller: Calle
     )
     fields = {"mode": "enforce", "enforce_from": wanted.at, "enforce_until": until}
     spec = gateway.spec.model_copy(update=fields)
-    return Planned(cutover, spec, left, tuple(_warnings(state, gateway, cutover, carriers)))
+    warnings = (
+        *_warnings(state, gateway, cutover, carriers),
+        *left_out(state, gateway, wanted.at, wanted.activity, left),
+    )
+    return Planned(cutover, spec, left, warnings)
 
 
 def plan(write: Write, name: str, expected: Expected, wanted: Wanted, caller: Caller) -> Planned:
@@ -116,18 +127,19 @@ def plan(write: Write, name: str, expected: Expected, wanted: Wanted, caller: Ca
     if before is not None and before.state in UNDER_WAY:
         before = catch_up(write, before)  # it has lapsed a moment ago
     gateways.save(write, gateway, found.spec)
-    content = {
+    content: dict[str, Json] = {
         "strangers": found.left.sources,
         "override": found.cutover.override,
         "most_dropped_sources": found.cutover.most_dropped_sources,
     }
-    overridden = {"overridden": [each.stranger.source for each in found.left.first]}
-    record = overridden if found.left.sources else None
+    if wanted.activity != Activity():
+        content |= {"days": wanted.activity.days, "min_minutes": wanted.activity.min_minutes}
+    record = {"overridden": [*found.left.addresses]} if found.left.sources else None
     cutovers.save(write, before, found.cutover, content, record=record)
     return found
 
 
-def confirm(write: Write, name: str, expected: Expected, caller: Caller) -> Cutover:
+def confirm(write: Write, name: str, expected: Expected, caller: Caller) -> Ended:
     """It enforces for good, which no kernel has to look at a clock for."""
     gateway = gateways.get(write, name)
     expected.check(gateway.version, f"gateway {name!r}")
@@ -139,11 +151,12 @@ def confirm(write: Write, name: str, expected: Expected, caller: Caller) -> Cuto
         what = f"the cut-over of {name}, which overrides its strangers,"
         rules.check_eyes(rules.current(write), caller, (before.author,), what)
     before = catch_up(write, before)
+    without_it = names_of(carriers_of(write, gateway))
     past_rollout(write, gateway, confirmed=before)
     done = cutovers.end(write, before, CutoverState.CONFIRMED, None)
     for_good = {"enforce_from": None, "enforce_until": None}
     gateways.save(write, gateway, gateway.spec.model_copy(update=for_good))
-    return done
+    return Ended(done, without_it)
 
 
 def catch_up(write: Write, before: Cutover) -> Cutover:
@@ -155,7 +168,7 @@ def catch_up(write: Write, before: Cutover) -> Cutover:
         gateway = gateways.get(write, found.gateway)
         left = unsettled(write, gateway, write.now, found.activity)
         after = replace(found, state=CutoverState.SWITCHED, strangers=left.sources)
-        waiting = waiting_for(write, found, carriers_of(write, found.gateway))
+        waiting = waiting_for(found, gateway, carriers_of(write, gateway))
         content = {"strangers": left.sources, "without_it": [*waiting]}
         with write.by_itself():
             found = cutovers.save(write, found, after, content)
@@ -169,22 +182,23 @@ def lapse(write: Write, cutover: Cutover) -> None:
         gateways.save(write, gateway, cutovers.monitoring(gateway.spec))
 
 
-def waiting_for(
-    state: Read | Write, cutover: Cutover, carriers: Iterable[Carrier]
-) -> tuple[str, ...]:
-    """Names of the routers that do not have the plan in force, as far as is known."""
-    return tuple(
-        carrier.standing.router.name
-        for carrier in carriers
-        if not has_plan(state, cutover, carrier.standing)
-    )
+def names_of(carriers: Iterable[Carrier]) -> tuple[str, ...]:
+    return tuple(carrier.name for carrier in carriers)
 
 
-def has_plan(state: Read | Write, cutover: Cutover, standing: Standing) -> bool:
-    rollout, report = state.head.rollout, standing.report
-    if report is None or report.revision < cutover.revision:
+def waiting_for(cutover: Cutover, gateway: Gateway, carriers: Iterable[Carrier]) -> tuple[str, ...]:
+    """Names of the routers that do not have its latest step in force, as far as is known."""
+    return names_of(each for each in carriers if not _has_step(cutover, gateway, each))
+
+
+def _has_step(cutover: Cutover, gateway: Gateway, carrier: Carrier) -> bool:
+    """A revision may have passed by a router that a roll-out makes wait."""
+    report = carrier.standing.report
+    if report is None or report.revision < cutover.revision or carrier.there is None:
         return False
-    return standing.stage != "rest" or rollout is None or rollout.released >= cutover.revision
+    # What has lapsed has done so by the kernels' clocks.
+    lapsed = cutover.state is CutoverState.LAPSED
+    return lapsed or cutovers.same_window(carrier.there.spec, gateway.spec)
 
 
 def past_rollout(write: Write, gateway: Gateway, *, confirmed: Cutover | None = None) -> None:
@@ -199,14 +213,10 @@ def past_rollout(write: Write, gateway: Gateway, *, confirmed: Cutover | None = 
     point = Point(write.head.revision, rollout.released)
     undone = log.undone(write.connection, point, log.GATEWAY).gateways
     then = undone.get(gateway.name, gateway)
-    if then is None or _offer(then.spec) != _offer(gateway.spec):
+    if then is None or carried(then.spec) != carried(gateway.spec):
         return
     if confirmed is None or cutovers.is_window_of(confirmed, then.spec):
         write.hurry()
-
-
-def _offer(spec: GatewaySpec) -> tuple[object, ...]:
-    return spec.addresses, spec.services, spec.routers
 
 
 def _warnings(
@@ -220,9 +230,8 @@ def _warnings(
             "dropped return it by themselves: plan it with another --most-dropped-sources"
         )
     for carrier in carriers:
-        name = carrier.standing.router.name
-        yield from (f"{name}: {warning}" for warning in carrier.standing.warnings)
-    rest = [c.standing.router.name for c in carriers if c.standing.stage == "rest"]
+        yield from (f"{carrier.name}: {warning}" for warning in carrier.standing.warnings)
+    rest = [c.name for c in carriers if c.standing.stage == "rest"]
     if rest:
         yield (
             f"a staged roll-out is set: {', '.join(rest[:10])} will switch then only if this "

@@ -4,15 +4,16 @@ from api.cutover_records import UNDER_WAY, Cutover, CutoverState
 from api.errors import ConflictError
 from api.records import Gateway
 from api.registry import cutovers, gateways
+from api.registry.carriers import carriers_of
 from api.registry.core import Expected, Write
-from api.registry.cutover import catch_up, get, past_rollout
+from api.registry.cutover import Ended, catch_up, get, names_of, past_rollout
 from api.registry.readiness import Unsettled
 
 # Of those dropped an event names so many.
 _NAMED = 10
 
 
-def take_back(write: Write, name: str, expected: Expected, reason: str | None) -> Cutover:
+def take_back(write: Write, name: str, expected: Expected, reason: str | None) -> Ended:
     """Before it switches it is cancelled; after that, and once it is confirmed, the gateway
     monitors again."""
     gateway = gateways.get(write, name)
@@ -26,7 +27,8 @@ def take_back(write: Write, name: str, expected: Expected, reason: str | None) -
             f"{gateway.spec.mode}",
             "not-under-way",
         )
-    return give_back(write, gateway, before, reason)
+    without_it = names_of(carriers_of(write, gateway))
+    return Ended(give_back(write, gateway, before, reason), without_it)
 
 
 def give_back(
@@ -43,9 +45,9 @@ def give_back(
     state = CutoverState.CANCELLED if planned else CutoverState.RETURNED
     record, content = None, None
     if dropped is not None:
-        sources = dict.fromkeys(str(each.stranger.source) for each in dropped.first)
-        record = {"dropped": list(sources)}
-        content = {"dropped": dropped.sources, "first": list(sources)[:_NAMED]}
+        record = {"dropped": [*dropped.addresses]}
+        first = [str(each) for each in dropped.addresses[:_NAMED]]
+        content = {"dropped": dropped.sources, "first": first}
     done = cutovers.end(write, before, state, reason, record=record, content=content)
     gateways.save(write, gateway, cutovers.monitoring(gateway.spec))
     return done

@@ -37,22 +37,25 @@ def look_for_drops(registry: Registry) -> None:
 
 
 def look_for_strangers(registry: Registry) -> None:
-    """While one is planned, strangers that came since are told of; it goes on all the same."""
+    """Counted while one is under way. While it is planned, strangers that came since are told of;
+    it goes on all the same."""
     with registry.read() as read:
-        found = cutovers.under_way(read.connection)
         left = {
-            each: unsettled(read, gateways.get(read, each.gateway), each.at, each.activity)
-            for each in found
-            if each.shown(read.now) is CutoverState.PLANNED
+            each: unsettled(
+                read, gateways.get(read, each.gateway), max(each.at, read.now), each.activity
+            )
+            for each in cutovers.under_way(read.connection)
+            if each.under_way(read.now)
         }
+        planned = {each for each in left if each.shown(read.now) is CutoverState.PLANNED}
     for cutover, now in left.items():
         if now.sources == cutover.strangers:
             continue
         with registry.aside(ITSELF.name) as aside:
             noted = cutovers.note_strangers(aside.connection, cutover, now.sources)
-            if noted and now.sources > cutover.strangers:
-                sources = dict.fromkeys(str(each.stranger.source) for each in now.first)
-                told = {"strangers": now.sources, "first": list(sources)[:_NAMED]}
+            if noted and now.sources > cutover.strangers and cutover in planned:
+                first = [str(each) for each in now.addresses[:_NAMED]]
+                told = {"strangers": now.sources, "first": first}
                 aside.tell(EventType.CUTOVER_STRANGERS, cutover.gateway, told)
 
 

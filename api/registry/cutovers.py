@@ -69,8 +69,17 @@ def end(
     record: Mapping[str, object] | None = None,
     content: Mapping[str, Json] | None = None,
 ) -> Cutover:
-    """The gateway itself is not touched."""
-    after = replace(before, state=state, ended=write.now, ended_by=write.author, reason=reason)
+    """The gateway itself is not touched here. But for one that lapses, which no router has to be
+    told, it is in the same revision."""
+    told = before.revision if state is CutoverState.LAPSED else write.head.revision + 1
+    after = replace(
+        before,
+        state=state,
+        revision=told,
+        ended=write.now,
+        ended_by=write.author,
+        reason=reason,
+    )
     return save(write, before, after, {"reason": reason, **(content or {})}, record=record)
 
 
@@ -100,6 +109,18 @@ def check_edit(state: Read | Write, before: Gateway, spec: GatewaySpec) -> None:
         return
     if _looked_at(before.spec) != _looked_at(spec):
         raise under_way(state, cutover)
+
+
+def moved(state: Read | Write, gateway: Gateway) -> tuple[str, ...]:
+    """What there is to know where other routers carry it from now on."""
+    cutover = find(state, gateway)
+    if cutover is None or not cutover.under_way(state.now):
+        return ()
+    name = gateway.name
+    return (
+        f"{name} has a cut-over under way, which routers that begin to carry it now take part in: "
+        f"they have seen nobody knock (peergate gateway readiness {name})",
+    )
 
 
 def under_way(state: Read | Write, cutover: Cutover) -> ConflictError:
@@ -159,6 +180,10 @@ def without_windows(state: Read | Write, then: Iterable[Gateway]) -> tuple[Gatew
 
 def is_window_of(cutover: Cutover, spec: GatewaySpec) -> bool:
     return _window(spec) == ("enforce", cutover.at, cutover.until)
+
+
+def same_window(one: GatewaySpec, other: GatewaySpec) -> bool:
+    return _window(one) == _window(other)
 
 
 def monitoring(spec: GatewaySpec) -> GatewaySpec:

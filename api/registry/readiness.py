@@ -8,11 +8,10 @@ from api.cutover_records import Activity
 from api.errors import ConflictError, RefusedError
 from api.records import Gateway, Peer, State
 from api.registry import cutovers, gateways, strangers
-from api.registry.assigned import Assignments
+from api.registry.carriers import Carrier, carried, carriers_of
 from api.registry.core import Read, Write
-from api.registry.standing import Standing, standings
 from api.registry.strangers import Known
-from api.store import attendance, routers, stranger_search
+from api.store import attendance, log, stranger_search
 from api.store.attendance import Attendance
 from api.stranger_records import StrangerFilter, StrangerPlace
 from policy.document import Mode
@@ -33,11 +32,15 @@ _TOLD = 10
 class Unsettled:
     """Active strangers that are neither registered nor signed off, at the moment of the switch.
 
-    Sources are counted up to COUNTED; `first` are the most persistent, a part for each service.
+    `addresses`: up to COUNTED; `first` are the most persistent, a part for each service.
     """
 
-    sources: int
+    addresses: tuple[Address, ...]
     first: tuple[Known, ...]
+
+    @property
+    def sources(self) -> int:
+        return len(self.addresses)
 
     @property
     def count(self) -> str:
@@ -45,24 +48,11 @@ class Unsettled:
 
 
 @dataclass(frozen=True, slots=True)
-class Carrier:
-    """A router that carries the gateway.
-
-    `has_it`: it has said that it counts packets there, so it knows who knocks. `would_drop`, by
-    verdict: how many packets it would have dropped there since its counters began.
-    """
-
-    standing: Standing
-    has_it: bool
-    would_drop: dict[str, int]
-
-
-@dataclass(frozen=True, slots=True)
 class Readiness:
     """How a gateway stands before it enforces from `at` on.
 
     `mode` is the one in force now. Of peers the first are named. `against` is why a cut-over would
-    be refused, `warnings` why strangers may be there that nobody saw.
+    be refused, `warnings` what is not seen in all this.
     """
 
     gateway: Gateway
@@ -87,7 +77,7 @@ def readiness(read: Read, name: str, at: datetime | None, activity: Activity) ->
     at = read.now if at is None else at
     since = activity.since(read.now)
     here = read.connection, gateway.id
-    carriers = carriers_of(read, name)
+    carriers = carriers_of(read, gateway)
     left = unsettled(read, gateway, at, activity)
     return Readiness(
         gateway=gateway,
@@ -101,7 +91,10 @@ def readiness(read: Read, name: str, at: datetime | None, activity: Activity) ->
         unsettled=left,
         carriers=carriers,
         against=tuple(against(read, gateway, left, carriers)),
-        warnings=tuple(unseen(read, gateway, activity, carriers)),
+        warnings=(
+            *unseen(read, gateway, activity, carriers),
+            *left_out(read, gateway, at, activity, left),
+        ),
     )
 
 
@@ -123,16 +116,45 @@ def against(
 def unseen(
     state: Read | Write, gateway: Gateway, activity: Activity, carriers: tuple[Carrier, ...]
 ) -> Iterable[str]:
-    """Why not all may have been seen that knock."""
-    if gateway.created > activity.since(state.now):
-        yield (
-            f"{gateway.name} is there since {rfc3339(gateway.created.replace(microsecond=0))}, "
-            f"less than {activity.days} days: who knocks more rarely was perhaps not seen"
-        )
+    """Why not all may have been seen that knock, and who knocks and is no stranger."""
+    name, since = gateway.name, activity.since(state.now)
+    rarely = f"less than {activity.days} days: who knocks more rarely was perhaps not seen"
+    young = gateway.created > since
+    if young:
+        yield f"{name} is there since {_second(gateway.created)}, {rarely}"
+    elif (changed := _as_it_is_since(state, gateway, since)) is not None:
+        yield f"{name} has these addresses, services and routers since {_second(changed)}, {rarely}"
     for carrier in carriers:
+        router = carrier.standing.router
         if carrier.standing.report is not None and not carrier.has_it:
-            router = carrier.standing.router.name
-            yield f"{router}: does not have {gateway.name} in force yet, and has seen nobody knock"
+            yield f"{router.name}: does not have {name} in force yet, and has seen nobody knock"
+        elif carrier.has_it and not young and router.created > since:
+            yield f"{router.name} is there since {_second(router.created)}, {rarely} there"
+    expired = sum(each.would_drop.get("expired", 0) for each in carriers if each.has_it)
+    if expired:
+        yield (
+            f"{name}: {expired:,} packets of expired peers would have been dropped, and these are "
+            f"no strangers: see `peergate peer list --gateway {name} --state expired`"
+        )
+
+
+def left_out(
+    state: Read | Write, gateway: Gateway, at: datetime, activity: Activity, left: Unsettled
+) -> Iterable[str]:
+    """Whom another look-back than the usual one, or a bound of minutes, keeps from counting."""
+    whole = Activity(days=max(activity.days, Activity().days))
+    if activity == whole:
+        return
+    everybody = unsettled(state, gateway, at, whole)
+    more = everybody.sources - left.sources
+    if more:
+        early = ", nor does the early return count whom min_minutes leaves out"
+        early = early if activity.min_minutes > 1 else ""
+        many = f"{more:,}" + (" or more" if everybody.sources >= COUNTED else "")
+        yield (
+            f"days {activity.days} and min_minutes {activity.min_minutes} leave out {many} sources "
+            f"that were seen in the last {whole.days} days and would be cut off, too{early}"
+        )
 
 
 def check_future(state: Read | Write, at: datetime) -> None:
@@ -161,19 +183,19 @@ def unsettled(state: Read | Write, gateway: Gateway, at: datetime, activity: Act
 
 def left_of(state: Read | Write, wanted: StrangerFilter, at: datetime) -> Unsettled:
     """Of these strangers."""
-    sources: set[Address] = set()
+    sources: dict[Address, None] = {}
     first: list[Known] = []
     after: StrangerPlace | None = None
     while len(sources) < COUNTED:
         found = stranger_search.page(state.connection, wanted, "minutes", after, _CHUNK)
         for known in strangers.known(state, found, at):
             if not is_settled(known, at) and len(sources) < COUNTED:
-                sources.add(known.stranger.source)
+                sources[known.stranger.source] = None
                 first += [known] if len(first) < NAMED else []
         if len(found) < _CHUNK:
             break
         after = StrangerPlace.of(found[-1], "minutes")
-    return Unsettled(len(sources), tuple(first))
+    return Unsettled(tuple(sources), tuple(first))
 
 
 def is_settled(known: Known, at: datetime) -> bool:
@@ -181,28 +203,17 @@ def is_settled(known: Known, at: datetime) -> bool:
     return registered or known.sign_off is not None
 
 
-def carriers_of(state: Read | Write, name: str) -> tuple[Carrier, ...]:
-    """By name. Of a change, before it touches anything."""
-    # Of a change nobody else is to see what it may undo.
-    known = state.assignments if isinstance(state, Read) else Assignments()
-    assigned = known.at(state.connection, state.head, state.head.revision)
-    carrying = [
-        router
-        for router in routers.every(state.connection)
-        if name in assigned.view(router.name, router.labels).gateways
-    ]
-    return tuple(_carrier(each, name) for each in standings(state, carrying))
+def _as_it_is_since(state: Read | Write, gateway: Gateway, since: datetime) -> datetime | None:
+    """When other packets, or those on other routers, came to be looked at for its sake; None:
+    before that, as far as is known."""
+    for when, before in log.steps_of(state.connection, gateway.name, since):
+        if before is None or carried(before.spec) != carried(gateway.spec):
+            return when
+    return None
 
 
-def _carrier(standing: Standing, name: str) -> Carrier:
-    counted = {} if standing.report is None else standing.report.content["counters"]
-    counters = counted.get(name, {})
-    would_drop = {
-        verdict: counters[f"{verdict}_pass"]["packets"]
-        for verdict in ("unregistered", "expired", "malformed")
-        if f"{verdict}_pass" in counters
-    }
-    return Carrier(standing, name in counted, would_drop)
+def _second(moment: datetime) -> str | None:
+    return rfc3339(moment.replace(microsecond=0))
 
 
 def _over(gateway: Gateway, at: datetime) -> bool:
@@ -230,7 +241,7 @@ def _no_router(name: str, carriers: tuple[Carrier, ...]) -> ConflictError:
             f"change these (peergate gateway set {name} --router)",
             "no-router",
         )
-    names = ", ".join(carrier.standing.router.name for carrier in carriers[:3])
+    names = ", ".join(carrier.name for carrier in carriers[:3])
     more = f" and {len(carriers) - 3} more" if len(carriers) > 3 else ""
     if not any(carrier.standing.report for carrier in carriers):
         what = f"has ever reported ({names}{more}): start its agent first"
@@ -261,7 +272,7 @@ def _strangers(name: str, left: Unsettled) -> ConflictError:
 
 def _state_of(known: Known) -> str:
     found = known.stranger
-    seen = rfc3339(found.last_seen.replace(microsecond=0))
+    seen = _second(found.last_seen)
     told = f"{found.service}, in {found.minutes:,} minutes, last seen {seen}"
     if known.peer is None:
         return told

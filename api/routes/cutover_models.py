@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from api.cutover_records import Activity, Cutover, CutoverState
 from api.ownership import Ownership
-from api.registry.cutover import Progress, Wanted
+from api.registry.cutover import Ended, Progress, Wanted
 from api.registry.readiness import COUNTED
 from api.routes.stranger_models import StrangerView
 from api.stranger_records import DAYS
@@ -67,9 +67,12 @@ class CutoverView(BaseModel):
     override: str | None = Field(description="why it goes over in spite of its strangers")
     strangers: int = Field(
         description="active sources neither registered nor signed off, as they were last counted: "
-        "before the switch again and again, up to 1,000"
+        "while it is under way again and again, up to 1,000"
     )
-    revision: int = Field(description="routers that have this one in force switch by themselves")
+    revision: int = Field(
+        description="the one that tells routers: of the plan, by which they switch by themselves, "
+        "or of its confirmation or return"
+    )
     planned: datetime
     planned_by: str
     ended: datetime | None
@@ -107,9 +110,24 @@ class Return(Document):
     reason: Text | None = Field(default=None, examples=["A branch office cannot connect"])
 
 
+class EndedCutover(CutoverView):
+    without_it: list[str] = Field(
+        description="routers that carry the gateway, by name: they are to hear of this now. Which "
+        "of them have, `GET` shows"
+    )
+
+    @classmethod
+    def made(cls, found: Ended, now: datetime) -> Self:
+        view = CutoverView.of(found.cutover, now)
+        return cls(**view.model_dump(), without_it=list(found.without_it))
+
+
 class CutoverRouter(BaseModel):
     name: str
-    has_it: bool = Field(description="the plan is in force there, by its latest report")
+    has_it: bool = Field(
+        description="by its latest report the plan, or else its confirmation or return, is in "
+        "force there"
+    )
     warnings: list[str]
 
 
@@ -136,8 +154,8 @@ class CutoverDetails(CutoverView):
             dropped=list(dict.fromkeys(str(e.stranger.source) for e in found.dropped.first)),
             routers=[
                 CutoverRouter(
-                    name=carrier.standing.router.name,
-                    has_it=carrier.standing.router.name not in found.without_it,
+                    name=carrier.name,
+                    has_it=carrier.name not in found.without_it,
                     warnings=list(carrier.standing.warnings),
                 )
                 for carrier in found.carriers

@@ -14,6 +14,7 @@ from api.routes.conventions import ExpectedOf, OnceOf, answer
 from api.routes.cutover_models import (
     CutoverDetails,
     CutoverView,
+    EndedCutover,
     NewCutover,
     PlannedCutover,
     Return,
@@ -51,8 +52,9 @@ def plan_cutover(
     by their own clocks, and back again unless it is confirmed in time.
 
     Refused while active strangers are neither registered nor signed off, unless a reason overrides
-    that; for a time in the past; where no router that carries it has reported; and where it
-    enforces already, or a cut-over is under way. `If-Match` is the gateway's ETag.
+    that; for a time in the past; where no router that carries it has it in force, for then nobody
+    has seen who knocks; and where it enforces already, or a cut-over is under way. `If-Match` is
+    the gateway's ETag.
     """
     if dry_run:
         with registry.read() as state:
@@ -71,21 +73,22 @@ def plan_cutover(
     return answer(view, version=version)
 
 
-@router.post("/confirm", dependencies=[cuts_over], response_model=CutoverView)
+@router.post("/confirm", dependencies=[cuts_over], response_model=EndedCutover)
 def confirm_cutover(
     once: OnceOf, caller: CallerOf, name: GatewayName, expected: ExpectedOf
 ) -> Response:
     """It enforces for good. Only once it has switched, and before that lapses; one that overrides
-    strangers is by the four-eyes rule confirmed by somebody else than planned it."""
+    strangers is by the four-eyes rule confirmed by somebody else than planned it. A router that
+    has not heard of it by `until` monitors again until it does."""
 
     def work(write: Write) -> Response:
         done = cutover.confirm(write, name, expected, caller)
-        return answer(CutoverView.of(done, write.now), version=gateways.get(write, name).version)
+        return answer(EndedCutover.made(done, write.now), version=gateways.get(write, name).version)
 
     return once(f"cut-over of {name} confirmed", None, work)
 
 
-@router.post("/return", dependencies=[cuts_over], response_model=CutoverView)
+@router.post("/return", dependencies=[cuts_over], response_model=EndedCutover)
 def return_cutover(once: OnceOf, name: GatewayName, expected: ExpectedOf, body: Return) -> Response:
     """Back to monitor, whether it has switched or is confirmed; one that is planned is cancelled.
 
@@ -95,6 +98,6 @@ def return_cutover(once: OnceOf, name: GatewayName, expected: ExpectedOf, body: 
 
     def work(write: Write) -> Response:
         done = take_back(write, name, expected, body.reason)
-        return answer(CutoverView.of(done, write.now), version=gateways.get(write, name).version)
+        return answer(EndedCutover.made(done, write.now), version=gateways.get(write, name).version)
 
     return once(f"cut-over of {name} returned", body, work)

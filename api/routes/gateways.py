@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from starlette.responses import Response
 
 from api.auth import CallerOf, RegistryOf, needs
-from api.registry import gateways
+from api.registry import cutovers, gateways
 from api.registry.core import Expected, Write
 from api.registry.permissions import Permission
 from api.routes.conventions import ExpectedOf, Limit, NameCursor, NamePrefix, OnceOf, answer
@@ -87,8 +87,11 @@ def change_gateway(
             lambda write, expected: gateways.change(write, name, expected, fields),
         )
     with registry.write(caller.actor, f"gateway {name} changed") as write:
+        before = gateways.get(write, name)
         gateway = gateways.change(write, name, expected, fields)
         view = shown(write, gateway)
+        if gateway.spec.routers != before.spec.routers:
+            view.warnings += cutovers.moved(write, gateway)
     return answer(view, version=gateway.version)
 
 

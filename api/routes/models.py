@@ -104,7 +104,9 @@ class GatewayView(BaseModel):
     routers: dict[str, str] = Field(description="the labels of the routers that carry it")
     created: datetime
     changed: datetime
-    warnings: list[str] = Field(description="what an operator should know of its services")
+    warnings: list[str] = Field(
+        description="what an operator should know of its services, and of this change"
+    )
     cutover: CutoverView | None = Field(description="the latest one; null: there never was any")
 
     @classmethod

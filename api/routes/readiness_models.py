@@ -7,7 +7,8 @@ from pydantic import BaseModel, Field
 
 from api.ownership import Ownership
 from api.records import Peer
-from api.registry.readiness import Carrier, Readiness
+from api.registry.carriers import Carrier
+from api.registry.readiness import Readiness
 from api.routes.stranger_models import StrangerView
 
 
@@ -73,7 +74,7 @@ class RouterReady(BaseModel):
         interfaces = [] if report is None else report.content["interfaces"]
         return cls.model_validate(
             {
-                "name": standing.router.name,
+                "name": carrier.name,
                 "stage": standing.stage,
                 "received": None if report is None else report.received,
                 "revision": None if report is None else report.revision,
@@ -97,7 +98,10 @@ class ReadinessView(BaseModel):
     min_minutes: int
     ready: bool
     against: list[Obstacle] = Field(description="why a cut-over would be refused")
-    warnings: list[str] = Field(description="why strangers may be there that nobody saw")
+    warnings: list[str] = Field(
+        description="what is not seen in this: strangers that nobody may have seen, expired peers "
+        "that go on, whom `days` and `min_minutes` leave out"
+    )
     mode: Literal["monitor", "enforce"] = Field(description="in force now")
     then: Literal["enforce"] = Field(
         description="from `at` on: strangers, and whatever cannot be judged, is dropped"

@@ -230,6 +230,30 @@ def undone(connection: Connection, point: Point, *kinds: str) -> Undone:
     return found
 
 
+def gateway_at(connection: Connection, point: Point, now: Gateway) -> Gateway | None:
+    """The gateway of this name in that state; `now` is the one there is. None was not there."""
+    for _, before in _undone(connection, point, (GATEWAY,), now.name):
+        return None if before is None else _gateway.validate_python(before)
+    return now
+
+
+def steps_of(
+    connection: Connection, gateway: str, since: datetime
+) -> tuple[tuple[datetime, Gateway | None], ...]:
+    """When a gateway changed since then, and what it was before; the last one first. Of revisions
+    whose changes are kept."""
+    query = (
+        select(revisions.c.time, changes.c.before)
+        .join(revisions, revisions.c.revision == changes.c.revision)
+        .where(revisions.c.time > since, changes.c.kind == GATEWAY, changes.c.subject == gateway)
+        .order_by(changes.c.revision.desc())
+    )
+    return tuple(
+        (row.time, None if row.before is None else _gateway.validate_python(row.before))
+        for row in connection.execute(query)
+    )
+
+
 class PeersUndone:
     """Peers that changed since a state, and what they were there: 16 bytes of memory for each of
     their changes, whatever these hold. `mixed`: it has urgent changes without those before them."""

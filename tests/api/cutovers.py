@@ -27,8 +27,10 @@ class Hub:
 
     @classmethod
     def made(cls, service: Service) -> "Hub":
-        """It is there for longer than strangers are looked back at."""
+        """It is there, and its router, for longer than strangers are looked back at."""
         service.clock.now = NOW - timedelta(days=8)
+        assert service.admin.delete("/v1/routers/edge-1", headers=ANY).status_code == 204
+        service.clients[Role.AGENT] = service.add_router("edge-1")
         service.add_gateway(mode="monitor")
         service.clock.now = NOW
         hub = cls(service)
@@ -86,6 +88,11 @@ class Hub:
         listed = self.gateway["cutover"]
         assert listed == {name: view[name] for name in listed}
         return view
+
+    @property
+    def missing(self) -> list[str]:
+        """Routers that do not have its latest step."""
+        return [each["name"] for each in self.cutover["routers"] if not each["has_it"]]
 
     @property
     def state(self) -> str:

@@ -13,7 +13,7 @@ from api.registry.cutover_watch import keep_time
 from api.settings import Settings
 from lab.watch import wait_until
 from tests.api.bodies import NOW, text
-from tests.api.conftest import Service
+from tests.api.conftest import Service, on_sqlite
 from tests.api.cutovers import (
     ANY,
     AT,
@@ -110,6 +110,27 @@ def test_confirmed_it_enforces_for_good(hub: Hub) -> None:
     assert "is confirmed already, by a-approver" in again.json()["detail"]
     another = hub.try_to_plan(at=text(UNTIL + 2 * DAY))
     assert (another.status_code, another.json()["type"]) == (409, "/problems/enforces")
+
+
+@on_sqlite
+def test_who_is_yet_to_hear_of_it(hub: Hub) -> None:
+    """A confirmation or a return that has not come there: it lapses, or goes on."""
+    hub.plan()
+    hub.report()
+    hub.go_to(AT)
+    assert hub.missing == []
+    for action in ("confirm", "return"):
+        done = hub.act(action, {} if action == "return" else None).json()
+        assert (done["without_it"], done["revision"]) == (["edge-1"], hub.service.revision)
+        assert hub.missing == ["edge-1"]
+        hub.report()
+        assert hub.missing == []
+    hub.plan(at=text(AT + DAY))
+    hub.report()
+    hub.act("return", {})
+    assert hub.missing == ["edge-1"]
+    hub.report()
+    assert (hub.state, hub.missing) == ("cancelled", [])
 
 
 def test_unconfirmed_it_lapses(hub: Hub) -> None:
@@ -228,21 +249,38 @@ def test_strangers_hold_it_up(hub: Hub) -> None:
 
 def test_whom_the_plan_leaves_out(hub: Hub) -> None:
     told(hub.service, seen("203.0.113.1", minutes=2))
-    assert hub.try_to_plan(min_minutes=3, dry_run=True).status_code == 200
+    dry = hub.try_to_plan(min_minutes=3, dry_run=True)
+    assert dry.status_code == 200
+    (left_out,) = dry.json()["warnings"]
+    assert left_out == (
+        "days 7 and min_minutes 3 leave out 1 sources that were seen in the last 7 days and would "
+        "be cut off, too, nor does the early return count whom min_minutes leaves out"
+    )
+    query = {"min_minutes": 3}
+    shown = hub.service.admin.get(f"{HUB}/readiness", params=query).json()
+    assert shown["warnings"] == [left_out]
     hub.go_to(NOW + 2 * DAY)
     later = {"at": text(NOW + 3 * DAY)}
     assert hub.try_to_plan(**later, dry_run=True).status_code == 409
-    assert hub.plan(**later, days=1)["days"] == 1
+    planned = hub.plan(**later, days=1)
+    assert planned["days"] == 1
+    assert planned["warnings"][-1].endswith("seen in the last 7 days and would be cut off, too")
+    content = hub.events()[0]["content"]
+    assert (content["days"], content["min_minutes"]) == (1, 1)
 
 
 def test_an_override_stands_in_the_trail(hub: Hub) -> None:
-    told(hub.service, *(seen(f"203.0.113.{n}") for n in (1, 2)))
+    sources = [f"203.0.113.{n}" for n in range(120)]
+    told(hub.service, *(seen(each) for each in sources))
+    told(hub.service, *(seen(each, service="udp/500") for each in sources), until=NOW + MINUTE)
     planned = hub.plan(override="They were told in June", most_dropped_sources=1)
-    assert (planned["override"], planned["strangers"]) == ("They were told in June", 2)
-    assert "2 strangers are overridden, and more than 1 that are dropped" in planned["warnings"][0]
+    assert (planned["override"], planned["strangers"]) == ("They were told in June", 120)
+    assert (
+        "120 strangers are overridden, and more than 1 that are dropped" in planned["warnings"][0]
+    )
     (made,) = hub.service.admin.get("/v1/audit?subject=cutover/hub").json()["items"]
     assert made["after"]["override"] == "They were told in June"
-    assert sorted(made["after"]["overridden"]) == ["203.0.113.1", "203.0.113.2"]
+    assert sorted(made["after"]["overridden"]) == sorted(sources)
     assert hub.events()[0]["content"]["override"] == "They were told in June"
 
 
@@ -287,6 +325,14 @@ def test_strangers_that_come_later_are_told_of(hub: Hub) -> None:
     hub.go_to(AT)
     assert hub.state == "switched"
     assert hub.events()[-1]["content"]["strangers"] == 1
+    # One number for all who ask, then too.
+    told(hub.service, seen("203.0.113.2", until=AT), until=AT)
+    attention.look()
+    assert (hub.told()[-1], hub.cutover["strangers"], len(hub.cutover["left"])) == (
+        "switched",
+        2,
+        2,
+    )
 
 
 def test_a_dry_run_changes_nothing(hub: Hub) -> None:
@@ -317,6 +363,7 @@ def test_it_is_meant_for_one_state_of_the_gateway(hub: Hub) -> None:
     services = {"services": ["wireguard", "udp/4433"]}
     hub.service.admin.patch(HUB, json=services, headers=ANY)
     assert approver.put(f"{HUB}/cutover", json=body, headers=etag).status_code == 412
+    hub.report()
     hub.switch()
     assert approver.post(f"{HUB}/cutover/confirm").status_code == 428
     assert approver.post(f"{HUB}/cutover/confirm", headers=etag).status_code == 412

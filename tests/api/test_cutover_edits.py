@@ -72,7 +72,9 @@ def test_what_was_looked_at_stays(under_way: Hub, fields: dict[str, Any]) -> Non
     assert "peergate gateway return hub" in refused.json()["detail"]
     assert under_way.window == PLANNED
     # What it does not rest on may change.
-    assert edit(under_way, routers={"site": "fra"}).status_code == 200
+    moved = edit(under_way, routers={"site": "fra"})
+    assert moved.status_code == 200
+    assert "routers that begin to carry it now take part" in moved.json()["warnings"][0]
     assert under_way.state in ("planned", "switched")
 
 
@@ -218,14 +220,15 @@ def test_canaries_go_over_first(staged: Hub) -> None:
     (*_, warning) = staged.plan()["warnings"]
     assert warning.startswith("a staged roll-out is set: edge-1 will switch then only if this")
     staged.report()
-    routers = {each["name"]: each["has_it"] for each in staged.cutover["routers"]}
-    assert routers == {"canary-1": False, "edge-1": False}
+    assert staged.missing == ["canary-1", "edge-1"]
     assert windows(staged) == [text(UNTIL), ""]
     staged.go_to(AT)
     assert staged.events()[-1]["content"]["without_it"] == ["canary-1", "edge-1"]
     # Confirmed for those that have switched; the rest goes over when it is released.
     assert staged.act("confirm").status_code == 200
     assert windows(staged) == [None, ""]
+    staged.report()
+    assert staged.missing == ["canary-1", "edge-1"]
     release(staged)
     assert windows(staged) == [None, None]
 
@@ -235,13 +238,16 @@ def test_released_before_they_go_together(staged: Hub) -> None:
     staged.plan()
     release(staged)
     staged.report()
-    assert {e["name"]: e["has_it"] for e in staged.cutover["routers"]}["edge-1"] is True
+    assert staged.missing == ["canary-1", "edge-2"]
     assert windows(staged) == [text(UNTIL), text(UNTIL)]
     staged.go_to(AT)
     # Something else waits meanwhile, and goes on waiting.
     number = staged.service.add_peer()
     assert staged.act("confirm").status_code == 200
     assert windows(staged) == [None, None]
+    assert staged.missing == ["canary-1", "edge-1", "edge-2"]
+    staged.report()
+    assert staged.missing == ["canary-1", "edge-2"]
     follower.follow()
     follower.check()
     assert number not in follower.peers

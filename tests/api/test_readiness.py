@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from tests.api.bodies import NOW, WEEK, report, text
-from tests.api.conftest import Service
+from tests.api.client import Client
+from tests.api.conftest import Service, on_sqlite
+from tests.api.cutovers import ANY, Hub
 from tests.api.strangers import MINUTE, seen, told
 
 DAY = timedelta(days=1)
@@ -28,10 +30,13 @@ def hub(service: Service) -> Service:
     return service
 
 
-def report_as(service: Service, **fields: object) -> None:
+def report_as(
+    service: Service, *, by: Client | None = None, router: str = "edge-1", **fields: object
+) -> None:
     registry = service.admin.get("/v1/status").json()["registry"]
     said = report(registry, service.revision, **fields)
-    assert service.agent.put("/v1/routers/edge-1/report", json=said).status_code == 204
+    told = (by or service.agent).put(f"/v1/routers/{router}/report", json=said)
+    assert told.status_code == 204
 
 
 def readiness(service: Service, /, **query: object) -> dict[str, Any]:
@@ -145,18 +150,68 @@ def test_only_those_that_are_active_count(hub: Service) -> None:
 
 
 def test_what_nobody_may_have_seen(hub: Service) -> None:
-    """A gateway younger than what is looked back at, and a router that knows nothing of it."""
-    (young,) = readiness(hub)["warnings"]
+    """A gateway younger than what is looked back at, and a router that knows nothing of it; and
+    expired peers are no strangers."""
+    young, expired = readiness(hub)["warnings"]
     assert young == (
         f"hub is there since {text(NOW)}, less than 7 days: who knocks more rarely was perhaps not "
         "seen"
     )
+    assert expired.startswith("hub: 2 packets of expired peers would have been dropped, and ")
+    assert "`peergate peer list --gateway hub --state expired`" in expired
     hub.clock.pass_time(2 * DAY)
     report_as(hub, counters={"": {}})
     hub.add_router("edge-2")
     assert "less than 7 days" in readiness(hub)["warnings"][0]
     (late,) = readiness(hub, days=1)["warnings"]
     assert late == "edge-1: does not have hub in force yet, and has seen nobody knock"
+
+
+@on_sqlite
+def test_what_came_to_be_so_lately(service: Service) -> None:
+    """Other services, and a router that begins to carry it."""
+    hub = Hub.made(service).service
+    changed = hub.clock.now
+    services = {"services": ["wireguard", "ipsec"]}
+    hub.admin.patch("/v1/gateways/hub", json=services, headers=ANY)
+    # What is no matter of who knocks.
+    window = {"enforce_until": text(changed + 9 * DAY)}
+    hub.admin.patch("/v1/gateways/hub", json=window, headers=ANY)
+    report_as(hub, counters={"hub": {}})
+    (other,) = readiness(hub)["warnings"]
+    assert other.startswith(
+        f"hub has these addresses, services and routers since {text(changed)}, "
+    )
+    hub.clock.pass_time(8 * DAY)
+    made = hub.clock.now
+    report_as(hub, counters={"hub": {}}, by=hub.add_router("edge-2"), router="edge-2")
+    (late,) = readiness(hub)["warnings"]
+    assert late.startswith(f"edge-2 is there since {text(made)}, less than 7 days: ")
+
+
+def test_whoever_had_it_once_does_not_have_it(hub: Service) -> None:
+    """A router goes on counting for gateways that it carries no longer, under their names."""
+
+    def is_missing() -> bool:
+        assert against(hub) in ([], ["no-router"])
+        missing = against(hub) == ["no-router"]
+        report_as(hub)
+        assert against(hub) == []
+        return missing
+
+    assert not is_missing()
+    assert hub.admin.delete("/v1/gateways/hub", headers=ANY).status_code == 204
+    hub.add_gateway(mode="monitor")
+    assert is_missing()
+    for site in ({"site": "fra"}, {}):
+        report_as(hub)
+        hub.admin.patch("/v1/gateways/hub", json={"routers": site}, headers=ANY)
+    assert is_missing()
+    hub.admin.patch("/v1/gateways/hub", json={"addresses": ["198.51.100.7"]}, headers=ANY)
+    assert is_missing()
+    # What has nothing to do with it.
+    hub.add_gateway("spoke", addresses=["198.51.100.2"])
+    assert not is_missing()
 
 
 def test_very_many_are_counted_up_to_a_thousand(hub: Service) -> None:

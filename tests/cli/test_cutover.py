@@ -48,8 +48,14 @@ def test_planned_switched_and_confirmed(hub: Hub) -> None:
     assert "awaiting confirmation" in listed
     assert " 1 h " in listed
     done = hub.peergate("gateway", "confirm-cutover", "hub")
-    assert (done.code, done.out) == (0, "hub enforces for good\n")
+    first, then = done.out.splitlines()
+    assert (done.code, first) == (0, "hub enforces for good")
+    assert then.startswith("1 router is yet to have it: edge-1 (peergate gateway show hub); ")
     shown = hub.peergate("gateway", "show", "hub").out
+    assert "not in force at edge-1 yet" in shown
+    hub.report()
+    shown = hub.peergate("gateway", "show", "hub").out
+    assert "not in force" not in shown
     assert "confirmed at" in shown
     assert "by admin" in shown
     assert "confirmed" in hub.peergate("gateway", "list").out
@@ -90,6 +96,7 @@ def test_strangers_hold_it_up(hub: Hub) -> None:
     shown = hub.peergate("gateway", "show", "hub").out
     assert "strangers neither registered nor signed off: 12" in shown
     assert "overridden: They were told in June" in shown
+    assert "strangers count" not in shown
     assert "strangers left: 12" in hub.peergate("gateway", "list").out
 
 
@@ -97,14 +104,21 @@ def test_taken_back(hub: Hub) -> None:
     plan = ("gateway", "plan-cutover", "hub", "--at", "2099-12-01T16:00Z")
     hub.peergate(*plan)
     done = hub.peergate("gateway", "return", "hub")
-    assert (done.code, done.out) == (0, "hub monitors: its cut-over is cancelled\n")
+    assert done.code == 0
+    assert done.out == (
+        "hub monitors: its cut-over is cancelled\n"
+        "1 router is yet to have it: edge-1 (peergate gateway show hub)\n"
+    )
     never = hub.peergate("gateway", "return", "hub")
     assert (never.code, "the last one is cancelled" in never.err) == (1, True)
     hub.knock(["203.0.113.1", "203.0.113.2"])
     at = text(hub.now + HOUR)
     again = ("gateway", "plan-cutover", "hub", "--at", at, "--most-dropped-sources", "2")
-    assert hub.peergate(*again, "--override", "A test").code == 0
-    assert "not in force at edge-1 yet" in hub.peergate("gateway", "show", "hub").out
+    done = hub.peergate(*again, "--min-minutes", "2", "--override", "A test")
+    assert done.code == 0
+    shown = hub.peergate("gateway", "show", "hub").out
+    assert "not in force at edge-1 yet" in shown
+    assert "strangers count that were seen in the last 7 days, in 2 minutes or more" in shown
     hub.registry.clock.ahead += HOUR
     assert state(hub) == "switched"
     hub.knock(["203.0.113.1"], dropped=True)

@@ -68,7 +68,8 @@ function labels(found) {
 
 function cutoverOf(gateway, cutover, version, path, load) {
   if (cutover === null) return null;
-  const { state } = cutover;
+  const { state, days, min_minutes } = cutover;
+  const underWay = state === "planned" || state === "switched";
   return el("section", { "aria-label": "Cut-over" },
     el("h2", {}, "Cut-over"),
     facts(
@@ -79,13 +80,14 @@ function cutoverOf(gateway, cutover, version, path, load) {
       ["Ended", ...(cutover.ended === null ? [] : [moment(cutover.ended), " by ", shown(cutover.ended_by)])],
       ["Why", cutover.reason === null ? "" : shown(cutover.reason)],
       ["In spite of strangers", cutover.override === null ? "" : shown(cutover.override)],
-      ["Strangers left", number(cutover.strangers)],
+      ["Strangers counted", days === 7 && min_minutes === 1 ? "" : `seen in the last ${number(days)} days, in ${number(min_minutes)} minutes or more`],
+      ["Strangers left", underWay ? number(cutover.strangers) : ""],
       ["Dropped since", `${number(cutover.dropped_sources)} sources that passed before; more than ${number(cutover.most_dropped_sources)} take it back`],
       ["Of these", cutover.dropped.length > 0 ? several(cutover.dropped) : ""],
     ),
     ...buttons(gateway, state, version, path, load),
     cutover.routers.length === 0 ? null : table("Routers that carry it",
-      [{ name: "Router" }, { name: "Plan" }, { name: "Wrong there" }],
+      [{ name: "Router" }, { name: "Latest step" }, { name: "Wrong there" }],
       cutover.routers.map((router) => [
         shown(router.name), router.has_it ? "in force" : "not there yet", several(router.warnings),
       ])),
