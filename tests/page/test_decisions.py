@@ -9,6 +9,8 @@ from tests.page.browser import PATIENCE_MS, Visit
 from tests.page.site import Site
 
 Come = Callable[..., Visit]
+# What somebody watches come: seen before, and after.
+SOON = timedelta(seconds=4)
 expect.set_options(timeout=PATIENCE_MS)
 
 
@@ -136,6 +138,42 @@ def test_a_cut_over_counted_down_and_taken_back(site: Site, visit: Come) -> None
         expect(page.get_by_text("Not this week")).to_be_visible()
         expect(page.get_by_role("timer")).to_have_count(0)
     assert site.ask("GET", "/v1/gateways/hub")["mode"] == "monitor"
+    # How many may be dropped is of no interest any more.
+    assert approver.get_by_text("sources that passed before").count() == 0
+    soon = {"at": (datetime.now(UTC) + SOON).isoformat(), "most_dropped_sources": 0}
+    site.ask("PUT", "/v1/gateways/hub/cutover", plan | soon)
+    expect(viewer.locator(".badge").first).to_have_text("enforces")
+    expect(viewer.get_by_text("0 sources that passed before; however many")).to_be_visible()
+    site.ask("POST", "/v1/gateways/hub/cutover/return", {"reason": "seen"})
+    _a_window_set_by_hand(site, approver, viewer)
+
+
+def _a_window_set_by_hand(site: Site, *pages: Page) -> None:
+    """What the registry says of the gateway stays the same when it begins and ends."""
+    pages[0].goto("/#/gateways")
+
+    def enforce(begin: timedelta | None, end: timedelta | None) -> None:
+        now = datetime.now(UTC)
+        start, until = (None if each is None else (now + each).isoformat() for each in (begin, end))
+        window = {"mode": "enforce", "enforce_from": start, "enforce_until": until}
+        site.ask("PATCH", "/v1/gateways/hub", window)
+
+    def drawn(badge: str, text: str) -> None:
+        for page in pages:
+            expect(page.locator(".badge").first).to_have_text(badge)
+            expect(page.get_by_text(text)).to_be_visible()
+
+    hour = timedelta(hours=1)
+    enforce(hour, 2 * hour)
+    drawn("monitors", "enforces in 59 min")
+    enforce(SOON, hour)
+    drawn("enforces", "monitors again in 59 min")
+    enforce(None, SOON)
+    drawn("enforces", "monitors again in")
+    for page in pages:
+        expect(page.locator(".badge").first).to_have_text("monitors")
+    window = {"mode": "monitor", "enforce_from": None, "enforce_until": None}
+    site.ask("PATCH", "/v1/gateways/hub", window)
 
 
 def test_what_was_changed_meanwhile_is_not_decided(site: Site, visit: Come) -> None:

@@ -41,6 +41,13 @@ def test_hostile_text_is_text(site: Site, visit: Come) -> None:
     assert "END" not in (page.locator("main").text_content() or "")
     page.get_by_role("button", name="all 403 characters").click()
     expect(page.locator("main")).to_contain_text("xEND")
+    # It stays unfolded while the page looks again, and so does the focus.
+    page.locator("#main").get_by_role("link", name="hub").focus()
+    for number in range(2):  # when it asks a second time, it has drawn the first answer
+        with page.expect_response(lambda told: "/v1/peers/" in told.url):
+            site.request(name=f"other-{number}", sources=[f"203.0.113.{52 + number}"])
+    expect(page.locator("main")).to_contain_text("xEND")
+    expect(page.locator("#main").get_by_role("link", name="hub")).to_be_focused()
     # In a dialog and its title, too.
     page.get_by_role("button", name="Approve").click()
     expect(page.get_by_role("dialog")).to_contain_text(HTML)

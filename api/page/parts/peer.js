@@ -3,6 +3,7 @@
 import { read, send } from "./api.js";
 import { decide } from "./dialog.js";
 import { button, el, facts } from "./dom.js";
+import { link as gatewayLink } from "./gateway.js";
 import { impact } from "./impact.js";
 import { say } from "./say.js";
 import { may } from "./session.js";
@@ -24,7 +25,7 @@ export function link(peer) {
 export function about(peer) {
   return facts(
     ["State", badge(peer.state)],
-    ["Gateway", el("a", { href: `#/gateway/${encodeURIComponent(peer.gateway)}` }, shown(peer.gateway))],
+    ["Gateway", gatewayLink(peer.gateway)],
     ["Owner", shown(peer.owner)],
     ["Contact", shown(peer.contact)],
     ["Purpose", shown(peer.purpose)],

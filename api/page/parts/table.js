@@ -62,6 +62,12 @@ export class Paged {
     }
   }
 
+  /** As it is now, where the time alone has changed what is shown. */
+  again() {
+    this.text = undefined;
+    return this.load();
+  }
+
   show(content) {
     // Where nothing changed, what was unfolded and chosen stays.
     const text = JSON.stringify(content);

@@ -24,7 +24,7 @@ export function open([name]) {
       // Where nothing changed but how long it is to go, what was unfolded stays.
       const text = JSON.stringify([gateway, cutover], (key, value) => (key === "seconds" ? null : value));
       if (text !== told) {
-        replace(place, about(gateway, load));
+        replace(place, about(gateway, again));
         replace(over, cutoverOf(gateway, cutover, version, path, load));
         told = text;
       }
@@ -35,6 +35,11 @@ export function open([name]) {
     }
     await rates.load();
   };
+  // Its window has begun or ended, of which the registry's answer says nothing new.
+  const again = () => {
+    told = "";
+    return load();
+  };
   return {
     title: name ?? "Gateway",
     of: ["gateway", "cutover", "policy", "revision"],
@@ -44,11 +49,11 @@ export function open([name]) {
   };
 }
 
-function about(gateway, load) {
+function about(gateway, again) {
   const at = encodeURIComponent(gateway.name);
   return el("section", { "aria-label": "What it is" },
     facts(
-      ["Now", mode(gateway), " ", upcoming(gateway, load)],
+      ["Now", mode(gateway), " ", upcoming(gateway, again)],
       ["Addresses", several(gateway.addresses)],
       ["Services", several(gateway.services)],
       ["Routers", labels(gateway.routers)],
@@ -82,8 +87,7 @@ function cutoverOf(gateway, cutover, version, path, load) {
       ["In spite of strangers", cutover.override === null ? "" : shown(cutover.override)],
       ["Strangers counted", days === 7 && min_minutes === 1 ? "" : `seen in the last ${number(days)} days, in ${number(min_minutes)} minutes or more`],
       ["Strangers left", underWay ? number(cutover.strangers) : ""],
-      ["Dropped since", `${number(cutover.dropped_sources)} sources that passed before; more than ${number(cutover.most_dropped_sources)} take it back`],
-      ["Of these", cutover.dropped.length > 0 ? several(cutover.dropped) : ""],
+      ...(state === "switched" ? dropped(cutover) : []),
     ),
     ...buttons(gateway, state, version, path, load),
     cutover.routers.length === 0 ? null : table("Routers that carry it",
@@ -92,6 +96,14 @@ function cutoverOf(gateway, cutover, version, path, load) {
         shown(router.name), router.has_it ? "in force" : "not there yet", several(router.warnings),
       ])),
   );
+}
+
+function dropped({ dropped_sources: sources, most_dropped_sources: most, dropped: first }) {
+  const bound = most === 0 ? "however many, it is not taken back for that" : `more than ${number(most)} take it back`;
+  return [
+    ["Dropped since", `${number(sources)} sources that passed before; ${bound}`],
+    ["Of these", first.length > 0 ? several(first) : ""],
+  ];
 }
 
 function buttons(gateway, state, version, path, load) {

@@ -14,7 +14,7 @@ export function open() {
     row: (gateway) => [
       link(gateway.name),
       mode(gateway),
-      upcoming(gateway, () => list.load()),
+      upcoming(gateway, () => list.again()),
       several(gateway.addresses),
       several(gateway.services),
       el("a", { href: `#/strangers?gateway=${encodeURIComponent(gateway.name)}` }, "who knocks"),

@@ -9,19 +9,25 @@ import { shown } from "../parts/text.js";
 
 export function open([number]) {
   const place = el("div", {});
+  let told = "";
   const load = async () => {
     try {
       const { content: peer } = await read(`/v1/peers/${encodeURIComponent(number)}`);
+      // Where nothing changed, what was unfolded stays, and so does the focus.
+      const text = JSON.stringify(peer);
+      if (text === told) return;
       const offered = decisions(peer, load);
       replace(place,
         el("h2", {}, shown(peer.name)),
         about(peer),
         proposal(peer),
         offered.length > 0 ? el("div", { class: "buttons" }, ...offered) : null,
-        may("audit") ? el("p", { class: "links" }, el("a", { href: `#/audit?subject=peer/${peer.id}` }, "What was done to it")) : null,
+        may("audit") ? el("p", { class: "links" }, el("a", { href: `#/audit?subject=peer/${peer.id}`, "data-key": "audit" }, "What was done to it")) : null,
       );
+      told = text;
     } catch (problem) {
       replace(place, trouble(problem));
+      told = "";
     }
   };
   return { title: `Peer ${number}`, of: ["peer", "policy", "revision"], nodes: [place], load };
