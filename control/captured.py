@@ -139,9 +139,10 @@ def capturing(
         control["bytes"][0] = min(wanted.bytes, MOST_BYTES)
         reader = Reader(ours, control, captured, plane.counted.verdict_words, _clock(plane))
         reader.go_on()
-        programs.keep(fd)
+        # Before anything of it is kept: who is refused leaves nothing.
         stack.enter_context(lease.held(settings.state_dir, ours, until + _PUTTING_BACK))
         stack.callback(_let_go, settings, programs, usual_fd, ours, plane.frags)
+        programs.keep(fd)
         for name in settings.interfaces:
             if links.attachment(name).programs == ((attach, usual),):
                 links.ensure_attached(name, fd, attach, programs, frags=plane.frags)

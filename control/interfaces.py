@@ -42,6 +42,8 @@ class Uplinks:
         self._programs = programs
         self._leased = leased
         self._had_lease = False
+        # The last one that was: it may sit there still when its time is over.
+        self._lent: int | None = None
         self.states = tuple(InterfaceState(name, attach) for name in names)
         # How often it was not there any more, and nobody asked for that.
         self.put_back = 0
@@ -81,7 +83,7 @@ class Uplinks:
         try:
             if before.attached and self._is_leased(name):
                 return before
-            gone = before.attached and self._is_gone(before)
+            sat = links.attachment(name).programs if before.attached else None
             found = links.ensure_attached(
                 name, program_fd, self._attach, self._programs, frags=frags
             )
@@ -92,24 +94,27 @@ class Uplinks:
             said = {"event": "interface.attached", "interface": name}
             how = program, self._attach
             log.info("%s: in order again: program %s is attached, %s", name, *how, extra=said)
-        if gone:
-            self.put_back += 1
-            said = {"event": "interface.put-back", "interface": name}
-            what = name, before.program
-            log.warning("%s: program %s was taken off: it is put back", *what, extra=said)
+        if sat is not None and sat != ((before.attach, before.program),):
+            self._note_return(before, lent=sat == ((self._attach, self._lent),))
         return InterfaceState(name, self._attach, program)
+
+    def _note_return(self, before: InterfaceState, *, lent: bool) -> None:
+        """`lent`: by our leave, and packets were judged all the while."""
+        what = before.name, before.program
+        if lent:
+            said = {"event": "interface.capture-ended", "interface": before.name}
+            log.info("%s: a capture did not end itself: program %s is back", *what, extra=said)
+            return
+        self.put_back += 1
+        said = {"event": "interface.put-back", "interface": before.name}
+        log.warning("%s: program %s was taken off: it is put back", *what, extra=said)
 
     def _is_leased(self, name: str) -> bool:
         leased = self._leased()
         if leased is None or links.attachment(name).programs != ((self._attach, leased),):
             return False
-        self._had_lease = True
+        self._had_lease, self._lent = True, leased
         return True
-
-    @staticmethod
-    def _is_gone(before: InterfaceState) -> bool:
-        found = links.attachment(before.name)
-        return found.programs != ((before.attach, before.program),)
 
     def _with_new_name(self, name: str, error: ControlError) -> ControlError:
         """A program stays with its device, whatever that is called."""

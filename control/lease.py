@@ -19,10 +19,17 @@ NAME = "capture"
 @contextmanager
 def held(state_dir: Path, program: int, until: float) -> Iterator[None]:
     """The agent leaves the program with this id where it is until then, in seconds of
-    CLOCK_MONOTONIC. Raises SettingsError."""
-    with locked(state_dir, NAME, lambda: "another capture runs on this router") as descriptor:
+    CLOCK_MONOTONIC. Raises SettingsError, with the process id of who has a lease: stopped, he keeps
+    the lock beyond its time."""
+
+    def taken() -> str:
+        _, _, number = (state_dir / NAME).read_text().partition("\n")
+        who = f"process {number.strip()}" if number else "another process"
+        return f"{who} captures on this router; end it first"
+
+    with locked(state_dir, NAME, taken) as descriptor:
         os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{program} {until:.3f}\n".encode())
+        os.write(descriptor, f"{program} {until:.3f}\n{os.getpid()}\n".encode())
         yield
 
 
@@ -35,7 +42,8 @@ def holder(state_dir: Path) -> int | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        program, _, until = os.read(descriptor, 64).decode(errors="replace").partition(" ")
+        said, _, _ = os.read(descriptor, 64).decode(errors="replace").partition("\n")
+        program, _, until = said.partition(" ")
         try:
             return int(program) if time.monotonic() < float(until) else None
         except ValueError:  # not written yet

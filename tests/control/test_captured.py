@@ -145,8 +145,10 @@ def test_the_command_writes_a_file_and_the_agent_ends_it_if_that_dies(edge: Edge
     dying.kill()
     dying.wait()
     assert wait_until(lambda: edge.program() == usual, SECONDS)
-    agent.wait_for("it is put back")
+    agent.wait_for("a capture did not end itself: program [0-9]+ is back")
     assert edge.lets_in(branch=True)
+    # Packets were judged all the while: nobody is told that they were not.
+    assert not agent.said("was taken off")
     refused = edge.net.router.run([*words, "--gateway", "nobody"])
     assert (refused.returncode, "this router has none" in refused.stderr) == (2, True)
 
@@ -185,7 +187,14 @@ def test_stopped_it_holds_up_nobody_for_longer(edge: Edge) -> None:
     process.send_signal(signal.SIGSTOP)
     try:
         assert wait_until(lambda: edge.program() == usual, SECONDS)
-        agent.wait_for("it is put back")
+        agent.wait_for("a capture did not end itself")
+        # It has the lock still. Who is refused is told whose it is, and leaves nothing behind.
+        pinned = sorted(edge.bpffs.glob("*/program-*"))
+        refused = edge.net.router.run(words)
+        assert refused.returncode != 0
+        assert f"process {process.pid} captures on this router; end it first" in refused.stderr
+        assert sorted(edge.bpffs.glob("*/program-*")) == pinned
+        assert not agent.said("was taken off")
     finally:
         process.send_signal(signal.SIGCONT)
     assert process.wait(SECONDS) == 0
