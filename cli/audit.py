@@ -13,7 +13,7 @@ from cli.errors import CliError, RegistryError, UsageError
 from cli.export import Output, opened
 from cli.options import AsJson, CaFile, TokenFile, Url
 from cli.output import note, show, show_json, table
-from cli.sheet import AsCsv, one_form, show_csv
+from cli.sheet import AsCsv, one_form, say_there_is_more, show_csv
 
 if TYPE_CHECKING:
     from api.chain import Check
@@ -73,12 +73,15 @@ def list_all(
         "until": until,
     }
     with connect(url, token_file, ca_file) as registry:
-        records = list(islice(registry.pages(PATH, **asked), limit))
+        found = list(islice(registry.pages(PATH, **asked), limit + 1))
+    records = found[:limit]
     if as_json:
         show_json(records)
         return
     if as_csv:
         show_csv(records, _CSV)
+        if len(found) > limit:
+            say_there_is_more(limit)
         return
     rows = [
         (

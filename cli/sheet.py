@@ -1,7 +1,9 @@
-"""Lists as CSV (RFC 4180): for spreadsheets, none of which takes a cell for a formula."""
+"""Lists as CSV (RFC 4180): for spreadsheets, whose cells are parted by commas or by semicolons as
+the country has it. Neither way text begins a formula."""
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Annotated
@@ -10,12 +12,15 @@ import typer
 
 from cli.client import Json
 from cli.errors import UsageError
-from cli.output import harmless
+from cli.output import harmless, warn
 
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, for a spreadsheet.")]
 
-# What begins so is a formula to one spreadsheet or another, full width signs too.
-_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+# What begins so is a formula to one spreadsheet or another, full width signs too; so is what stands
+# after a semicolon where that parts cells, for there quotes that begin earlier count for nothing.
+_FORMULA = re.compile(
+    r"""^(?=\s*[=+\-@\uff1d\uff0b\uff0d\uff20])|(?<=;)(?=[\s"]*[=+\-@\uff1d\uff0b\uff0d\uff20])"""
+)
 
 
 def one_form(*, as_json: bool, as_csv: bool) -> None:
@@ -25,10 +30,15 @@ def one_form(*, as_json: bool, as_csv: bool) -> None:
 
 def show_csv(items: Iterable[Json], columns: Sequence[str]) -> None:
     """On stdout, as they come. A column is a field, or a field of a field: `covered.peer`."""
-    out = csv.writer(sys.stdout)
+    out = csv.writer(sys.stdout, quoting=csv.QUOTE_NONNUMERIC)
     out.writerow(columns)
     for item in items:
         out.writerow([_cell(_field(item, column)) for column in columns])
+
+
+def say_there_is_more(limit: int) -> None:
+    """Beside a list that ends there."""
+    warn(f"these are the first {limit:,}: --limit gives more")
 
 
 def _field(item: Json, column: str) -> object:
@@ -39,7 +49,8 @@ def _field(item: Json, column: str) -> object:
 
 
 def _cell(value: object) -> str | int:
-    """Text that begins like a formula has a ' before it, by which spreadsheets show it as it is."""
+    """Text that begins like a formula has a ' before it, by which spreadsheets show it as it is;
+    so has what is like one after a semicolon."""
     match value:
         case None:
             return ""
@@ -53,5 +64,4 @@ def _cell(value: object) -> str | int:
             text = json.dumps(value)
         case _:
             text = str(value)
-    text = harmless(text)
-    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
+    return _FORMULA.sub("'", harmless(text))

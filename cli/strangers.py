@@ -15,7 +15,7 @@ from cli.errors import CliError, UsageError
 from cli.options import AsJson, CaFile, TokenFile, Url, moment
 from cli.output import details, note, show, show_json, table
 from cli.peer import done
-from cli.sheet import AsCsv, one_form, show_csv
+from cli.sheet import AsCsv, one_form, say_there_is_more, show_csv
 
 PATH = "/v1/strangers"
 _CSV = (
@@ -103,6 +103,8 @@ def list_all(
         return
     if as_csv:
         show_csv(found[:limit], _CSV)
+        if len(found) > limit:
+            say_there_is_more(limit)
         return
     show(as_table(found[:limit]))
     if len(found) > limit:

