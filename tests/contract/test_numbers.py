@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ URL = f"http://{REGISTRY}:8470"
 METRICS = 9470
 PEERGATE = Path(sys.executable).with_name("peergate")
 
+# Of a cut-over.
+SAID = ("state", "at", "until", "strangers", "most_dropped_sources")
 # Packets and bytes by gateway, verdict and action.
 Counters = dict[tuple[str, str, str], tuple[int, int]]
 
@@ -54,9 +57,12 @@ class Site:
 
     def status(self) -> dict[str, Any]:
         """As `peergate status` prints it on the router: of router and registry."""
-        config = self.edge.directory / "agent.toml"
+        return self.command("status", "--config", str(self.edge.directory / "agent.toml"))
+
+    def command(self, *words: str) -> dict[str, Any]:
+        """What it prints as JSON, on the router."""
         done = self.edge.net.router.run(
-            [PEERGATE, "status", "--config", config, "--url", URL, "--json"],
+            [PEERGATE, *words, "--url", URL, "--json"],
             env={**os.environ, "PEERGATE_TOKEN": self.tokens["admin"]},
             check=True,
         )
@@ -259,6 +265,30 @@ def test_everything_else_agrees(site: Site) -> None:
     trail = site.ask("GET", "/v1/audit?limit=500")["items"]
     newest = max(each["number"] for each in trail)
     assert registry.value("peergate_registry_audit_records_total") == newest
+
+
+def test_a_cut_over_agrees(site: Site) -> None:
+    path = "/v1/gateways/watched/cutover"
+
+    def stands(state: str) -> bool:
+        return bool(site.ask("GET", path)["state"] == state)
+
+    assert wait_until(lambda: "watched" in str(site.ask("GET", "/v1/strangers")), 3 * SECONDS)
+    for state, step, seconds in (("planned", "at", 3600), ("switched", "until", 1)):
+        at = rfc3339(datetime.now(UTC) + timedelta(seconds=seconds))
+        site.ask("PUT", path, {"at": at, "override": "a test"})
+        try:
+            assert wait_until(partial(stands, state), SECONDS)
+            told, found = site.ask("GET", path), site.registry_scrape()
+            shown = site.command("gateway", "show", "watched")["cutover"]
+        finally:
+            site.ask("POST", f"{path}/return", {"reason": "a test"})
+        assert [shown[each] for each in SAID] == [told[each] for each in SAID]
+        name = "peergate_registry_cutover_step_timestamp_seconds"
+        moment = datetime.fromisoformat(shown[step]).timestamp()
+        assert found.value(name, gateway="watched", state=state) == moment
+        left = found.value("peergate_registry_cutover_strangers", gateway="watched")
+        assert left == shown["strangers"] == len(told["left"]) == 1
 
 
 def test_rules_and_dashboard_ask_for_what_there_is(site: Site) -> None:
