@@ -6,8 +6,9 @@ from urllib.parse import urlencode
 import pytest
 
 from api.records import Role
-from tests.api.bodies import NOW, gateway, peer, report, text
+from tests.api.bodies import NOW, gateway, peer, text
 from tests.api.conftest import Service, on_filled
+from tests.api.filled import reported
 from tests.api.questions import ACCOUNT, PACKET, explained, waiting_question
 from tests.api.strangers import MINUTE, interval, seen
 
@@ -125,7 +126,7 @@ OF_SESSIONS = {("DELETE", "/v1/session")}
 
 def ask(service: Service, role: Role | None, method: str, path: str, body: Any) -> int:  # noqa: ANN401
     if body == "report":
-        body = report(service.admin.get("/v1/status").json()["registry"], 1)
+        body = reported(service)
     if body == "confirmed":
         body = {"revision": service.revision}
     if body == "seen":
