@@ -249,7 +249,7 @@ def test_whoever_followed_another_history_starts_anew(service: Service) -> None:
     body = report(registry, 9, word=service.word(9))
     assert service.agent.put("/v1/routers/edge-1/report", json=body).status_code == 204
     for place in (0, last, last + 1, last + 10**6):
-        gone = service.admin.get(f"/v1/events?after={place}")
+        gone = service.admin.get(f"/v1/events?follow=false&after={place}")
         assert (gone.status_code, gone.json()["type"]) == (410, "/problems/events-forgotten")
     with pytest.raises(GoneError):
         followed(last)
