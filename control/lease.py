@@ -1,7 +1,7 @@
 """Whether somebody has his own program in place of the agent's for a while, with leave.
 
 The lease is a lock on a file: the kernel lets go of it when its holder ends. It says until when,
-so that a holder that is stopped (Ctrl-Z) holds nothing for longer.
+so that one that is stopped (Ctrl-Z) keeps the agent off for no longer; only the lock stays his.
 """
 
 import fcntl
