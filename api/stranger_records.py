@@ -1,4 +1,4 @@
-"""Strangers as values: unregistered sources that were seen talking to a gateway."""
+"""Strangers as values: sources without a registration in force, seen talking to a gateway."""
 
 import math
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class GatewayTotal:
-    """Unregistered packets at a gateway: counted, not estimated."""
+    """Packets of strangers at a gateway: counted, not estimated."""
 
     packets: int
     samples: int

@@ -379,28 +379,28 @@ static __always_inline void pg_sample_plain(struct xdp_md *ctx, __u32 gateway, _
 }
 
 /* Counts the packet; NULL where its gateway has no counters, which never is. */
-static __always_inline struct pg_counter *pg_count(struct xdp_md *ctx, __u32 gateway, __u32 at)
+static __always_inline struct pg_counters *pg_count(struct xdp_md *ctx, __u32 gateway, __u32 at)
 {
-	struct pg_counters *value = counters.lookup(&gateway);
+	struct pg_counters *counted = counters.lookup(&gateway);
 	struct pg_counter *counter;
 	__u64 length;
 
-	if (!value)
+	if (!counted)
 		return NULL;
 	length = pg_length(ctx);
-	counter = (struct pg_counter *)value + at;
+	counter = (struct pg_counter *)counted + at;
 	counter->packets += 1;
 	counter->bytes += length;
-	return counter;
+	return counted;
 }
 
 /* Most of a flood, by itself. */
 static __always_inline int pg_refuse_stranger(struct xdp_md *ctx, const struct pg_root *root,
 					      __u32 gateway)
 {
-	struct pg_counter *counter = pg_count(ctx, gateway, PG_UNREGISTERED + PG_DROPPING);
+	struct pg_counters *counted = pg_count(ctx, gateway, PG_UNREGISTERED + PG_DROPPING);
 
-	if (counter && pg_is_sampled(root, counter, pg_sampling_of(counter)))
+	if (counted && pg_is_sampled(root, counted, 1))
 		pg_sample_plain(ctx, gateway, 1);
 	return XDP_DROP;
 }
@@ -414,7 +414,7 @@ static __always_inline int pg_live(struct xdp_md *ctx)
 	__u32 version = pg_plain_version(start, (void *)(long)ctx->data_end);
 	struct pg_decision decision;
 	enum pg_way way = PG_CAREFULLY;
-	struct pg_counter *counter;
+	struct pg_counters *counted;
 	struct pg_arrival arrival;
 	struct pg_found found;
 	struct pg_now now = {};
@@ -443,13 +443,12 @@ static __always_inline int pg_live(struct xdp_md *ctx)
 		decision.verdict = PG_UNREGISTERED;
 	}
 	pg_decide(root, guard, way, &arrival, &now, &found, &decision);
-	counter = pg_count(ctx, decision.gateway, pg_counter_number(&decision));
-	if (!counter)
+	counted = pg_count(ctx, decision.gateway, pg_counter_number(&decision));
+	if (!counted)
 		return pg_action(&decision);
 	if (pg_likely(decision.verdict < PG_EXPIRED))
 		return XDP_PASS;
-	if (decision.verdict == PG_UNREGISTERED &&
-	    pg_is_sampled(root, counter, pg_sampling_of(counter))) {
+	if (decision.verdict != PG_MALFORMED && pg_is_sampled(root, counted, decision.drop)) {
 		if (decision.ip)
 			pg_sample(ctx, &decision);
 		else

@@ -229,10 +229,10 @@ struct pg_sample {
 	__u8 dropped;
 };
 
-/* Which of the packets of one counter will be samples. */
+/* Which strangers' packets, of those that passed or those that were dropped, will be samples. */
 struct pg_sampling {
-	__u64 next;  /* the next one, by its number in the counter */
-	__u64 begun; /* what the counter had when the epoch began */
+	__u64 next;  /* the next one, by its number */
+	__u64 begun; /* how many there were when the epoch began */
 	__u64 random;
 	__u64 mean;  /* of packets from one to the next */
 	__u32 left;  /* samples that may still come in this epoch */
@@ -257,13 +257,9 @@ struct pg_counters {
 	struct pg_counter expired_drop;
 	struct pg_counter unregistered_drop;
 	struct pg_counter malformed_drop;
-	struct pg_sampling sampling_pass; /* of unregistered_pass */
+	struct pg_sampling sampling_pass; /* of unregistered_pass and expired_pass */
 	struct pg_sampling sampling_drop;
-	__u64 pad[2]; /* the verifier takes any counter for an unregistered one */
 };
-
-/* How far behind its counter each of them stands. */
-#define PG_SAMPLING_BEHIND 80
 
 /*
  * Value of `explanation`, one element, never pinned: `now` goes in, the rest
@@ -304,13 +300,7 @@ _Static_assert(sizeof(struct pg_lengths4) == 64, "pg_lengths4");
 _Static_assert(sizeof(struct pg_lengths6) == 64, "pg_lengths6");
 _Static_assert(sizeof(struct pg_sample) == 32, "pg_sample");
 _Static_assert(sizeof(struct pg_sampling) == 48, "pg_sampling");
-_Static_assert(sizeof(struct pg_counters) == 272, "pg_counters");
-_Static_assert(__builtin_offsetof(struct pg_counters, sampling_pass) ==
-		   __builtin_offsetof(struct pg_counters, unregistered_pass) + PG_SAMPLING_BEHIND,
-	       "sampling_pass");
-_Static_assert(__builtin_offsetof(struct pg_counters, sampling_drop) ==
-		   __builtin_offsetof(struct pg_counters, unregistered_drop) + PG_SAMPLING_BEHIND,
-	       "sampling_drop");
+_Static_assert(sizeof(struct pg_counters) == 256, "pg_counters");
 _Static_assert(sizeof(struct pg_explanation) == 64, "pg_explanation");
 
 #endif

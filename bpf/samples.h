@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Which unregistered packets are written down, for the agent to say who is behind them. Each CPU
+ * Which packets of strangers (unregistered, or registered up to a time that is over) are written
+ * down, for the agent to say who is behind them. Each CPU
  * decides for each gateway by itself, so that a flood of one blinds nobody to the strangers of
  * another: of few packets all, of many about PG_SAMPLES in an epoch, and never more than twice as
  * many. An epoch ends when the agent has read, and does not while there is none: a flood then
@@ -20,11 +21,6 @@
 #define pg_unlikely(x) __builtin_expect(!!(x), 0)
 
 static __always_inline struct pg_sample *pg_sample_at(__u32 at);
-
-static __always_inline struct pg_sampling *pg_sampling_of(struct pg_counter *counter)
-{
-	return (void *)counter + PG_SAMPLING_BEHIND;
-}
 
 /* From 1 to twice the mean less 1, each as likely: no rhythm of a sender's falls in with it. */
 static __always_inline __u64 pg_gap(struct pg_sampling *sampling)
@@ -49,13 +45,10 @@ static __always_inline void pg_begin_epoch(struct pg_sampling *sampling, __u32 e
 	sampling->next = before + pg_gap(sampling);
 }
 
-/* Whether an unregistered packet is one, by its counter with it in. */
-static __always_inline _Bool pg_is_sampled(const struct pg_root *root,
-					   const struct pg_counter *counter,
-					   struct pg_sampling *sampling)
+/* `packets`: those so far, with this one. */
+static __always_inline _Bool pg_is_due(const struct pg_root *root, struct pg_sampling *sampling,
+				       __u64 packets)
 {
-	__u64 packets = counter->packets;
-
 	if (pg_unlikely(sampling->epoch != root->epoch))
 		pg_begin_epoch(sampling, root->epoch, packets - 1);
 	if (pg_likely(packets != sampling->next))
@@ -65,6 +58,18 @@ static __always_inline _Bool pg_is_sampled(const struct pg_root *root,
 	sampling->left -= 1;
 	sampling->next = packets + pg_gap(sampling);
 	return 1;
+}
+
+/* Whether a stranger's packet is one, which has been counted. */
+static __always_inline _Bool pg_is_sampled(const struct pg_root *root, struct pg_counters *counted,
+					   __u8 dropped)
+{
+	if (dropped)
+		return pg_is_due(root, &counted->sampling_drop,
+				 counted->unregistered_drop.packets +
+				     counted->expired_drop.packets);
+	return pg_is_due(root, &counted->sampling_pass,
+			 counted->unregistered_pass.packets + counted->expired_pass.packets);
 }
 
 /*

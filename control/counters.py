@@ -9,6 +9,9 @@ from control.maps import BpfMap, CType
 from control.model import Count
 from control.rows import number_key
 
+# What the program takes samples of.
+_OF_STRANGERS = ("unregistered_pass", "unregistered_drop", "expired_pass", "expired_drop")
+
 
 class Counters:
     """Per-CPU maps of struct pg_counters, by gateway's number; 0 counts where none is known."""
@@ -40,16 +43,17 @@ class Counters:
             for name in self._names
         }
 
-    def unregistered(self, numbers: Iterable[int]) -> dict[int, Rows]:
+    def of_strangers(self, numbers: Iterable[int]) -> dict[int, Rows]:
         """Packets by number, those that passed and those dropped together; of each CPU."""
-        return {number: self._unregistered(number) for number in numbers}
+        return {number: self._of_strangers(number) for number in numbers}
 
-    def _unregistered(self, number: int) -> Rows:
+    def _of_strangers(self, number: int) -> Rows:
         per_cpu = [
             np.frombuffer(counters.get(number_key(number)), self._row)
             for counters in self.maps
             if number < counters.max_entries
         ]
-        passed = sum(rows["unregistered_pass"]["packets"].astype(np.int64) for rows in per_cpu)
-        dropped = sum(rows["unregistered_drop"]["packets"].astype(np.int64) for rows in per_cpu)
-        return np.asarray(passed + dropped)
+        found = (
+            rows[name]["packets"].astype(np.int64) for rows in per_cpu for name in _OF_STRANGERS
+        )
+        return np.asarray(sum(found))

@@ -1,4 +1,4 @@
-"""Looks who knocks unregistered, and tells the registry of it."""
+"""Looks who knocks and is a stranger, and tells the registry of it."""
 
 import asyncio
 import logging
@@ -58,7 +58,7 @@ class Observer:
         self._client = client
         self._do = do
         self._strangers = Strangers()
-        counted = gate.plane.counted.unregistered(gate.plane.gateways())
+        counted = gate.plane.counted.of_strangers(gate.plane.gateways())
         self._weights = Weights(counted, len(possible_cpus()))
         self._sampled: set[int] = set()
         self._totals: Totals = {}
@@ -99,7 +99,7 @@ class Observer:
         plane, now = self._gate.plane, self._gate.now()
         sampled = plane.samples.gateways()
         # After the last sample of a gateway more packets may have come.
-        counted = plane.counted.unregistered(sampled | self._sampled)
+        counted = plane.counted.of_strangers(sampled | self._sampled)
         self._sampled = sampled
         samples = plane.samples.read()
         self._begin_epoch()

@@ -1,4 +1,4 @@
-"""Samples of unregistered packets, as the program writes them: a ring for each CPU, read through
+"""Samples of strangers' packets, as the program writes them: a ring for each CPU, read through
 mmap(2). bpf/samples.h is the counterpart that writes."""
 
 from functools import cache

@@ -136,8 +136,8 @@ class Watcher:
             except LinkError as error:
                 self._troubles.append(error.message)
         numbers = self._plane.gateways()
-        unregistered = self._plane.counted.unregistered(numbers)
-        self._weights = Weights(unregistered, len(possible_cpus()))
+        of_strangers = self._plane.counted.of_strangers(numbers)
+        self._weights = Weights(of_strangers, len(possible_cpus()))
         self._aimed = False
         self._begin(self._plane.counters())
 
@@ -163,7 +163,7 @@ class Watcher:
         plane, seconds, passed = self._plane, self._seconds(), self._passed
         if self._peers is None or not all(self._peers[peer] for _, peer, _ in passed):
             self._learn()
-        unregistered = plane.counted.unregistered(plane.gateways())
+        of_strangers = plane.counted.of_strangers(plane.gateways())
         samples = plane.samples.read()
         counted = plane.counters()
         rates = self._rates(counted, seconds)
@@ -185,7 +185,7 @@ class Watcher:
                 if number in there or rates[number] or number == NO_GATEWAY
             ),
             peers=self._busy_peers(passed, rates, names),
-            strangers=self._strangers(samples, unregistered, names, seconds),
+            strangers=self._strangers(samples, of_strangers, names, seconds),
             troubles=(*self._troubles, *(() if agent else (_NO_AGENT,))),
         )
         self._aim(rates)

@@ -24,7 +24,7 @@ class Weights:
     """Remembers up to which packet each gateway and CPU is reckoned."""
 
     def __init__(self, counted: Mapping[int, Rows], cpus: int) -> None:
-        """`counted`: unregistered packets up to now by gateway's number, of each CPU."""
+        """`counted`: packets of strangers up to now by gateway's number, of each CPU."""
         self._reckoned = dict(counted)
         self._nothing = np.zeros(cpus, np.int64)
 

@@ -116,7 +116,7 @@ def against(
 def unseen(
     state: Read | Write, gateway: Gateway, activity: Activity, carriers: tuple[Carrier, ...]
 ) -> Iterable[str]:
-    """Why not all may have been seen that knock, and who knocks and is no stranger."""
+    """Why not all may have been seen that knock."""
     name, since = gateway.name, activity.since(state.now)
     rarely = f"less than {activity.days} days: who knocks more rarely was perhaps not seen"
     young = gateway.created > since
@@ -130,12 +130,6 @@ def unseen(
             yield f"{router.name}: does not have {name} in force yet, and has seen nobody knock"
         elif carrier.has_it and not young and router.created > since:
             yield f"{router.name} is there since {_second(router.created)}, {rarely} there"
-    expired = sum(each.would_drop.get("expired", 0) for each in carriers if each.has_it)
-    if expired:
-        yield (
-            f"{name}: {expired:,} packets of expired peers would have been dropped, and these are "
-            f"no strangers: see `peergate peer list --gateway {name} --state expired`"
-        )
 
 
 def left_out(
@@ -189,18 +183,13 @@ def left_of(state: Read | Write, wanted: StrangerFilter, at: datetime) -> Unsett
     while len(sources) < COUNTED:
         found = stranger_search.page(state.connection, wanted, "minutes", after, _CHUNK)
         for known in strangers.known(state, found, at):
-            if not is_settled(known, at) and len(sources) < COUNTED:
+            if not known.is_settled and len(sources) < COUNTED:
                 sources[known.stranger.source] = None
                 first += [known] if len(first) < NAMED else []
         if len(found) < _CHUNK:
             break
         after = StrangerPlace.of(found[-1], "minutes")
     return Unsettled(tuple(sources), tuple(first))
-
-
-def is_settled(known: Known, at: datetime) -> bool:
-    registered = known.peer is not None and known.peer.shown(at) is State.ACTIVE
-    return registered or known.sign_off is not None
 
 
 def _as_it_is_since(state: Read | Write, gateway: Gateway, since: datetime) -> datetime | None:
@@ -274,7 +263,7 @@ def _state_of(known: Known) -> str:
     found = known.stranger
     seen = _second(found.last_seen)
     told = f"{found.service}, in {found.minutes:,} minutes, last seen {seen}"
-    if known.peer is None:
+    if known.peer is None or known.state is None:
         return told
-    waits = "is pending" if known.peer.state is State.PENDING else "begins later"
-    return f"{told}; peer {known.peer.id} {waits}"
+    how = {State.PENDING: "is pending", State.EXPIRED: "is over by then: renew it"}
+    return f"{told}; peer {known.peer.id} {how.get(known.state, 'begins later')}"

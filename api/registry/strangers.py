@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from api.errors import ConflictError, NotFoundError, RefusedError
 from api.ownership import Ownership
-from api.records import Peer
+from api.records import Peer, State
 from api.registry import gateways, peers
 from api.registry.core import Read, Write
 from api.registry.permissions import Caller
@@ -33,11 +33,25 @@ _CHUNK = 100
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A stranger, the registration that covers it, and the sign-off that it falls under."""
+    """A stranger as it is at a moment, and the sign-off that it falls under.
+
+    `peer`: the registration that covers it, or did until it ended; its `state` then.
+    """
 
     stranger: Stranger
     peer: Peer | None
+    state: State | None
     sign_off: SignOff | None
+
+    @property
+    def is_covered(self) -> bool:
+        """Registered, asked for, or to be let in later."""
+        return self.peer is not None and self.state is not State.EXPIRED
+
+    @property
+    def is_settled(self) -> bool:
+        """It is let in, or nobody minds that it is not."""
+        return self.state is State.ACTIVE or self.sign_off is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +64,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A gateway's strangers in numbers: unregistered packets by day are counted, not estimated."""
+    """A gateway's strangers in numbers: their packets by day are counted, not estimated."""
 
     gateway: str
     strangers: int
@@ -83,7 +97,7 @@ def page(
         found = stranger_search.page(read.connection, wanted, order, after, chunk + 1)
         for each in known(read, found[:chunk], read.now):
             after = StrangerPlace.of(each.stranger, order)
-            if (covered or each.peer is None) and (signed_off or each.sign_off is None):
+            if (covered or not each.is_covered) and (signed_off or each.sign_off is None):
                 items.append(each)
             if len(items) == limit:
                 last = each.stranger.id == found[-1].id
@@ -116,9 +130,9 @@ def register(
     owner and contact is made of the stranger and of whom its prefix belongs to."""
     found = get(write, number)
     stranger, taken = found.stranger, found.peer
-    if taken is not None:
+    if taken is not None and found.is_covered:
         raise ConflictError(
-            f"peer {taken.id} ({taken.name}, {taken.shown(write.now)}) covers {stranger.source} at "
+            f"peer {taken.id} ({taken.name}, {found.state}) covers {stranger.source} at "
             f"{stranger.gateway} already",
             "covered",
         )
@@ -164,4 +178,6 @@ def known(state: Read | Write, found: Sequence[Stranger], at: datetime) -> Itera
     covering = stranger_search.covering(state.connection, spots, at)
     ignored = sign_offs.over(state.connection, spots, at)
     for each, spot in zip(found, spots, strict=True):
-        yield Known(each, covering.get(spot), ignored.get(spot))
+        peer = covering.get(spot)
+        shown = None if peer is None else peer.shown(at)
+        yield Known(each, peer, shown, ignored.get(spot))

@@ -147,7 +147,7 @@ class CutoverDetails(CutoverView):
         return cls(
             **CutoverView.of(found.cutover, now).model_dump(),
             left=[
-                StrangerView.of(each, ownership.find(each.stranger.source), now)
+                StrangerView.of(each, ownership.find(each.stranger.source))
                 for each in found.left.first[:_SHOWN]
             ],
             dropped_sources=found.dropped.sources,

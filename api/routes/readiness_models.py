@@ -99,8 +99,8 @@ class ReadinessView(BaseModel):
     ready: bool
     against: list[Obstacle] = Field(description="why a cut-over would be refused")
     warnings: list[str] = Field(
-        description="what is not seen in this: strangers that nobody may have seen, expired peers "
-        "that go on, whom `days` and `min_minutes` leave out"
+        description="what is not seen in this: strangers that nobody may have seen, whom "
+        "`days` and `min_minutes` leave out"
     )
     mode: Literal["monitor", "enforce"] = Field(description="in force now")
     then: Literal["enforce"] = Field(
@@ -137,7 +137,7 @@ class ReadinessView(BaseModel):
             strangers=StrangersReady(
                 sources=found.unsettled.sources,
                 first=[
-                    StrangerView.of(each, ownership.find(each.stranger.source), found.at)
+                    StrangerView.of(each, ownership.find(each.stranger.source))
                     for each in found.unsettled.first
                 ],
             ),

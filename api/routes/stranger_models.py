@@ -14,7 +14,7 @@ from policy.document import Contact, Document, Moment, Name, Source, Text
 
 
 class CoveredBy(BaseModel):
-    """The registration that covers a stranger by now."""
+    """The registration that covers a stranger by now, or did until it ended (`expired`)."""
 
     peer: int
     name: str
@@ -78,7 +78,7 @@ class StrangerView(BaseModel):
     owned: OwnedView | None = Field(description="null: no prefix of that list holds it")
 
     @classmethod
-    def of(cls, known: Known, owned: Owned | None, now: datetime) -> Self:
+    def of(cls, known: Known, owned: Owned | None) -> Self:
         found, peer, sign_off = known.stranger, known.peer, known.sign_off
         return cls(
             id=found.id,
@@ -95,8 +95,8 @@ class StrangerView(BaseModel):
             dropped=found.dropped,
             routers=list(found.routers),
             covered=None
-            if peer is None
-            else CoveredBy(peer=peer.id, name=peer.name, state=peer.shown(now)),
+            if peer is None or known.state is None
+            else CoveredBy(peer=peer.id, name=peer.name, state=known.state),
             signed_off=None if sign_off is None else SignOffView.of(sign_off),
             owned=None
             if owned is None
@@ -120,7 +120,9 @@ class StrangerPage(BaseModel):
 
 class DayView(BaseModel):
     day: date
-    packets: int = Field(description="unregistered ones at this gateway: counted, not estimated")
+    packets: int = Field(
+        description="of strangers at this gateway, unregistered or expired: counted, not estimated"
+    )
     samples: int
 
 

@@ -50,7 +50,8 @@ def list_strangers(
     signed_off: Annotated[bool, Query(description="also those that are signed off")] = False,
     limit: Limit = 100,
 ) -> Response:
-    """Unregistered sources that were seen talking to gateways, the most persistent first.
+    """Sources without a registration, or whose registration has ended, that were seen talking to
+    gateways; the most persistent first.
 
     Each has its estimates' standard error. Kept for 30 days after they were last seen, or until
     more persistent ones need the room. What routers report meanwhile may move one between pages.
@@ -60,10 +61,7 @@ def list_strangers(
         found = strangers.page(
             read, wanted, sort, after, limit, covered=covered, signed_off=signed_off
         )
-    items = [
-        StrangerView.of(each, ownership.find(each.stranger.source), read.now)
-        for each in found.items
-    ]
+    items = [StrangerView.of(each, ownership.find(each.stranger.source)) for each in found.items]
     more = None if found.next is None else cursor_at(found.next, sort)
     return answer(StrangerPage(items=items, next=more))
 
@@ -76,7 +74,7 @@ def show_stranger(
     with registry.read() as read:
         known = strangers.get(read, number)
     source = known.stranger.source
-    view = StrangerView.of(known, ownership.find(source), read.now)
+    view = StrangerView.of(known, ownership.find(source))
     reverse: ReverseNames = request.app.state.reverse_names
     names = reverse.of(source)
     told = None if names is None else list(names)

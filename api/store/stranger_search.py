@@ -4,7 +4,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, literal, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+)
 
 from api.records import Peer, State
 from api.store import keys, sources
@@ -22,7 +33,7 @@ from api.stranger_records import (
     date_of,
 )
 
-_STRENGTH = (State.ACTIVE, State.APPROVED, State.PENDING)
+_STRENGTH = (State.ACTIVE, State.APPROVED, State.PENDING, State.EXPIRED)
 
 
 def every() -> Select[Any]:
@@ -106,8 +117,9 @@ def _conditions(connection: Connection, wanted: StrangerFilter) -> Iterator[Colu
 
 
 def covering(connection: Connection, spots: Iterable[Spot], now: datetime) -> dict[Spot, Peer]:
-    """Of these sources those that a registration covers, pending or approved and not ended; of
-    several one that lets it in now, then the longest prefix's, then the first."""
+    """Of these sources those that a registration covers, or did until it ended. Of several one
+    that lets it in now, then one that will or may; then the longest prefix's, then the first. Of
+    those that have ended the last."""
 
     def fetch(wanted: Sequence[bytes], gateway_ids: set[int]) -> Iterator[tuple[int, bytes, Peer]]:
         query = (
@@ -117,18 +129,25 @@ def covering(connection: Connection, spots: Iterable[Spot], now: datetime) -> di
             .where(
                 peer_sources.c.key.in_(wanted),
                 peers.c.gateway_id.in_(gateway_ids),
-                peers.c.state.in_((State.PENDING.value, State.APPROVED.value)),
-                or_(peers.c.valid_until.is_(None), peers.c.valid_until > now),
+                or_(
+                    peers.c.state == State.APPROVED.value,
+                    and_(
+                        peers.c.state == State.PENDING.value,
+                        or_(peers.c.valid_until.is_(None), peers.c.valid_until > now),
+                    ),
+                ),
             )
         )
         for row in connection.execute(query):
             yield row.gateway_id, row.key, peer_rows.peer_of(row)
 
+    def order(peer: Peer) -> tuple[int, float]:
+        state, until = peer.shown(now), peer.valid_until
+        ended = until.timestamp() if state is State.EXPIRED and until is not None else 0.0
+        return _STRENGTH.index(state), -ended
+
     # Of those alike min() takes the first.
-    return {
-        spot: min(found, key=lambda peer: _STRENGTH.index(peer.shown(now)))
-        for spot, found in keys.over(spots, fetch).items()
-    }
+    return {spot: min(found, key=order) for spot, found in keys.over(spots, fetch).items()}
 
 
 def count(connection: Connection, gateway_id: int) -> int:
@@ -137,7 +156,7 @@ def count(connection: Connection, gateway_id: int) -> int:
 
 
 def totals(connection: Connection, gateway_id: int) -> dict[date, GatewayTotal]:
-    """Unregistered packets by day, the newest first."""
+    """Packets of strangers by day, the newest first."""
     of = stranger_totals.c
     query = select(stranger_totals).where(of.gateway_id == gateway_id).order_by(of.day.desc())
     return {

@@ -58,6 +58,22 @@ def test_strangers_hold_it_up(hub: Hub) -> None:
     hub.plan()
 
 
+def test_whose_registration_has_ended_holds_it_up(hub: Hub) -> None:
+    """It would be cut off; renewed, it is not."""
+    service = hub.service
+    number = service.add_peer(valid_until=text(NOW + MINUTE))
+    service.clock.pass_time(2 * MINUTE)
+    hub.report()
+    told(service, seen("203.0.113.7", until=service.clock.now), until=service.clock.now)
+    refused = hub.try_to_plan()
+    assert (refused.status_code, refused.json()["type"]) == (409, "/problems/strangers")
+    (error,) = refused.json()["errors"]
+    assert error["value"] == "203.0.113.7"
+    assert error["rule"].endswith(f"; peer {number} is over by then: renew it")
+    service.act(number, "renew", {"valid_until": None})
+    hub.plan()
+
+
 def test_whom_the_plan_leaves_out(hub: Hub) -> None:
     told(hub.service, seen("203.0.113.1", minutes=2))
     dry = hub.try_to_plan(min_minutes=3, dry_run=True)

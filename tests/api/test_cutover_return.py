@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from api.registry.cutover_watch import keep_time, look_for_drops
-from tests.api.bodies import text
+from tests.api.bodies import NOW, text
 from tests.api.conftest import Service
 from tests.api.cutovers import ANY, AT, FOR_GOOD, MINUTE, MONITOR, PLANNED, UNTIL, Hub
 from tests.api.strangers import Item, seen, told
@@ -144,6 +144,17 @@ def test_who_is_registered_or_signed_off_does_not_count(hub: Hub) -> None:
     hub.service.request_peer(name="waits", sources=[three])
     dropped(hub, one, two, three, four)
     assert (hub.state, hub.cutover["dropped_sources"]) == ("switched", 2)
+
+
+def test_whose_registration_ended_before_counts(hub: Hub) -> None:
+    """It passed until then, as an expired one, and is dropped now."""
+    service = hub.service
+    number = service.add_peer(sources=addresses(1), valid_until=text(NOW + MINUTE))
+    switched(hub, *addresses(1), most=1)
+    dropped(hub, *addresses(1))
+    assert hub.cutover["dropped"] == addresses(1)
+    service.act(number, "renew", {"valid_until": None})
+    assert hub.cutover["dropped"] == []
 
 
 def test_drops_of_an_earlier_one_do_not_count(hub: Hub) -> None:

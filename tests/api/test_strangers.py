@@ -135,8 +135,35 @@ def test_a_registration_covers_until_it_ends(hub: Service) -> None:
     assert covered_by(hub, "203.0.113.7") == (number, "approved")
     hub.clock.now = NOW + WEEK - DAY
     assert covered_by(hub, "203.0.113.7") == (number, "active")
+    assert sources(hub, covered=False) == []
     hub.clock.now = NOW + WEEK
-    assert covered_by(hub, "203.0.113.7") is None
+    assert covered_by(hub, "203.0.113.7") == (number, "expired")
+    assert sources(hub, covered=False) == ["203.0.113.7"]
+    # Whose it was says less than who asks for it now.
+    asked = hub.request_peer(name="asked", sources=["203.0.113.0/24"])
+    assert covered_by(hub, "203.0.113.7") == (asked, "pending")
+    assert sources(hub, covered=False) == []
+
+
+def test_of_registrations_that_have_ended_the_last_is_told(hub: Service) -> None:
+    told(hub, seen("203.0.113.7"))
+    ends = {"a": NOW + DAY, "b": NOW + 3 * DAY, "c": NOW + 2 * DAY}
+    ids = {n: hub.add_peer(name=n, valid_until=text(end)) for n, end in ends.items()}
+    hub.clock.now = NOW + WEEK
+    assert covered_by(hub, "203.0.113.7") == (ids["b"], "expired")
+    hub.request_peer(name="never", valid_until=text(NOW + WEEK + DAY))
+    hub.clock.now = NOW + WEEK + DAY
+    assert covered_by(hub, "203.0.113.7") == (ids["b"], "expired")
+
+
+def test_whose_registration_has_ended_may_be_registered_anew(hub: Service) -> None:
+    told(hub, seen("203.0.113.7"))
+    hub.add_peer(valid_until=text(NOW + DAY))
+    hub.clock.now = NOW + WEEK
+    (found,) = listed(hub)
+    body = {"owner": "Branch networks", "contact": "netops@example.net", "purpose": "a tunnel"}
+    made = hub.admin.post(f"/v1/strangers/{found['id']}/register", json=body)
+    assert (made.status_code, made.json()["sources"]) == (201, ["203.0.113.7"])
 
 
 def test_pages_go_on_over_whoever_is_left_out(hub: Service) -> None:

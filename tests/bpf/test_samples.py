@@ -1,7 +1,9 @@
-"""Samples of unregistered packets: which are written down, what they say, and how many."""
+"""Samples of strangers' packets: which are written down, what they say, and how many."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
+from itertools import count
 
 import pytest
 from scapy.layers.l2 import GRE, Dot1Q
@@ -11,10 +13,12 @@ from control.columns import Rows
 from control.dataplane import DataPlane
 from control.samples import RING
 from tests.bpf import site
-from tests.bpf.bench import Bench
+from tests.bpf.bench import NOW, Bench
 from tests.bpf.frames import LATER, Layer, ether, ip, piece, tcp, udp
 
 SAMPLES = 256  # PG_SAMPLES
+# Each test begins in one of its own.
+_EPOCHS = count(1_000, 1_000)
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +34,9 @@ def one_cpu() -> Iterator[None]:
 def plane(bench: Bench) -> Iterator[DataPlane]:
     """In an epoch in which every packet is sampled: what came long before says nothing."""
     plane = bench.plane
-    begin(plane, 2)
+    plane.set_clock(NOW - time.monotonic_ns())
+    plane.samples.read()
+    plane.begin_epoch(next(_EPOCHS))
     yield plane
     plane.begin_epoch(0)
 
@@ -40,15 +46,15 @@ def begin(plane: DataPlane, later: int = 1) -> None:
     plane.begin_epoch(plane.epoch() + later)
 
 
-def send(plane: DataPlane, packet: Layer, count: int = 1) -> Rows:
-    for _ in range(count):
+def send(plane: DataPlane, packet: Layer, times: int = 1) -> Rows:
+    for _ in range(times):
         plane.run(ether(packet))
     return plane.samples.read().rows
 
 
-def flood(plane: DataPlane, packet: Layer, count: int) -> int:
+def flood(plane: DataPlane, packet: Layer, times: int) -> int:
     """How many samples it left."""
-    syscalls.time_run(plane.program_fd, ether(packet), count)
+    syscalls.time_run(plane.program_fd, ether(packet), times)
     return len(plane.samples.read().rows)
 
 
@@ -104,8 +110,25 @@ def test_whether_it_was_dropped_and_whose_it_is(family: int, plane: DataPlane) -
     assert (said["gateway"], said["dropped"], said["port"]) == (site.EAST, 1, 0)
 
 
-def test_who_is_not_yet_valid_is_a_stranger_too(family: int, plane: DataPlane) -> None:
-    assert len(send(plane, ip(site.FUTURE[family], site.GATEWAY[family]) / udp())) == 1
+def test_who_is_not_yet_valid_or_not_any_more_is_a_stranger_too(
+    family: int, plane: DataPlane
+) -> None:
+    for source, there, gateway, dropped in (
+        (site.FUTURE, site.GATEWAY, site.HUB, 1),
+        (site.EXPIRED, site.GATEWAY, site.HUB, 1),
+        (site.EXPIRED, site.MONITORED, site.LAB, 0),
+    ):
+        (said,) = send(plane, ip(source[family], there[family]) / udp())
+        assert (said["gateway"], said["dropped"]) == (gateway, dropped)
+
+
+def test_those_that_have_ended_are_sampled_among_the_others(plane: DataPlane) -> None:
+    """As many in an epoch as of one kind alone, of each in its share."""
+    packets = [stranger(4) / udp(), ip(site.EXPIRED[4], site.GATEWAY[4]) / udp()]
+    assert sum(flood(plane, packet, 5_000) for packet in packets) == 2 * SAMPLES
+    begin(plane)
+    ours = [flood(plane, packet, 5_000) for packet in packets]
+    assert all(0.7 * SAMPLES / 2 < each < 1.3 * SAMPLES / 2 for each in ours), ours
 
 
 def test_no_other_packet_leaves_one(family: int, plane: DataPlane) -> None:
@@ -116,7 +139,6 @@ def test_no_other_packet_leaves_one(family: int, plane: DataPlane) -> None:
     for packet in (
         ip(site.REGISTERED[family], hub) / udp(),
         ip(site.IN_PREFIX[family], hub) / udp(),
-        ip(site.EXPIRED[family], hub) / udp(),
         stranger(family) / udp(53),
         stranger(family, site.ELSEWHERE) / udp(),
     ):
@@ -148,9 +170,9 @@ def test_of_many_packets_so_many_in_an_epoch(plane: DataPlane) -> None:
     """The first epoch of a flood is cut off, the next ones are spread over all of it."""
     packet = stranger(4) / udp()
     assert flood(plane, packet, 100_000) == 2 * SAMPLES
-    for count in (100_000, 100_000, 1_000_000, 1_000_000):
+    for times in (100_000, 100_000, 1_000_000, 1_000_000):
         begin(plane)
-        before = flood(plane, packet, count)
+        before = flood(plane, packet, times)
     # Within five standard errors: 3 * 256 is the variance's inverse, for uniform gaps.
     assert abs(before / SAMPLES - 1) < 5 / (3 * SAMPLES) ** 0.5
     begin(plane)

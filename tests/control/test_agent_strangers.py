@@ -61,7 +61,12 @@ def packets(registry: Registry) -> int:
 
 
 def counted(edge: Edge) -> int:
-    return edge.counter("unregistered_drop").packets + edge.counter("unregistered_pass").packets
+    """Packets of strangers."""
+    return sum(
+        edge.counter(f"{verdict}_{action}").packets
+        for verdict in ("unregistered", "expired")
+        for action in ("drop", "pass")
+    )
 
 
 def comes(registry: Registry, true: Callable[[], bool]) -> None:
@@ -101,6 +106,21 @@ def test_a_gateway_that_monitors_is_told_of_as_such(edge: Edge, registry: Regist
     knock(edge)
     comes(registry, lambda: packets(registry) == counted(edge) > 0)
     assert {each["dropped"] for each in told(registry).values()} == {False}
+
+
+def test_whose_registration_has_ended_is_told_of_too(edge: Edge, registry: Registry) -> None:
+    registry.set([BRANCH_PEER | {"valid_until": "2026-01-01T00:00:00Z"}], [gateway()])
+    edge.start(on_policy=False)
+    knock(edge, 3)
+    comes(registry, lambda: packets(registry) == counted(edge) > 0)
+    assert edge.counter("expired_drop").packets
+    found = told(registry)
+    for source in (BRANCH, STRANGER):
+        assert (found[source, "udp/51820"]["packets"], found[source, "udp/51820"]["dropped"]) == (
+            3,
+            True,
+        )
+    assert sum(each["packets"] for each in found.values()) == counted(edge)
 
 
 def test_a_flood_adds_up(edge: Edge, registry: Registry) -> None:

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 from playwright.sync_api import Locator, Page, expect
 
+from lab.watch import wait_until
 from tests.page.browser import PATIENCE_MS, Visit
-from tests.page.site import Site
+from tests.page.site import SECONDS, Site
 
 Come = Callable[..., Visit]
 # What somebody watches come: seen before, and after.
@@ -16,6 +17,22 @@ expect.set_options(timeout=PATIENCE_MS)
 
 def row(page: Page, text: str) -> Locator:
     return page.get_by_role("row").filter(has_text=text)
+
+
+def test_a_stranger_whose_registration_has_ended(site: Site, visit: Come) -> None:
+    """Its peer is named, to be renewed; it may be registered anew all the same."""
+    ends = (datetime.now(UTC) + timedelta(seconds=5)).isoformat()
+    number = site.request(name="branch-67", sources=["192.0.2.67"], valid_until=ends)
+    site.ask("POST", f"/v1/peers/{number}/approve")
+    assert wait_until(
+        lambda: site.ask("GET", f"/v1/peers/{number}")["state"] == "expired", SECONDS, 0.2
+    )
+    page = visit("registrar").page
+    page.goto("/#/strangers?source=192.0.2.67")
+    expect(row(page, "192.0.2.67")).to_contain_text("branch-67 expired")
+    expect(row(page, "192.0.2.67").get_by_role("button", name="Register")).to_be_visible()
+    row(page, "192.0.2.67").get_by_role("link", name="branch-67").click()
+    expect(page.locator(".badge").first).to_have_text("expired")
 
 
 def test_from_a_stranger_to_a_peer_and_back(site: Site, visit: Come) -> None:

@@ -57,16 +57,16 @@ function packets(stranger) {
 }
 
 function actions(stranger, then) {
-  if (stranger.covered !== null) {
-    const { peer, name, state } = stranger.covered;
-    return [peerLink({ id: peer, name }), ` ${state}`];
-  }
+  const { covered } = stranger;
+  const peer = covered === null ? [] : [peerLink({ id: covered.peer, name: covered.name }), ` ${covered.state} `];
+  if (covered !== null && covered.state !== "expired") return peer;
   if (stranger.signed_off !== null) return ["signed off: ", shown(stranger.signed_off.reason)];
   const done = (work) => async () => {
     if ((await work(stranger)) !== null) then();
   };
   const key = stranger.id;
   return [
+    ...peer,
     may("request") ? button("Register", done(register), { "data-key": `register-${key}`, "aria-label": `Register ${stranger.source}` }) : null,
     may("sign_off") ? button("Sign off", done(signOff), { "data-key": `sign-off-${key}`, "aria-label": `Sign off ${stranger.source}` }) : null,
   ].filter(Boolean);
