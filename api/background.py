@@ -37,6 +37,13 @@ _REVOKED_AGAIN = 0.5
 _TOGETHER = 0.02
 # Seconds between looks for what happens because nothing is done.
 _ATTENTION = 15.0
+# Seconds from the first look of one to that of the next: each takes a connection of its own.
+_APART = 0.05
+# Seconds after the start, at most, before what can wait: who comes first has the database.
+_CALM = 60.0
+
+# By name: the work, and the seconds between two times.
+Works = dict[str, tuple[Callable[[], Awaitable[None]], float]]
 
 
 def close(*waited_at: Watch | Desk) -> None:
@@ -88,17 +95,19 @@ def lifespan_of(
         }
         await registry.store.listen(told)
 
-    tasks: dict[str, tuple[Callable[[], Awaitable[None]], float]] = {
-        "upkeep": (_threaded(keep_up), settings.upkeep_seconds),
+    soon: Works = {
         "release": (_threaded(release), settings.poll_seconds),
         "cutovers": (_threaded(keep_cutovers), settings.poll_seconds),
         # Another process may write to the same database.
         "look": (_threaded(look), settings.poll_seconds),
         "revoked": (_threaded(end_revoked), _REVOKED_AGAIN),
-        "attention": (_threaded(attention.look), _ATTENTION),
-        "forget": (_threaded(partial(questions.forget, registry)), _ATTENTION),
         "questions": (partial(desk.look, settings.poll_seconds), _TOGETHER),
         "ownership": (_threaded(ownership.look), settings.poll_seconds),
+    }
+    later: Works = {
+        "attention": (_threaded(attention.look), _ATTENTION),
+        "forget": (_threaded(partial(questions.forget, registry)), _ATTENTION),
+        "upkeep": (_threaded(keep_up), settings.upkeep_seconds),
     }
 
     @asynccontextmanager
@@ -107,13 +116,17 @@ def lifespan_of(
         watch.open()
         happened.open()
         desk.open()
-        running = [
-            asyncio.create_task(Task(name, work, seconds, registry, metrics).run())
-            for name, (work, seconds) in tasks.items()
+        tasks = [
+            Task(name, work, seconds, registry, metrics, delay=place * _APART)
+            for place, (name, (work, seconds)) in enumerate(soon.items())
+        ]
+        tasks += [
+            Task(name, work, seconds, registry, metrics, delay=min(seconds, _CALM))
+            for name, (work, seconds) in later.items()
         ]
         if registry.store.tells:
-            listening = Task("listen", listen, _LISTEN_AGAIN, registry, metrics, endless=True)
-            running.append(asyncio.create_task(listening.run()))
+            tasks.append(Task("listen", listen, _LISTEN_AGAIN, registry, metrics, endless=True))
+        running = [asyncio.create_task(task.run()) for task in tasks]
         deliverer = Deliverer(registry, str(uuid4()))
         running.append(asyncio.create_task(deliver(deliverer, sender, happened, metrics)))
         yield

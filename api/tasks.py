@@ -29,8 +29,11 @@ class _Failing:
 
 @dataclass(slots=True)
 class Task:
-    """`work` every so many seconds. Each change, from good to failing and back, is one line in the
-    log, and one event where it lasted; not of `endless` work, whose end alone is a failure."""
+    """`work` every so many seconds, the first time after `delay`.
+
+    Each change, from good to failing and back, is one line in the log, and one event where it
+    lasted; not of `endless` work, whose end alone is a failure.
+    """
 
     name: str
     work: Callable[[], Awaitable[None]]
@@ -38,11 +41,13 @@ class Task:
     registry: Registry
     metrics: Metrics
     endless: bool = False
+    delay: float = 0.0
     _failing: _Failing | None = field(default=None, init=False)
 
     async def run(self) -> None:
         """Never returns."""
         failures = self.metrics.task_failures.labels(self.name)
+        await asyncio.sleep(self.delay)
         while True:
             begun = _now()
             try:
