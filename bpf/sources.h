@@ -102,8 +102,14 @@ static __always_inline __u64 pg_hash6(const struct pg_root *root, __u64 gateway,
 	return hash * root->secret[1] >> PG_HASH_SHIFT;
 }
 
-/* Of lengths, for the head of a source: its first bits, or zero for the shorter prefixes. */
-static __always_inline __u64 pg_hash_head(const struct pg_root *root, __u64 gateway, __u64 head)
+/* Of lengths, for the head of a source: its first bits, or zero for the shorter prefixes. The first
+ * 16 bits are a permutation of an IPv4 head: at one gateway no two have the same cell. */
+static __always_inline __u64 pg_hash_head4(const struct pg_root *root, __u64 gateway, __u64 head)
+{
+	return ((head << (64 - PG_HEAD_BITS4) | gateway) ^ root->secret[3]) * root->secret[1];
+}
+
+static __always_inline __u64 pg_hash_head6(const struct pg_root *root, __u64 gateway, __u64 head)
 {
 	return ((gateway << 32 | head) ^ root->secret[3]) * root->secret[1];
 }
@@ -205,7 +211,7 @@ static __always_inline _Bool pg_probe_key(const struct pg_root *root, struct pg_
 /* The cell of this head. */
 static __always_inline __u64 pg_cell4(const struct pg_root *root, __u64 gateway, __u64 head)
 {
-	__u64 cell = pg_hash_head(root, gateway, head) >> root->cells4_shift;
+	__u64 cell = pg_hash_head4(root, gateway, head) >> root->cells4_shift;
 	const struct pg_lengths4 *line = pg_lengths4_at(cell / 16);
 
 	return line ? line->cell[cell % 16] : 0;
@@ -260,7 +266,7 @@ static __always_inline _Bool pg_around4(const struct pg_root *root, __u32 gatewa
 static __always_inline _Bool pg_around6(const struct pg_root *root, __u32 gateway, __u64 source,
 					__u64 *lengths)
 {
-	__u64 hash = pg_hash_head(root, gateway, source >> (64 - PG_HEAD_BITS6));
+	__u64 hash = pg_hash_head6(root, gateway, source >> (64 - PG_HEAD_BITS6));
 	__u64 shorts[2];
 	_Bool own;
 
@@ -270,7 +276,7 @@ static __always_inline _Bool pg_around6(const struct pg_root *root, __u32 gatewa
 		lengths[0] = lengths[1] = 0;
 	lengths[0] &= (1ULL << PG_NEAR6) - 1;
 	if (root->shorts[1]) {
-		pg_cell6(root, pg_hash_head(root, gateway, 0), shorts);
+		pg_cell6(root, pg_hash_head6(root, gateway, 0), shorts);
 		lengths[0] |= shorts[0] & ((1ULL << PG_OWN6) - (1ULL << PG_NEAR6));
 	}
 	return own;
@@ -317,7 +323,7 @@ static __always_inline _Bool pg_is_stranger(const struct pg_root *root, __u64 ga
 	}
 	if (root->shorts[1])
 		return 0;
-	hash = pg_hash_head(root, gateway, high >> (64 - PG_HEAD_BITS6));
+	hash = pg_hash_head6(root, gateway, high >> (64 - PG_HEAD_BITS6));
 	pg_cell6(root, hash, cell);
 	if (!pg_own6(cell[0], hash))
 		return 1;

@@ -24,7 +24,7 @@ SURELY_UNIT = np.uint64(46)
 
 _HASH_SHIFT = np.uint64(64 - HASH_BITS)
 _HASH_MASK = np.uint64((1 << 64) - (1 << 64 - HASH_BITS))
-_1, _32 = np.uint64(1), np.uint64(32)
+_1, _32, _48 = np.uint64(1), np.uint64(32), np.uint64(48)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,11 @@ class Secret:
         h >>= _HASH_SHIFT
         return h
 
-    def hash_head(self, gateway: Column, head: Column) -> Column:
-        """64 bits; the uppermost ones are for the cell of `lengths`."""
-        h: Column = ((gateway << _32 | head) ^ self.words[3]) * self.words[1]
+    def hash_head(self, kind: int, gateway: Column, head: Column) -> Column:
+        """64 bits; the uppermost ones are for the cell of `lengths`. Of an IPv4 head the first 16
+        are a permutation."""
+        named = head << _48 | gateway if kind in (HOSTS4, PREFIXES4) else gateway << _32 | head
+        h: Column = (named ^ self.words[3]) * self.words[1]
         return h
 
 

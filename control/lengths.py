@@ -40,7 +40,7 @@ class Lengths:
         if kind == HOSTS4 or not len(keys):
             return
         head, high, low, short = hashing.around(kind, keys["name"][:, 0], keys["name"][:, 1])
-        hashes = self._secret.hash_head(keys["gateway"].astype(np.uint64), head)
+        hashes = self._secret.hash_head(kind, keys["gateway"].astype(np.uint64), head)
         high |= np.where(short, _NOTHING, _OWN6 << (hashes >> _OWN_SHIFT & _OWN_MASK))
         for words in filter(None, (self._words, self._anew)):
             self._add(kind, hashes, high, low, words)
