@@ -115,8 +115,8 @@ def xdp_filter(place: Place, people: Population) -> None:
 
 
 def held(name: str, people: Population) -> Population:
-    """Whom this one lets in: xdp-filter has room for some of the hosts; a plain drop, nobody."""
-    room = {"xdp-filter": XDP_FILTER_HOLDS, "xdp-drop": 0}
+    """Whom this one lets in: xdp-filter has room for some of the hosts; what only drops, nobody."""
+    room = {"xdp-filter": XDP_FILTER_HOLDS, "xdp-drop": 0, "parse-drop": 0}
     if name not in room:
         return people
     at = people.is_host.nonzero()[0][: room[name]]
