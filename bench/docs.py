@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import median
 
 from bench import document, musts
 from bench.document import Document
@@ -90,15 +91,26 @@ def _people(row: Row) -> str:
 
 
 def _lookup(rows: Sequence[Row]) -> Iterator[str]:
-    """A line for each family and size; a cell is the ratio, and ns."""
+    """A line for each family and size; a cell is the ratio, and ns. What they are ratios to, and
+    how much of that is the measurement's own, stands behind them."""
     kinds = (*TRAFFIC, *STAGES)
     cells: dict[str, dict[object, str]] = {}
+    bases: dict[str, list[tuple[float, float]]] = {}
     for row in [*_of(rows, "lookup"), *_of(rows, "stage")]:
         cell = f"{row['ratio']:.3g} ({row['median_ns']:.0f} ns)"
         cells.setdefault(_people(row), {})[row["traffic"]] = cell
+        base = float(str(row["parse_and_drop_ns"])), float(str(row["empty_ns"]))
+        bases.setdefault(_people(row), []).append(base)
     yield from _table(
-        ["registered", *kinds],
-        ([name, *(mine.get(traffic, "") for traffic in kinds)] for name, mine in cells.items()),
+        ["registered", *kinds, "parse and drop", "of it the loop"],
+        (
+            [
+                name,
+                *(mine.get(traffic, "") for traffic in kinds),
+                *(f"{median(each):.1f} ns" for each in zip(*bases[name], strict=True)),
+            ]
+            for name, mine in cells.items()
+        ),
     )
 
 

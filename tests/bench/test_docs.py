@@ -12,9 +12,11 @@ from bench.rows import Row
 
 NAMES: Row = {"family": 4, "registered": 1000}
 FIGURES: Row = {"median_ns": 40.0, "ratio": 2.0, "spread": 0.1}
+BASE: Row = {"parse_and_drop_ns": 20.0, "empty_ns": 15.0}
 ROWS: list[Row] = [
-    {"bench": "lookup", **NAMES, "traffic": "registered", **FIGURES},
-    {"bench": "lookup", **NAMES, "registered": 100_000, "traffic": "registered", **FIGURES},
+    {"bench": "lookup", **NAMES, "traffic": "registered", **FIGURES, **BASE},
+    {"bench": "lookup", **NAMES, "traffic": "bystander", **FIGURES, **BASE, "empty_ns": 16.0},
+    {"bench": "lookup", **NAMES, "registered": 100_000, "traffic": "registered", **FIGURES, **BASE},
     {"bench": "load", **NAMES, "seconds": 0.5},
     {"bench": "change", **NAMES, "change": "write", "median_us": 3.0},
     {"bench": "memory", **NAMES, "maps_mib": 21.1},
@@ -66,7 +68,7 @@ def test_the_file_reads_as_written(measured: Document, tmp_path: Path) -> None:
 def test_every_row_has_its_place(measured: Document) -> None:
     text = docs.figures(measured)
     for line in (
-        "| IPv4, 1,000 | 2 (40 ns) |  |  |  |  |  |",
+        "| IPv4, 1,000 | 2 (40 ns) |  |  | 2 (40 ns) |  |  | 20.0 ns | 15.5 ns |",
         "| IPv4, 1,000: xdp-drop | 0.5 | 40 | 80 | 0 | 0.1 s |",
         "| IPv4, 1,000: ipset | it is not installed |  |  |  |  |",
         "| IPv4, 1,000 | 0.5 s | 3 us |  | 21.1 MiB |",
