@@ -255,8 +255,14 @@ class DataPlane:
         write, delete = difference.write, difference.delete
         refused: DataPlaneError | None = None
         now = self._now()
-        left = self._sources.write(write.entries.rows, now)
-        if write.gateways or write.targets or delete.gateways or delete.targets:
+        guarded = write.gateways or write.targets or delete.gateways or delete.targets
+        # Whoever passed by one prefix and will by another must not meet a third meanwhile, which
+        # has ended: first what lets in, then what does not, and last what let in goes.
+        rows, gone = write.entries.rows, delete.entries.rows["key"]
+        comes, passed = write.entries.passing(now), delete.entries.passing(now)
+        come, ends = (rows, rows[:0]) if comes.all() else (rows[comes], rows[~comes])
+        left = self._sources.write(come, now)
+        if guarded:
             gateways, targets = self._guard.held()
             gateways.update(write.gateways)
             targets.update(write.targets)
@@ -266,10 +272,15 @@ class DataPlane:
                 targets.pop(address, None)
             refused = self._guard.refusal(gateways, targets)
             self._guard.hold(gateways, targets)
-        if write.entries and delete.entries:
-            # A packet may have looked for the wider prefix before it was there.
+        if (len(come) or guarded) and (len(ends) or len(gone)):
+            # A packet may have looked for the other prefix before it was there, or have seen what
+            # was guarded before.
             syscalls.grace_period()
-        self._sources.delete(delete.entries.rows["key"], now)
+        left = np.concatenate([left, self._sources.write(ends, now)])
+        self._sources.delete(gone[~passed], now)
+        if passed.any() and not passed.all():
+            syscalls.grace_period()
+        self._sources.delete(gone[passed], now)
         # Deleting may have made room.
         if len(left := self._sources.write(left, now)):
             raise self._sources.full(left)

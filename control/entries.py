@@ -68,6 +68,13 @@ class Entries(Mapping[SourceKey, Entry]):
         """Those that a column of bools, or of ascending indices, chooses."""
         return Entries(self.rows[chosen], self.keys_sorted[chosen])
 
+    def passing(self, now: int) -> NDArray[np.bool_]:
+        """Which of them are inside their window."""
+        moment = np.uint64(max(now, 0))
+        begun: NDArray[np.bool_] = self.rows["valid_from"] <= moment
+        lasts: NDArray[np.bool_] = moment < self.rows["valid_until"]
+        return begun & lasts
+
     def without(self, other: "Entries") -> "Entries":
         """Those whose keys are not among the other's."""
         return self.only(~other.find(self.keys_sorted)[1])

@@ -1,9 +1,9 @@
 """What is written is found: whatever else is in the tables, and while they change."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from control import syscalls
 from control.arrays import Mirror, open_array
+from control.buckets import Buckets
 from control.columns import SourceKey
 from control.dataplane import DataPlane
 from control.entries import Entries, Entry
+from control.guard import Guard
 from control.model import Difference, GatewayRow, Tables, Target
 from control.plan import difference
 from control.sizes import Need, Sizes
@@ -115,6 +117,77 @@ def test_the_longest_prefix_is_found_whatever_was_written_before(
         said = plane.explain(frame(gateway, source), 1)
         assert said.entry == longest(held, gateway, source), (gateway, source)
         assert plane.run(frame(gateway, source)) == ("pass" if said.entry else "drop")
+
+
+# By the length of its prefix, whether who is registered there may pass now.
+nested = st.dictionaries(st.sampled_from([8, 14, 16, 24, 28, 31, 32]), st.booleans())
+
+
+def around(version: int, registered: dict[int, bool]) -> Entries:
+    """Prefixes around one source: each passes as long as a peer of it or of a wider one may."""
+    source, longer = (KEPT[0], 0) if version == 4 else (KEPT[1], 96)
+    found: dict[SourceKey, Entry] = {}
+    for length in registered:
+        passes = any(valid for wider, valid in registered.items() if wider <= length)
+        bits = length + longer if length > 16 else 2 * length if longer else length
+        around = ip_network((source, bits), strict=False)
+        found[1, around] = Entry(length, bits, 0, FOREVER_NS if passes else 5)
+    return Entries.of(found)
+
+
+@settings(max_examples=60, deadline=None)
+@given(version=st.sampled_from([4, 6]), registered=st.lists(nested, min_size=2, max_size=4))
+def test_who_is_registered_before_and_after_passes_meanwhile(
+    plane: DataPlane, version: int, registered: list[dict[int, bool]]
+) -> None:
+    """By whatever prefix it was, and by whatever prefix it will be."""
+    plane.apply(difference(plane.held(), GUARDED))
+    plane.set_clock(0)
+    packet = frame(1, KEPT[version == 6])
+    said, store = [], Mirror.store
+
+    def watched(mirror: Mirror, *what: Any) -> None:  # noqa: ANN401  # as `store` takes it
+        store(mirror, *what)
+        said.append(plane.run(packet))
+
+    before = Entries()
+    for held in registered:
+        after, was = around(version, held), plane.run(packet)
+        said.clear()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Mirror, "store", watched)
+            plane.apply(difference(Tables(entries=before), Tables(entries=after)))
+        before = after
+        if was == plane.run(packet):
+            assert set(said) <= {was}
+
+
+def test_what_ends_waits_for_packets_that_looked_before(
+    plane: DataPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that found nothing longer yet, and those that saw what was guarded before."""
+    plane.apply(difference(plane.held(), GUARDED))
+    wide, ended = around(4, {24: True}), around(4, {24: False, 28: True})
+    done: list[str] = []
+    for owner, name in ((syscalls, "grace_period"), (Buckets, "write"), (Buckets, "delete")):
+        monkeypatch.setattr(owner, name, noted(done, name, getattr(owner, name)))
+    monkeypatch.setattr(Guard, "hold", noted(done, "hold", Guard.hold))
+    plane.apply(Difference(Tables(entries=wide)))
+    assert done == ["write"]
+    plane.apply(difference(Tables(entries=wide), Tables(entries=ended)))
+    assert done[1:] == ["write", "grace_period", "write"]
+    unguarded = Difference(Tables(), Tables(GUARDED.gateways, GUARDED.targets, ended))
+    plane.apply(unguarded)
+    assert done[4:] == ["grace_period", "hold", *["grace_period", "delete"] * 2]
+
+
+def noted(done: list[str], name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    def noting(*what: Any) -> Any:  # noqa: ANN401  # as it is called
+        result = call(*what)
+        done.append(name)
+        return result
+
+    return noting
 
 
 def churn(version: int, chance: random.Random) -> SourceKey:
