@@ -199,7 +199,8 @@ class Buckets:
         marked = np.flatnonzero(self._has_overflowed(bucket))
         fits[marked] &= ~self._overflow.has(keys[marked])
         at = bucket[fits], slot[fits]
-        self._seen[at] = 0
+        # What is said from here on, even in the tick of who was there before, is this one's.
+        self._seen[at] = self._seen_before[at] = 0
         in_order()
         self._slots.store(at, slots[fits])
         return fits

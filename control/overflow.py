@@ -58,6 +58,7 @@ class Overflow:
         self._table.delete(here)
         for key in here:
             del self._ours[key]
+            self._seen_before.pop(key, None)
             self.counts[_class_of(key)] -= 1
 
     def adopt(self) -> int:

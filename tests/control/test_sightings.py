@@ -69,6 +69,22 @@ def test_who_comes_after_another_was_not_seen(plane: DataPlane) -> None:
     assert seen(plane) == {}
 
 
+def test_who_comes_after_another_is_seen_in_the_same_tick(plane: DataPlane) -> None:
+    """In the slot that another one, who was told of, has left."""
+    plane.apply(Difference(site(host(1))))
+    plane.set_clock(0)
+    assert plane.run(frame(1)) == "pass"
+    assert list(seen(plane)) == [7]
+    plane.apply(difference(site(host(1)), site()))
+    numbers = range(1, 9)
+    tables = site(*map(host, numbers))
+    rows = {host(n): entry(host(n), n) for n in numbers}
+    plane.apply(Difference(type(tables)(tables.gateways, tables.targets, Entries.of(rows))))
+    for number in numbers:
+        assert plane.run(frame(number)) == "pass"
+    assert set(seen(plane)) == set(numbers)
+
+
 def test_those_that_found_no_slot_are_seen_too() -> None:
     """Small tables are so full that some are in `overflow`."""
     with DataPlane.offline(Sizes.room_for(250, 8, 4)) as plane:
