@@ -32,7 +32,7 @@ _BYTES = {
     "entries": 48,
     "overflow": 16,
 }
-_COUNTERS_BYTES = 272  # of one gateway, for each CPU
+_COUNTERS_BYTES = 256  # of one gateway, for each CPU
 
 
 # Entries of each class.

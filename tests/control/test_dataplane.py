@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from control import headers, syscalls
+from control import headers, samples, sizes, syscalls
 from control.columns import SourceKey
 from control.dataplane import DataPlane
 from control.entries import Entries, Entry
 from control.errors import DataPlaneError, MapFullError
 from control.model import Difference, GatewayRow, Tables, Target
 from control.plan import difference
+from control.program import program
 from control.sizes import Sizes
 from lab.watch import wait_until
 from policy.prefixes import Address
@@ -54,6 +55,13 @@ def test_rows_come_out_as_they_went_in() -> None:
         assert plane.tables() == fewer
         plane.apply(difference(fewer, Tables()))
         assert plane.tables() == Tables()
+
+
+def test_what_maps_are_said_to_take_is_what_their_values_take() -> None:
+    shapes = program(frags=False).shapes
+    said = {**sizes._BYTES, "counters": sizes._COUNTERS_BYTES, "samples": samples.SAMPLE.itemsize}
+    del said["overflow"]  # which takes what it holds
+    assert {name: shapes[name].value_size for name in said} == said
 
 
 def test_single_calls_do_what_batches_do() -> None:
