@@ -211,7 +211,7 @@ struct pg_counter {
 };
 
 /*
- * `samples`: of unregistered packets those that are written down, see samples.h. For each CPU
+ * `samples`: of strangers' packets those that are written down, see samples.h. For each CPU
  * that there may be a ring; the element before it is no sample: its sequence is the last one's.
  * A sample with sequence N is element N % PG_RING of the ring.
  */

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Which packets of strangers (unregistered, or registered up to a time that is over) are written
- * down, for the agent to say who is behind them. Each CPU
- * decides for each gateway by itself, so that a flood of one blinds nobody to the strangers of
- * another: of few packets all, of many about PG_SAMPLES in an epoch, and never more than twice as
- * many. An epoch ends when the agent has read, and does not while there is none: a flood then
- * costs a counter. Pure C without map calls.
+ * down, for the agent to say who is behind them. Each CPU decides for each gateway by itself, so
+ * that a flood of one blinds nobody to the strangers of another: of few packets all, of many about
+ * PG_SAMPLES in an epoch, and never more than twice as many. An epoch ends when the agent has
+ * read, and does not while there is none: a flood then costs a counter. Pure C without map calls.
  *
  * Who includes this gives access to the array: the element with this number, or NULL.
  */

@@ -103,7 +103,8 @@ static __always_inline __u64 pg_hash6(const struct pg_root *root, __u64 gateway,
 }
 
 /* Of lengths, for the head of a source: its first bits, or zero for the shorter prefixes. The first
- * 16 bits are a permutation of an IPv4 head: at one gateway no two have the same cell. */
+ * 16 bits are a permutation of an IPv4 head: at one gateway no two have the same cell, where there
+ * are as many cells. */
 static __always_inline __u64 pg_hash_head4(const struct pg_root *root, __u64 gateway, __u64 head)
 {
 	return ((head << (64 - PG_HEAD_BITS4) | gateway) ^ root->secret[3]) * root->secret[1];
