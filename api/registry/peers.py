@@ -324,6 +324,6 @@ def _gateway(write: Write, name: str) -> Gateway:
 def _check_name_free(write: Write, gateway: str, name: str) -> None:
     holder = peers.find_live(write.connection, gateway, name)
     if holder is not None:
-        rule = f"peer {holder.id} ({holder.state}) at gateway {gateway} has this name"
+        rule = f"peer {holder.id} ({holder.shown(write.now)}) at gateway {gateway} has this name"
         taken = Problem("name", name, rule)
         raise ConflictError("the name is taken", "name-taken", (taken,))

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from ipaddress import ip_network
+from itertools import count
 
 from pydantic import ValidationError
 
@@ -13,6 +14,7 @@ from api.records import Peer, State
 from api.registry import gateways, peers
 from api.registry.core import Read, Write
 from api.registry.permissions import Caller
+from api.store import peers as peer_rows
 from api.store import sign_offs, stranger_search
 from api.stranger_records import (
     GatewayTotal,
@@ -139,7 +141,7 @@ def register(
     source = _around(stranger.source, prefix_length)
     owned = ownership.find(stranger.source)
     made = {
-        "name": default_name(source),
+        "name": _free_name(write, stranger.gateway, source),
         "owner": None if owned is None else owned.owner,
         "contact": None if owned is None else owned.contact,
         **fields,
@@ -165,6 +167,15 @@ def _around(address: Address, length: int | None) -> Network:
         rule = f"{address} is in a prefix of /{address.max_prefixlen} at most"
         problem = Problem("prefix_length", str(length), rule)
         raise RefusedError("the peer would be wrong", "", (problem,)) from None
+
+
+def _free_name(write: Write, gateway: str, source: Network) -> str:
+    """A registration that has ended keeps the name that it was given like this."""
+    name = default_name(source)
+    tried = (name if number == 1 else f"{name}-{number}" for number in count(1))
+    return next(
+        each for each in tried if peer_rows.find_live(write.connection, gateway, each) is None
+    )
 
 
 def default_name(source: Network) -> str:

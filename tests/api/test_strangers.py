@@ -166,6 +166,21 @@ def test_whose_registration_has_ended_may_be_registered_anew(hub: Service) -> No
     assert (made.status_code, made.json()["sources"]) == (201, ["203.0.113.7"])
 
 
+def test_registered_anew_it_has_another_name(hub: Service) -> None:
+    """Unless somebody says one: the registration that has ended has the name that we made."""
+    told(hub, seen())
+    number = register(hub, valid_until=text(NOW + DAY))["id"]
+    hub.act(number, "approve")
+    hub.clock.now = NOW + WEEK
+    taken = register(hub, name="stranger-203.0.113.9")
+    assert (taken["status"], taken["errors"][0]["rule"]) == (
+        409,
+        f"peer {number} (expired) at gateway hub has this name",
+    )
+    made = register(hub)
+    assert (made["status"], made.get("name")) == (201, "stranger-203.0.113.9-2"), made
+
+
 def test_pages_go_on_over_whoever_is_left_out(hub: Service) -> None:
     """More than are looked through for one page stand before the one that is wanted."""
     hub.add_peer(sources=["10.0.0.0/8"])
