@@ -10,6 +10,7 @@ from sqlalchemy import (
     Row,
     Select,
     and_,
+    case,
     func,
     literal,
     or_,
@@ -120,25 +121,41 @@ def covering(connection: Connection, spots: Iterable[Spot], now: datetime) -> di
     """Of these sources those that a registration covers, or did until it ended. Of several one
     that lets it in now, then one that will or may; then the longest prefix's, then the first. Of
     those that have ended the last."""
+    ended = and_(peers.c.valid_until.is_not(None), peers.c.valid_until <= now)
+    # As in _STRENGTH.
+    strength = case(
+        (peer_rows.in_state(State.ACTIVE, now), 0),
+        (peers.c.state == State.PENDING.value, 2),
+        (ended, 3),
+        else_=1,
+    )
 
     def fetch(wanted: Sequence[bytes], gateway_ids: set[int]) -> Iterator[tuple[int, bytes, Peer]]:
+        """Of each prefix the one that counts: of those that have ended there may be very many."""
         query = (
-            select(peers, gateways.c.name.label("gateway"), peer_sources.c.key)
+            select(
+                peers,
+                gateways.c.name.label("gateway"),
+                peer_sources.c.key,
+                func.row_number()
+                .over(
+                    partition_by=(peers.c.gateway_id, peer_sources.c.key),
+                    order_by=(strength, case((ended, peers.c.valid_until)).desc(), peers.c.id),
+                )
+                .label("place"),
+            )
             .select_from(sources.with_peers())
-            .order_by(peers.c.id)
             .where(
                 peer_sources.c.key.in_(wanted),
                 peers.c.gateway_id.in_(gateway_ids),
                 or_(
                     peers.c.state == State.APPROVED.value,
-                    and_(
-                        peers.c.state == State.PENDING.value,
-                        or_(peers.c.valid_until.is_(None), peers.c.valid_until > now),
-                    ),
+                    and_(peers.c.state == State.PENDING.value, ~ended),
                 ),
             )
+            .subquery()
         )
-        for row in connection.execute(query):
+        for row in connection.execute(select(query).where(query.c.place == 1)):
             yield row.gateway_id, row.key, peer_rows.peer_of(row)
 
     def order(peer: Peer) -> tuple[int, float]:

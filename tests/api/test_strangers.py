@@ -1,5 +1,6 @@
 """Strangers as they are looked at: in order, page by page, and registered meanwhile."""
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from ipaddress import ip_address, ip_network
@@ -10,7 +11,9 @@ from sqlalchemy import event, insert
 
 from api.records import Role
 from api.store import gateways, stranger_search
+from api.store import sources as source_rows
 from api.store.keys import key_of_address
+from api.store.schema import peers
 from api.store.stranger_tables import strangers
 from api.stranger_records import ORDERS, Order, StrangerFilter, StrangerPlace, day_of
 from tests.api.bodies import NOW, WEEK, text
@@ -179,6 +182,45 @@ def test_registered_anew_it_has_another_name(hub: Service) -> None:
     )
     made = register(hub)
     assert (made["status"], made.get("name")) == (201, "stranger-203.0.113.9-2"), made
+
+
+def test_very_many_registrations_of_one_prefix_have_ended(hub: Service) -> None:
+    """One is told, and the others cost next to nothing: cut-overs look each second."""
+    fill(hub, 500, "10.0.0.0")
+    registry = hub.app.state.registry
+    with registry.read() as read:
+        gateway_id = gateways.ids(read.connection)["hub"]
+    rows = [
+        {
+            "id": number,
+            "gateway_id": gateway_id,
+            "name": f"branch-{number}",
+            "owner": "Branch networks",
+            "contact": "netops@example.net",
+            "purpose": "A tunnel",
+            "sources": ["10.0.0.0/8"],
+            "valid_until": NOW - number * MINUTE,
+            "state": "approved",
+            "listed": False,
+            "version": 1,
+            "created": NOW - WEEK,
+            "created_by": "admin",
+        }
+        for number in range(1, 5_001)
+    ]
+    with registry.store.write() as connection:
+        connection.execute(insert(peers), rows)
+        source_rows.add(connection, {number: ["10.0.0.0/8"] for number in range(1, 5_001)})
+    with registry.read() as read:
+        wanted = StrangerFilter(gateway="hub")
+        found = stranger_search.page(read.connection, wanted, "minutes", None, 500)
+        spots = [(each.gateway_id, each.source) for each in found]
+        begun = time.thread_time()
+        covering = stranger_search.covering(read.connection, spots, NOW)
+        spent = time.thread_time() - begun
+    assert {peer.id for peer in covering.values()} == {1}
+    assert len(covering) == 500
+    assert spent < 0.4
 
 
 def test_pages_go_on_over_whoever_is_left_out(hub: Service) -> None:
