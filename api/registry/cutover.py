@@ -15,6 +15,7 @@ from api.registry.readiness import (
     Unsettled,
     against,
     check_future,
+    ending,
     left_out,
     unseen,
     unsettled,
@@ -113,6 +114,7 @@ def prepare(state: Read | Write, gateway: Gateway, wanted: Wanted, caller: Calle
     spec = gateway.spec.model_copy(update=fields)
     warnings = (
         *_warnings(state, gateway, cutover, carriers),
+        *ending(state, gateway, wanted.at, wanted.activity),
         *left_out(state, gateway, wanted.at, wanted.activity, left),
     )
     return Planned(cutover, spec, left, warnings)

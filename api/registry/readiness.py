@@ -151,6 +151,21 @@ def left_out(
         )
 
 
+def ending(
+    state: Read | Write, gateway: Gateway, at: datetime, activity: Activity
+) -> Iterable[str]:
+    """Who passes now and will not then: no stranger yet, so nothing holds it up."""
+    since = activity.since(state.now)
+    found = attendance.ending(state.connection, gateway.id, state.now, at, since, NAMED)
+    if found:
+        many = f"{len(found)} or more" if len(found) == NAMED else f"{len(found)}"
+        first = ", ".join(f"{peer.id} ({peer.name})" for peer in found[:_TOLD])
+        yield (
+            f"peers that were seen in the last {activity.days} days end before the switch, which "
+            f"cuts them off: {many}, first of all {first}: renew them (peergate peer renew)"
+        )
+
+
 def check_future(state: Read | Write, at: datetime) -> None:
     if at <= state.now:
         rule = f"this is in the past, here it is {rfc3339(state.now)}: name a later time"

@@ -67,6 +67,21 @@ def ended_lately(
     return tuple((peer, seen) for peer, seen in found if seen is not None)
 
 
+def ending(
+    connection: Connection,
+    gateway_id: int,
+    now: datetime,
+    at: datetime,
+    since: datetime,
+    limit: int,
+) -> tuple[Peer, ...]:
+    """Those that pass now, end by then and were seen since a moment: the latest first."""
+    order = (sightings.c.seen.desc(), peers.c.id)
+    both = and_(in_state(State.ACTIVE, now), in_state(State.EXPIRED, at))
+    found = _found(connection, gateway_id, limit, both, sightings.c.seen >= since, by=order)
+    return tuple(peer for peer, _ in found)
+
+
 def _begun(at: datetime) -> ColumnElement[bool]:
     return or_(peers.c.valid_from.is_(None), peers.c.valid_from <= at)
 

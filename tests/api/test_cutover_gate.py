@@ -10,6 +10,7 @@ from tests.api.bodies import NOW, text
 from tests.api.conftest import Service
 from tests.api.cutovers import (
     ANY,
+    AT,
     HUB,
     MINUTE,
     MONITOR,
@@ -180,6 +181,29 @@ def test_a_router_in_trouble_is_warned_of(hub: Hub) -> None:
     hub.service.clock.pass_time(5 * MINUTE)
     (warning,) = hub.plan()["warnings"]
     assert warning.startswith("edge-1: silent since")
+
+
+def test_who_ends_before_the_switch_is_warned_of(hub: Hub) -> None:
+    """Whoever passes until then is no stranger, and holds nothing up."""
+    service = hub.service
+    names = {"ends": AT, "stays": AT + MINUTE, "never-seen": AT - MINUTE}
+    ids = {
+        name: service.add_peer(name=name, sources=[f"203.0.113.{n}"], valid_until=text(until))
+        for n, (name, until) in enumerate(names.items())
+    }
+    hub.report()
+    registry = service.admin.get("/v1/status").json()["registry"]
+    seen_at = [{"at": text(NOW - MINUTE), "peers": [ids["ends"], ids["stays"]]}]
+    body = {"registry": registry, "seen": seen_at}
+    assert service.agent.put("/v1/routers/edge-1/seen", json=body).is_success
+    (warning,) = hub.try_to_plan(dry_run=True).json()["warnings"]
+    assert warning == (
+        "peers that were seen in the last 7 days end before the switch, which cuts them off: 1, "
+        f"first of all {ids['ends']} (ends): renew them (peergate peer renew)"
+    )
+    service.act(ids["ends"], "renew", {"valid_until": None})
+    hub.report()
+    assert hub.plan()["warnings"] == []
 
 
 def test_a_gateway_just_made_is_warned_of(service: Service) -> None:
