@@ -1,4 +1,4 @@
-"""peergate stranger: who talks to gateways unregistered, and what becomes of them."""
+"""peergate stranger: who talks to gateways without a registration, and what becomes of them."""
 
 import re
 from collections.abc import Iterable
@@ -31,7 +31,8 @@ At = Annotated[str, typer.Option("--gateway", help="The gateway that it talks to
 
 
 def group() -> typer.Typer:
-    made = typer.Typer(no_args_is_help=True, help="Strangers: who talks to gateways unregistered.")
+    text = "Strangers: who talks to gateways and is not registered, or not any more."
+    made = typer.Typer(no_args_is_help=True, help=text)
     made.command("list")(list_all)
     made.command("show")(show_one)
     made.command("register")(register)
@@ -261,12 +262,14 @@ def _action(found: Json) -> str:
     return "dropped" if found["dropped"] else "would drop"
 
 
-def _state(found: Json) -> str | None:
+def _state(found: Json) -> list[str]:
+    """Who is signed off stays so with a registration that has ended."""
+    lines = []
     if covered := found["covered"]:
-        return f"covered by peer {covered['peer']}, {covered['state']}"
-    if signed := found["signed_off"]:
-        return f"signed off by {signed['created_by']}: {signed['reason']}"
-    return None
+        lines.append(f"covered by peer {covered['peer']}, {covered['state']}")
+    if (signed := found["signed_off"]) and (not covered or covered["state"] == "expired"):
+        lines.append(f"signed off by {signed['created_by']}: {signed['reason']}")
+    return lines
 
 
 def _said(found: Json) -> dict[str, object]:

@@ -124,6 +124,19 @@ def test_a_stranger_is_signed_off_and_back(hub: Peergate) -> None:
     assert hub("stranger", "sign-off", "203.0.113.9/30", *at, "--reason", "x").code == 1
 
 
+def test_whose_registration_has_ended_may_be_signed_off(hub: Peergate) -> None:
+    """Both is said."""
+    at, who = ("--gateway", "hub"), ("--owner", "Branch networks", "--contact", "n@example.net")
+    ended = (*who, "--purpose", "A tunnel", "--valid-until", "2026-01-01T00:00:00Z")
+    assert hub("stranger", "register", "203.0.113.9", *at, *ended).code == 0
+    assert hub("peer", "approve", "1").code == 0
+    assert "covered by peer 1, expired" in hub("stranger", "list").out
+    assert hub("stranger", "sign-off", "203.0.113.9", *at, "--reason", "Gone").code == 0
+    for shown in (hub("stranger", "list", "--all"), hub("stranger", "show", "203.0.113.9")):
+        assert "covered by peer 1, expired" in shown.out
+        assert "signed off by admin: Gone" in shown.out
+
+
 def test_a_dry_run_says_which_strangers_are_let_in_or_cut_off(hub: Peergate) -> None:
     dry = hub("gateway", "set", "hub", "--mode", "enforce", "--dry-run").out.splitlines()
     assert [line.partition("; ")[0].partition(", last")[0] for line in dry] == [

@@ -31,6 +31,10 @@ def test_a_stranger_whose_registration_has_ended(site: Site, visit: Come) -> Non
     page.goto("/#/strangers?source=192.0.2.67")
     expect(row(page, "192.0.2.67")).to_contain_text("branch-67 expired")
     expect(row(page, "192.0.2.67").get_by_role("button", name="Register")).to_be_visible()
+    # Signed off, it is named all the same.
+    site.ask("POST", "/v1/sign-offs", {"gateway": "hub", "prefix": "192.0.2.67", "reason": "Gone"})
+    page.goto("/#/strangers?source=192.0.2.67&signed_off=true")
+    expect(row(page, "192.0.2.67")).to_contain_text("branch-67 expired signed off: Gone")
     row(page, "192.0.2.67").get_by_role("link", name="branch-67").click()
     expect(page.locator(".badge").first).to_have_text("expired")
 

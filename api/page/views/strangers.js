@@ -60,7 +60,7 @@ function actions(stranger, then) {
   const { covered } = stranger;
   const peer = covered === null ? [] : [peerLink({ id: covered.peer, name: covered.name }), ` ${covered.state} `];
   if (covered !== null && covered.state !== "expired") return peer;
-  if (stranger.signed_off !== null) return ["signed off: ", shown(stranger.signed_off.reason)];
+  if (stranger.signed_off !== null) return [...peer, "signed off: ", shown(stranger.signed_off.reason)];
   const done = (work) => async () => {
     if ((await work(stranger)) !== null) then();
   };
