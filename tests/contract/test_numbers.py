@@ -262,9 +262,36 @@ def test_everything_else_agrees(site: Site) -> None:
     for name in ("hub", "watched"):
         active = registry.value("peergate_registry_strangers_active", gateway=name)
         assert active == sum(each["gateway"] == name for each in every)
+    assert [each["covered"] for each in every if each["source"] == "192.0.2.66"] == [
+        {"peer": 3, "name": "over", "state": "expired"}
+    ]
     trail = site.ask("GET", "/v1/audit?limit=500")["items"]
     newest = max(each["number"] for each in trail)
     assert registry.value("peergate_registry_audit_records_total") == newest
+
+
+def test_the_packets_of_strangers_agree(site: Site) -> None:
+    """Those of registrations that have ended among them: few enough to be sampled one by one."""
+    for name, sent in (("hub", 40), ("watched", 7)):
+        said: list[int] = []
+
+        def agree(name: str = name, sent: int = sent, said: list[int] = said) -> bool:
+            """Once the last report of strangers has come."""
+            kept = site.ask("GET", f"/v1/strangers?gateway={name}&covered=true")["items"]
+            days = site.ask("GET", f"/v1/gateways/{name}/strangers")["days"]
+            counted = in_metrics(site.router_scrape())
+            said[:] = [
+                sum(each["packets"] for each in kept),
+                sum(each["packets"] for each in days),
+                sum(
+                    packets
+                    for (gateway_, verdict, _), (packets, _) in counted.items()
+                    if gateway_ == name and verdict in ("unregistered", "expired")
+                ),
+            ]
+            return said == [sent] * 3
+
+        assert wait_until(agree, 3 * SECONDS), said
 
 
 def test_a_cut_over_agrees(site: Site) -> None:
