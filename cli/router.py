@@ -111,7 +111,7 @@ def strangers(
     config: AgentConfig = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show who knocked here unregistered since the agent began, as it wrote it down last.
+    """Show which strangers knocked here since the agent began, as it wrote it down last.
 
     It does so once a minute. The registry keeps what all routers saw: see stranger list. Those
     seen in the most minutes come first. Packets are an estimate, beside its standard error.
@@ -130,7 +130,7 @@ def strangers(
     if as_json:
         show_json(said)
     elif not found:
-        note("nobody knocked here unregistered since an agent began to look")
+        note("no stranger knocked here since an agent began to look")
     else:
         columns = ("gateway", "source", "service", "#minutes", "#packets", "#error", "last seen")
         show(table((*columns, "dropped"), map(_stranger, said["strangers"])))

@@ -1,4 +1,4 @@
-"""Who knocks unregistered: a table of bounded size, in which the persistent and the heavy stay.
+"""Who knocks as a stranger: a table of bounded size, in which the persistent and the heavy stay.
 
 While there is room, everybody who was sampled gets a row. Where there is none, rows are for those
 who were sampled in the most minutes, and for those with the most samples of late. Who is sent away

@@ -39,7 +39,7 @@ Stamp = Annotated[
 
 
 class GatewayReport(Document):
-    """Unregistered packets of the interval, counted; and how many of them were looked at."""
+    """Packets of strangers in the interval, counted; and how many of them were looked at."""
 
     packets: Count
     samples: Count

@@ -45,7 +45,7 @@ def list_strangers(
     wanted: FilterOf,
     order: OrderOf,
     covered: Annotated[
-        bool, Query(description="also those that a registration covers, pending or approved")
+        bool, Query(description="also those that a registration covers, pending or not ended")
     ] = False,
     signed_off: Annotated[bool, Query(description="also those that are signed off")] = False,
     limit: Limit = 100,

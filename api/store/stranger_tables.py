@@ -47,7 +47,7 @@ for _columns in (("minutes", "last_seen"), ("packets",), ("last_seen",)):
     Index(f"ix_strangers_{_columns[0]}", *_sorted)
     Index(f"ix_strangers_gateway_{_columns[0]}", strangers.c.gateway_id, *_sorted)
 
-# Unregistered packets by day: counted, where strangers are estimated.
+# Packets of strangers by day: counted, where strangers are estimated.
 stranger_totals = Table(
     "stranger_totals",
     metadata,

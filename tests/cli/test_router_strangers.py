@@ -70,7 +70,7 @@ def test_without_an_agent_there_is_nobody(config: Path, offline_peergate: Peerga
     done = offline_peergate("router", "strangers", "--config", str(config))
     assert (done.code, done.out) == (
         0,
-        "nobody knocked here unregistered since an agent began to look\n",
+        "no stranger knocked here since an agent began to look\n",
     )
     said = json.loads(
         offline_peergate("router", "strangers", "--config", str(config), "--json").out
