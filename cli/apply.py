@@ -1,6 +1,9 @@
 """peergate apply: make the registry match a policy file, whole or not at all."""
 
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +31,7 @@ _SIGNS = {
     "revoke": ("-", "red"),
 }
 _REMOVING = ("remove", "revoke")
+_FIELD = re.compile(r"(gateways|peers)\[\d+\][^:]*")
 
 
 def apply(
@@ -59,8 +63,9 @@ def apply(
             _apply_large(file, dry_run, yes, as_json, registry)
         return
     # What is not said is not sent: bounds that are not stay as they are.
-    wanted = read_policy(file).model_dump(mode="json", exclude_unset=True)
-    with connect(url, token_file, ca_file) as registry:
+    text, policy = _read(file)
+    wanted = policy.model_dump(mode="json", exclude_unset=True)
+    with connect(url, token_file, ca_file) as registry, _told_by_line(text):
         try:
             plan = registry.replace(PATH, wanted, None, dry_run="true")
         except RegistryError as error:
@@ -96,13 +101,17 @@ def apply(
 
 def read_policy(file: str) -> "Policy":
     """The policy in a file, or on stdin for `-`. Raises CliError with every problem."""
+    return _read(file)[1]
+
+
+def _read(file: str) -> "tuple[str, Policy]":
+    """Its text, and what that says."""
     from policy.errors import PolicyError
-    from policy.file import load_policy, parse_policy
+    from policy.file import parse_policy, read_text
 
     try:
-        if file != "-":
-            return load_policy(Path(file))
-        return parse_policy(sys.stdin.buffer.read().decode())
+        text = sys.stdin.buffer.read().decode() if file == "-" else read_text(Path(file))
+        return text, parse_policy(text)
     except UnicodeDecodeError:
         raise CliError("stdin: not a text file in UTF-8") from None
     except PolicyError as error:
@@ -110,6 +119,25 @@ def read_policy(file: str) -> "Policy":
         problems = tuple(str(problem).removeprefix(f"{where}: ") for problem in error.problems)
         said = f"{where}: {len(problems)} problems" if len(problems) > 1 else where
         raise CliError(said, problems) from None
+
+
+@contextmanager
+def _told_by_line(text: str) -> Iterator[None]:
+    """What the registry says of a gateway or a peer, with the line that it has in the file."""
+    from policy.file import places_of
+
+    try:
+        yield
+    except RegistryError as error:
+        places = places_of(text) if error.details else None
+
+        def with_line(detail: str) -> str:
+            field = _FIELD.match(detail)
+            line = places.line(field[0]) if places is not None and field is not None else None
+            return detail if line is None else f"line {line}: {detail}"
+
+        details = tuple(map(with_line, error.details))
+        raise RegistryError(error.message, details, error.status, error.kind) from error
 
 
 def _show_changes(changes: list[Json]) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 import tempfile
+from array import array
 from collections import Counter
 from collections.abc import Callable
 from datetime import date
@@ -72,12 +73,15 @@ class _Lines:
         from policy.stream import parts
 
         self._file = file
-        # Where gateways or peers begin: line, kind, index.
+        # Where gateways or peers begin: line sent, kind, index.
         self._runs: list[tuple[int, str, int]] = []
+        # Of each line sent, that of the file.
+        self._lines = array("I")
         many: Counter[str] = Counter()
         try:
             with counting("gateways and peers read") as told:
-                for number, (kind, content) in enumerate(parts(policy), 1):
+                for number, (kind, content, line) in enumerate(parts(policy), 1):
+                    self._lines.append(line)
                     if not self._runs or self._runs[-1][1] != kind:
                         self._runs.append((number, kind, many[kind]))
                     many[kind] += 1
@@ -89,7 +93,7 @@ class _Lines:
             raise CliError(name, tuple(map(str, error.problems))) from None
 
     def send(self, registry: Registry, etag: str | None, **query: object) -> Json:
-        """The result. Raises RegistryError, in which lines are called by their places."""
+        """The result. Raises RegistryError, in which lines are those of the file."""
         self._file.seek(0)
         try:
             return send(registry, _PATH, self._file, etag, **query)
@@ -98,9 +102,9 @@ class _Lines:
             raise RegistryError(error.message, details, error.status) from error
 
     def _place(self, found: re.Match[str]) -> str:
-        line = int(found[1])
-        start, kind, index = max(run for run in self._runs if run[0] <= line)
-        return f"{kind}s[{index + line - start}]: "
+        sent = int(found[1])
+        start, kind, index = max(run for run in self._runs if run[0] <= sent)
+        return f"line {self._lines[sent - 1]}: {kind}s[{index + sent - start}]: "
 
 
 def _written(value: object) -> str:

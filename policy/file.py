@@ -8,6 +8,7 @@ import yaml
 
 from policy.document import Policy, check_policy
 from policy.errors import PolicyError, Problem
+from policy.places import Places
 
 try:
     _Base: Any = yaml.CSafeLoader
@@ -52,16 +53,28 @@ def parse_policy(text: str) -> Policy:
     data = {} if data is None else data
     if not isinstance(data, dict):
         raise PolicyError((Problem("", "", "a policy is a mapping of `gateways` and `peers`"),))
-    # `peers:` with nothing after it is YAML's null, and means none.
-    return check_policy({key: () if value is None else value for key, value in data.items()})
+    try:
+        # `peers:` with nothing after it is YAML's null, and means none.
+        return check_policy({key: () if value is None else value for key, value in data.items()})
+    except PolicyError as error:
+        raise PolicyError(tuple(map(places_of(text).of, error.problems))) from None
+
+
+def places_of(text: str) -> Places:
+    """Of a policy that could be parsed."""
+    return Places(text, _Base)
 
 
 def load_policy(path: Path) -> Policy:
     """The policy in a file. Raises PolicyError, also where the file cannot be read."""
+    return parse_policy(read_text(path))
+
+
+def read_text(path: Path) -> str:
+    """Raises PolicyError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise PolicyError((Problem(str(path), "", error.strerror or str(error)),)) from None
     except UnicodeDecodeError:
         raise PolicyError((Problem(str(path), "", "not a text file in UTF-8"),)) from None
-    return parse_policy(text)

@@ -8,7 +8,8 @@ import yaml
 from policy.errors import PolicyError, Problem
 from policy.file import Loader
 
-Part = tuple[str, object]
+# Its line is that of the file, from 1.
+Part = tuple[str, object, int]
 
 PARTS = {"gateways": "gateway", "peers": "peer"}
 # A peer's list of sources is the third.
@@ -16,8 +17,8 @@ _DEEPEST = 8
 
 
 def parts(file: BinaryIO) -> Iterator[Part]:
-    """("gateway", {...}) and ("peer", {...}), in their order and not checked any further. Raises
-    PolicyError where it is no YAML, or not of a policy's form."""
+    """("gateway", {...}, line) and ("peer", {...}, line), in their order and not checked any
+    further. Raises PolicyError where it is no YAML, or not of a policy's form."""
     try:
         yield from _Reader(file).parts()
     except (yaml.YAMLError, ValueError) as error:
@@ -58,7 +59,8 @@ class _Reader:
             return
         self._next(yaml.SequenceStartEvent)
         while not self._loader.check_event(yaml.SequenceEndEvent):
-            yield kind, self._value(0)
+            line = self._loader.peek_event().start_mark.line + 1
+            yield kind, self._value(0), line
             # It remembers all that it made.
             self._loader.constructed_objects.clear()
         self._next(yaml.SequenceEndEvent)

@@ -12,6 +12,7 @@ from api.records import Gateway, Json, Peer, State
 from api.registry import cutovers, gateways, many, peers, rules
 from api.registry.core import Expected, Read, Write
 from api.registry.foreseen import Foreseen, unborn
+from api.registry.lines import NAMED
 from api.registry.permissions import Caller
 from api.store import gateways as gateway_rows
 from api.store import peers as peer_rows
@@ -136,7 +137,7 @@ def compare(state: Read | Write, wanted: Policy, caller: Caller) -> Comparison:
         ),
         kept=kept,
     )
-    _check_rules(state, found, caller)
+    _check_rules(state, wanted, found, caller)
     return found
 
 
@@ -163,14 +164,28 @@ def apply(write: Write, wanted: Policy, expected: Expected, caller: Caller) -> C
     return found
 
 
-def _check_rules(state: Read | Write, found: Comparison, caller: Caller) -> None:
+def _check_rules(state: Read | Write, wanted: Policy, found: Comparison, caller: Caller) -> None:
     in_force = rules.current(state)
     changed = [(before, peers.filled(before, spec)) for before, spec in found.match_peers]
-    for spec in found.add_peers:
-        rules.check_validity(in_force, state.now, spec.valid_from, spec.valid_until)
-    for before, after in changed:
-        if (after.valid_from, after.valid_until) != (before.valid_from, before.valid_until):
-            rules.check_validity(in_force, state.now, after.valid_from, after.valid_until)
+    windows = {
+        (spec.gateway, spec.name): (spec.valid_from, spec.valid_until) for spec in found.add_peers
+    }
+    windows |= {
+        (after.gateway, after.name): (after.valid_from, after.valid_until)
+        for before, after in changed
+        if (after.valid_from, after.valid_until) != (before.valid_from, before.valid_until)
+    }
+    problems = []
+    for place, spec in enumerate(wanted.peers):
+        if (window := windows.get((spec.gateway, spec.name))) is None:
+            continue
+        try:
+            rules.check_validity(in_force, state.now, *window)
+        except RefusedError as error:
+            problems += [replace(p, field=f"peers[{place}].{p.field}") for p in error.problems]
+    if problems:
+        message = "the policy is refused as a whole"
+        raise RefusedError(message, "", tuple(problems[:NAMED]), len(problems))
     if not in_force.four_eyes:
         return
     alone = [f"{spec.name} at {spec.gateway}" for spec in found.add_peers]

@@ -201,8 +201,25 @@ def test_all_problems_are_told_at_once(offline_peergate: Peergate, policy: Path)
     refused = offline_peergate("apply", "-f", policy)
     lines = refused.err.splitlines()
     assert lines[0] == f"peergate: {policy}: 2 problems"
-    assert lines[1].startswith("  gateways[0].services[1]: foo: ")
-    assert lines[2].startswith("  peers[1].sources[0]: banana: ")
+    assert lines[1].startswith(f"  line {line_of('foo', policy)}: gateways[0].services[1]: foo: ")
+    assert lines[2].startswith(f"  line {line_of('banana', policy)}: peers[1].sources[0]: banana: ")
+
+
+def line_of(word: str, policy: Path) -> int:
+    (line,) = (n for n, text in enumerate(policy.read_text().splitlines(), 1) if word in text)
+    return line
+
+
+def test_what_the_registry_says_is_told_by_line_too(peergate: Peergate, policy: Path) -> None:
+    """Its rules are known to it alone."""
+    assert peergate("rules", "set", "--longest-days", "30").code == 0
+    refused = peergate("apply", "-f", policy)
+    assert refused.code == 1
+    until = line_of("valid_until: 2099", policy)
+    assert f"  line {until}: peers[0].valid_until: 2099-01-31T00:00:00Z: a reg" in refused.err
+    # Where the field is not there, the line is the peer's.
+    without = line_of("- name: branch-8", policy)
+    assert f"  line {without}: peers[1].valid_until: none: a registration lasts" in refused.err
 
 
 def test_a_policy_that_is_not_there(offline_peergate: Peergate) -> None:
@@ -237,8 +254,10 @@ def test_what_is_wrong_in_a_large_policy_is_named_by_its_place(
     policy.write_text(POLICY.replace("203.0.113.8", "203.0.113.8/24").replace("wireguard", "foo"))
     refused = peergate("apply", "-f", policy)
     assert refused.code == 1
-    assert "  gateways[0]: services[0]: foo: a service is one of" in refused.err
-    assert "  peers[1]: sources[0]: 203.0.113.8/24: host bits" in refused.err
+    hub = "  line 2: gateways[0]: services[0]: foo: a service is one of"
+    assert hub in refused.err
+    branch = line_of("- name: branch-8", policy)
+    assert f"  line {branch}: peers[1]: sources[0]: 203.0.113.8/24: host bits" in refused.err
     policy.write_text("peers: some")
     assert "a list is wanted here" in peergate("apply", "-f", policy).err
 

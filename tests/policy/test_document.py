@@ -239,3 +239,20 @@ def test_the_published_schema_is_the_models() -> None:
 
 if __name__ == "__main__":
     SCHEMA.write_text(json.dumps(Policy.model_json_schema(), indent=2) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("    contact: netops@example.net", "    contact: nobody", 12),
+        ("    contact: netops@example.net\n", "", 9),
+        ("wireguard, ipsec", "wireguard, foo", 5),
+    ],
+)
+def test_what_is_wrong_has_its_line(old: str, new: str, line: int) -> None:
+    """That of the field, or of what it is missing in."""
+    with pytest.raises(PolicyError) as refused:
+        parse_policy(EXAMPLE.replace(old, new))
+    (problem,) = refused.value.problems
+    assert problem.line == line
+    assert str(problem).startswith(f"line {line}: {problem.field}: ")

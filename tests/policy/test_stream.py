@@ -8,7 +8,7 @@ import pytest
 
 from policy.errors import PolicyError
 from policy.file import parse_policy
-from policy.stream import parts
+from policy.stream import Part, parts
 
 POLICY = """\
 peers:  # before the gateways, for once
@@ -29,13 +29,13 @@ gateways:
 """
 
 
-def read(text: str) -> list[tuple[str, object]]:
+def read(text: str) -> list[Part]:
     return list(parts(io.BytesIO(text.encode())))
 
 
-def whole(found: list[tuple[str, object]]) -> str:
+def whole(found: list[Part]) -> str:
     document = {
-        f"{kind}s": [content for each, content in found if each == kind]
+        f"{kind}s": [content for each, content, _ in found if each == kind]
         for kind in ("gateway", "peer")
     }
 
@@ -48,7 +48,9 @@ def whole(found: list[tuple[str, object]]) -> str:
 
 def test_it_is_the_same_policy() -> None:
     found = read(POLICY)
-    assert [kind for kind, _ in found] == ["peer", "peer", "gateway"]
+    assert [kind for kind, _, _ in found] == ["peer", "peer", "gateway"]
+    lines = POLICY.splitlines()
+    assert [lines[line - 1].lstrip(" -{")[:4] for _, _, line in found] == ["name"] * 3
     assert parse_policy(whole(found)) == parse_policy(POLICY)
 
 
