@@ -105,7 +105,7 @@ def test_it_ends_with_a_token_of_an_identity_provider(settings: Settings, seed: 
             with httpx.Client(base_url=process.url, headers=headers, timeout=DEADLINE) as viewer:
                 with following(viewer, 0) as lines:
                     assert len(list(islice(lines, 40))) < 40
-                assert time.time() >= end
+                assert time.time() >= end - 0.1  # a timer may be early by its clock's step
         finally:
             process.end()
 

@@ -30,7 +30,8 @@ def test_who_has_a_source_is_found_by_it(
     service.add_gateway()
     service.add_peer()
     steps = steps_of(service, look)
-    assert steps[0].startswith("SEARCH peer_sources USING PRIMARY KEY (key=?"), steps
+    first = next(step for step in steps if step.startswith(("SEARCH", "SCAN")))
+    assert first.startswith("SEARCH peer_sources USING PRIMARY KEY (key=?"), steps
 
 
 @on_sqlite
