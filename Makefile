@@ -25,7 +25,7 @@ test-vm:
 	@./setup.sh vm deb vagrant
 	$(VENV)/pytest -n 2 --dist loadgroup --maxschedchunk 1 --durations 20 --kernels "$(KERNELS)" tests/vm
 
-# What a packet costs, beside other filters, and how fast a change is in force: 20 minutes,
+# What a packet costs, beside other filters, and how fast a change is in force: ten minutes,
 # `BENCH=quick make bench` 3. As root. `BENCH_FLAGS=--check` fails where a must is missed.
 bench:
 	@./setup.sh bench
