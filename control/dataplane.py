@@ -263,15 +263,7 @@ class DataPlane:
         come, ends = (rows, rows[:0]) if comes.all() else (rows[comes], rows[~comes])
         left = self._sources.write(come, now)
         if guarded:
-            gateways, targets = self._guard.held()
-            gateways.update(write.gateways)
-            targets.update(write.targets)
-            for number in delete.gateways:
-                gateways.pop(number, None)
-            for address in delete.targets:
-                targets.pop(address, None)
-            refused = self._guard.refusal(gateways, targets)
-            self._guard.hold(gateways, targets)
+            refused = self._guard.change(write, delete)
         if (len(come) or guarded) and (len(ends) or len(gone)):
             # A packet may have looked for the other prefix before it was there, or have seen what
             # was guarded before.

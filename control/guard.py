@@ -17,7 +17,7 @@ from control.columns import Rows
 from control.errors import DataPlaneError, MapFullError
 from control.hashing import Column, hash_address
 from control.maps import CType
-from control.model import GatewayRow, Target
+from control.model import GatewayRow, Tables, Target
 from control.rows import (
     fill_address,
     gateway_value,
@@ -140,6 +140,19 @@ class Guard:
                 f"{self.addresses_max}; spread the gateways over more routers"
             )
         return None
+
+    def change(self, write: Tables, delete: Tables) -> DataPlaneError | None:
+        """Hold what comes besides, and not what goes. The error for what found no room."""
+        gateways, targets = self.held()
+        gateways.update(write.gateways)
+        targets.update(write.targets)
+        for number in delete.gateways:
+            gateways.pop(number, None)
+        for address in delete.targets:
+            targets.pop(address, None)
+        refused = self.refusal(gateways, targets)
+        self.hold(gateways, targets)
+        return refused
 
     def hold(self, gateways: Mapping[int, GatewayRow], targets: Mapping[Address, Target]) -> None:
         """Make this what is guarded, at once; what has no room is left out."""

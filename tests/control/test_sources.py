@@ -167,22 +167,18 @@ def test_what_ends_waits_for_packets_that_looked_before(monkeypatch: pytest.Monk
     # In tables of its own: what is retired in those of other tests would wait, too.
     with DataPlane.offline(Sizes.room_for(64, 64, 4)) as plane:
         plane.apply(difference(plane.held(), GUARDED))
-        _ends_one_after_the_other(plane, monkeypatch)
-
-
-def _ends_one_after_the_other(plane: DataPlane, monkeypatch: pytest.MonkeyPatch) -> None:
-    wide, ended = around(4, {24: True}), around(4, {24: False, 28: True})
-    done: list[str] = []
-    for owner, name in ((syscalls, "grace_period"), (Buckets, "write"), (Buckets, "delete")):
-        monkeypatch.setattr(owner, name, noted(done, name, getattr(owner, name)))
-    monkeypatch.setattr(Guard, "hold", noted(done, "hold", Guard.hold))
-    plane.apply(Difference(Tables(entries=wide)))
-    assert done == ["write"]
-    plane.apply(difference(Tables(entries=wide), Tables(entries=ended)))
-    assert done[1:] == ["write", "grace_period", "write"]
-    unguarded = Difference(Tables(), Tables(GUARDED.gateways, GUARDED.targets, ended))
-    plane.apply(unguarded)
-    assert done[4:] == ["grace_period", "hold", *["grace_period", "delete"] * 2]
+        wide, ended = around(4, {24: True}), around(4, {24: False, 28: True})
+        done: list[str] = []
+        for owner, name in ((syscalls, "grace_period"), (Buckets, "write"), (Buckets, "delete")):
+            monkeypatch.setattr(owner, name, noted(done, name, getattr(owner, name)))
+        monkeypatch.setattr(Guard, "hold", noted(done, "hold", Guard.hold))
+        plane.apply(Difference(Tables(entries=wide)))
+        assert done == ["write"]
+        plane.apply(difference(Tables(entries=wide), Tables(entries=ended)))
+        assert done[1:] == ["write", "grace_period", "write"]
+        unguarded = Difference(Tables(), Tables(GUARDED.gateways, GUARDED.targets, ended))
+        plane.apply(unguarded)
+        assert done[4:] == ["grace_period", "hold", *["grace_period", "delete"] * 2]
 
 
 def noted(done: list[str], name: str, call: Callable[..., Any]) -> Callable[..., Any]:
