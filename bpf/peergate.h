@@ -164,9 +164,9 @@ struct pg_bucket {
 	__u8 overflowed;     /* look in `overflow` too */
 };
 
-/* For each bucket one word of `filter`, in which two bits of its 32 are set for each entry. */
+/* For two buckets one word of `filter`, in which three bits of its 64 are set for each entry. */
 struct pg_filter {
-	__u32 word[16];
+	__u64 word[8];
 };
 
 /*

@@ -26,8 +26,8 @@ _A_STEP = 2048
 _RETIRED_MAX = 1024
 
 _FOREVER = np.uint64(FOREVER_NS)
-_ONE, _LOW5 = np.uint64(1), np.uint64(31)
-_BIT1, _BIT2 = np.uint64(12), np.uint64(17)  # PG_BIT1_SHIFT, PG_BIT2_SHIFT
+_ONE, _LOW6 = np.uint64(1), np.uint64(63)
+_BITS = np.array([7, 13, 19], np.uint64)  # PG_BIT1_SHIFT to PG_BIT3_SHIFT
 _SLOTS = 7
 # By which slots are free (the first one's bit is the highest of eight), and a rank: which is the
 # free slot of that rank, _SLOTS where there are not so many.
@@ -68,7 +68,8 @@ class Buckets:
         self._seen = buckets["seen"]
         # As it was when it was last asked for; in maps that are made there is nothing yet.
         self._seen_before = np.zeros(self._seen.shape, np.uint8)
-        self._filter = Mirror.of(arrays["filter"].rows["word"].reshape(-1)[first:last])
+        words = arrays["filter"].rows["word"].reshape(-1)
+        self._filter = Mirror.of(words[first // 2 : last // 2])
         self._entries = Mirror.of(entries)
         self._secret = secret
         self._lengths = lengths
@@ -161,7 +162,7 @@ class Buckets:
         self._entries.store(places, rows)
         self._used[places] = True
         in_order()
-        self._filter.add_bits(bucket, _filter_bits(tag >> np.uint64(self._place_bits)))
+        self._filter.add_bits(bucket // 2, _filter_bits(tag >> np.uint64(self._place_bits)))
         self._lengths.announce(self.kind, rows["key"])
         in_order()
         slots = tag | places.astype(np.uint64) | _surely(rows, now) << _SURELY
@@ -256,7 +257,7 @@ class Buckets:
         self._used[places] = True
         self.count = len(places)
         self._free = np.flatnonzero(~self._used)[::-1].astype(np.int32)
-        wrong += self._filter_of(slice(None))
+        wrong += self._filter_of(0, len(self._overflowed.ours))
         wrong += self._overflowed.put_right(self._overflowed.ours)
         return wrong + self._renew(bucket, number, now)
 
@@ -270,7 +271,7 @@ class Buckets:
         """Packets find the way to `overflow` for these keys, and no others; what lacked."""
         hashes = self._hash(keys)
         bucket, _ = self._place(hashes)
-        at, bits = or_by_place(bucket, _filter_bits(hashes & _low(self._tag_bits)))
+        at, bits = or_by_place(bucket // 2, _filter_bits(hashes & _low(self._tag_bits)))
         lacking = int(((self._filter.live[at] & bits) != bits).sum())
         self._filter.store(at, self._filter.ours[at] | bits)
         wanted = np.zeros_like(self._overflowed.ours)
@@ -292,7 +293,7 @@ class Buckets:
         live, ours = self._slots.live[first:last], self._slots.ours[first:last]
         differs = live != ours
         marks = self._overflowed.part(first, last)
-        lacking = self._filter_of(slice(first, last)) + marks.put_right(marks.ours)
+        lacking = self._filter_of(first, last) + marks.put_right(marks.ours)
         if differs.any():
             in_order()
             live[differs] = ours[differs]
@@ -301,17 +302,17 @@ class Buckets:
         self._renew(bucket + first, number, now)
         return int(differs.sum()) + lacking
 
-    def _filter_of(self, part: slice) -> int:
-        """The filter as the slots have it; how many words lacked something.
+    def _filter_of(self, first: int, last: int) -> int:
+        """The filter as the slots of these buckets have it; how many words lacked something.
 
-        A bucket that overflowed keeps the bits that it has.
+        The word of a bucket that overflowed keeps the bits that it has.
         """
-        slots = self._slots.ours[part]
+        slots = self._slots.ours[first:last]
         bits = _filter_bits(slots >> np.uint64(self._place_bits) & _low(self._tag_bits))
         bits[(slots & USED) == 0] = 0
-        wanted = np.bitwise_or.reduce(bits, axis=1)
-        words = Mirror(self._filter.live[part], self._filter.ours[part])
-        keeps = self._overflowed.ours[part] != 0
+        wanted = np.bitwise_or.reduce(bits.reshape(-1, 2 * _SLOTS), axis=1)
+        words = self._filter.part(first // 2, last // 2)
+        keeps = self._overflowed.ours[first:last].reshape(-1, 2).any(axis=1)
         wanted[keeps] |= words.ours[keeps]
         return words.put_right(wanted)
 
@@ -334,10 +335,12 @@ def _words(rows: Rows) -> Rows:
     return rows.view(np.uint64).reshape(-1, ENTRY.itemsize // 8)
 
 
-def _filter_bits(tag: Column) -> Rows:
-    """Of the hash what the bucket's number leaves of it; two bits of a word."""
-    one, two = tag >> _BIT1 & _LOW5, tag >> _BIT2 & _LOW5
-    return (_ONE << one | _ONE << two).astype(np.uint32)
+def _filter_bits(tag: Column) -> Column:
+    """Of the hash what the bucket's number leaves of it; its bits of a word."""
+    bits = np.zeros_like(tag)
+    for shift in _BITS:
+        bits |= _ONE << (tag >> shift & _LOW6)
+    return bits
 
 
 def _surely(rows: Rows, now: int) -> Column:

@@ -15,6 +15,7 @@ NUMBERS_MAX = 8_191
 ENTRIES_A_BUCKET = 4
 CLASSES = ("IPv4 hosts", "IPv4 prefixes", "IPv6 hosts", "IPv6 prefixes")
 
+_LEAST_BITS = 1  # two buckets share a word of `filter`
 _LEAST_ADDRESSES_BITS = 3
 _LINES_BITS = 2  # PG_LINES_BITS
 _LEAST_GATEWAYS = 15
@@ -71,7 +72,7 @@ class Limits:
 class Sizes:
     """Bits of each class's buckets and of the addresses, and the highest gateway number."""
 
-    bits: Counts = (0, 0, 0, 0)
+    bits: Counts = (_LEAST_BITS,) * 4
     addresses_bits: int = _LEAST_ADDRESSES_BITS
     gateways: int = _LEAST_GATEWAYS
 
@@ -167,7 +168,7 @@ class Sizes:
 
 
 def _bits(entries: int) -> int:
-    return max(0, _log2(entries) - 2)
+    return max(_LEAST_BITS, _log2(entries) - 2)
 
 
 def _log2(number: int) -> int:
