@@ -191,13 +191,20 @@ def noted(done: list[str], name: str, call: Callable[..., Any]) -> Callable[...,
 
 
 def churn(version: int, chance: random.Random) -> SourceKey:
-    """Any source but those of `KEPT` and `STRANGERS`, and what covers them."""
+    """Any source but those of `KEPT`, `KEPT_WITHIN` and `STRANGERS`, and what covers them."""
     length = chance.choice([24, 28, 32] if version == 4 else [48, 64, 128])
     found = network(version, chance.getrandbits(96) | 1 << 15 | 1 << 90, length)
     return chance.choice([1, 2]), found
 
 
 KEPT: tuple[Address, Address] = IPv4Address("198.18.0.7"), IPv6Address("2001:db8::7")
+# Who is registered by one of these alone, shorter and longer ones than those that come and go.
+KEPT_WITHIN: dict[Address, Network] = {
+    IPv4Address("198.18.0.21"): IPv4Network("198.18.0.20/31"),
+    IPv4Address("198.19.0.5"): IPv4Network("198.19.0.0/17"),
+    IPv6Address("2001:db8::21"): IPv6Network("2001:db8::20/127"),
+    IPv6Address("2001:db8:8000::5"): IPv6Network("2001:db8:8000::/33"),
+}
 STRANGERS: tuple[Address, Address] = IPv4Address("198.18.0.8"), IPv6Address("2001:db8::8")
 ROUNDS = 400
 RUNS_AT_ONCE = 2_000
@@ -206,23 +213,21 @@ RUNS_AT_ONCE = 2_000
 def test_nobody_notices_what_is_added_removed_and_grown(bpffs: Path) -> None:
     """Registered at gateway 1, with new windows, pass; strangers at gateway 2 are dropped."""
     chance = random.Random(7)
-    kept: dict[SourceKey, Entry] = {
-        (1, IPv4Network(KEPT[0])): Entry(1, 32),
-        (1, IPv6Network(KEPT[1])): Entry(2, 128),
-    }
     planes = [DataPlane.pinned(bpffs, Sizes.room_for(64, 64, 4))]
-    planes[0].apply(Difference(write=Tables(*guarded(), Entries.of(kept))))
+    kept = Entries.of(kept_until(FOREVER_NS))
+    planes[0].apply(Difference(write=Tables(*guarded(), kept)))
+    registered = [frame(1, source) for source in (*KEPT, *KEPT_WITHIN)]
+    strangers = [frame(2, stranger) for stranger in STRANGERS]
     ended = Event()
 
     def send() -> int:
-        """By the program in force, which is replaced meanwhile; how many of each kind."""
+        """By the program in force, which is replaced meanwhile; how many of each."""
         sent = 0
         while not ended.is_set():
             fd = planes[-1].program_fd
-            for source, stranger in zip(KEPT, STRANGERS, strict=True):
-                syscalls.time_run(fd, frame(1, source), RUNS_AT_ONCE)
-                syscalls.time_run(fd, frame(2, stranger), RUNS_AT_ONCE)
-            sent += len(KEPT) * RUNS_AT_ONCE
+            for each in (*registered, *strangers):
+                syscalls.time_run(fd, each, RUNS_AT_ONCE)
+            sent += RUNS_AT_ONCE
         return sent
 
     try:
@@ -235,10 +240,10 @@ def test_nobody_notices_what_is_added_removed_and_grown(bpffs: Path) -> None:
             sent = sending.result()
         counts = planes[-1].counters()
         assert sent > 10 * RUNS_AT_ONCE
-        assert counts[1]["registered_pass"].packets == sent
-        assert counts[2]["unregistered_drop"].packets == sent
+        assert counts[1]["registered_pass"].packets == sent * len(registered)
+        assert counts[2]["unregistered_drop"].packets == sent * len(strangers)
         others = [n.packets for number in HUBS for n in counts[number].values()]
-        assert sum(others) == 2 * sent
+        assert sum(others) == sent * len(registered + strangers)
     finally:
         for each in planes:
             each.close()
@@ -249,7 +254,7 @@ def guarded() -> tuple[dict[int, GatewayRow], dict[Address, Target]]:
 
 
 def kept_until(end: int) -> dict[SourceKey, Entry]:
-    networks: tuple[Network, Network] = IPv4Network(KEPT[0]), IPv6Network(KEPT[1])
+    networks: list[Network] = [IPv4Network(KEPT[0]), IPv6Network(KEPT[1]), *KEPT_WITHIN.values()]
     return {(1, each): Entry(1, each.prefixlen, 0, end) for each in networks}
 
 
