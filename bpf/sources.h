@@ -28,8 +28,8 @@ static __always_inline struct pg_entry *pg_overflow_of(const struct pg_key *key)
 
 #define PG_HASH_SHIFT (64 - PG_HASH_BITS)
 
-/* Three groups of six bits of a key's hash that its word in `filter` is asked by: below those that
- * say which bucket, and not the lowest ones of a product. */
+/* Three groups of six bits of a key's hash that its word in `filter` is asked by: not the lowest
+ * ones of a product, and below those that say which bucket, of up to 2^20 of them. */
 #define PG_BIT1_SHIFT 7
 #define PG_BIT2_SHIFT 13
 #define PG_BIT3_SHIFT 19

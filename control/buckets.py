@@ -162,7 +162,7 @@ class Buckets:
         self._entries.store(places, rows)
         self._used[places] = True
         in_order()
-        self._filter.add_bits(bucket // 2, _filter_bits(tag >> np.uint64(self._place_bits)))
+        self._filter.add_bits(bucket // 2, _filter_bits(hashes))
         self._lengths.announce(self.kind, rows["key"])
         in_order()
         slots = tag | places.astype(np.uint64) | _surely(rows, now) << _SURELY
@@ -271,7 +271,7 @@ class Buckets:
         """Packets find the way to `overflow` for these keys, and no others; what lacked."""
         hashes = self._hash(keys)
         bucket, _ = self._place(hashes)
-        at, bits = or_by_place(bucket // 2, _filter_bits(hashes & _low(self._tag_bits)))
+        at, bits = or_by_place(bucket // 2, _filter_bits(hashes))
         lacking = int(((self._filter.live[at] & bits) != bits).sum())
         self._filter.store(at, self._filter.ours[at] | bits)
         wanted = np.zeros_like(self._overflowed.ours)
@@ -308,7 +308,9 @@ class Buckets:
         The word of a bucket that overflowed keeps the bits that it has.
         """
         slots = self._slots.ours[first:last]
-        bits = _filter_bits(slots >> np.uint64(self._place_bits) & _low(self._tag_bits))
+        bucket = np.arange(first, first + len(slots), dtype=np.uint64)[:, None]
+        tag = slots >> np.uint64(self._place_bits) & _low(self._tag_bits)
+        bits = _filter_bits(bucket << np.uint64(self._tag_bits) | tag)
         bits[(slots & USED) == 0] = 0
         wanted = np.bitwise_or.reduce(bits.reshape(-1, 2 * _SLOTS), axis=1)
         words = self._filter.part(first // 2, last // 2)
@@ -335,11 +337,11 @@ def _words(rows: Rows) -> Rows:
     return rows.view(np.uint64).reshape(-1, ENTRY.itemsize // 8)
 
 
-def _filter_bits(tag: Column) -> Column:
-    """Of the hash what the bucket's number leaves of it; its bits of a word."""
-    bits = np.zeros_like(tag)
+def _filter_bits(hashes: Column) -> Column:
+    """The bits of a word that each asks for: in large tables some also say which bucket."""
+    bits = np.zeros_like(hashes)
     for shift in _BITS:
-        bits |= _ONE << (tag >> shift & _LOW6)
+        bits |= _ONE << (hashes >> shift & _LOW6)
     return bits
 
 
