@@ -70,6 +70,8 @@ class Buckets:
         self._seen_before = np.zeros(self._seen.shape, np.uint8)
         words = arrays["filter"].rows["word"].reshape(-1)
         self._filter = Mirror.of(words[first // 2 : last // 2])
+        # Of its words the bits of what stands in `overflow`; of what went from there until a check.
+        self._filter_over = np.zeros(self._filter.ours.shape, np.uint64)
         self._entries = Mirror.of(entries)
         self._secret = secret
         self._lengths = lengths
@@ -179,6 +181,7 @@ class Buckets:
         self._used[places[over]] = False
         self._free = np.concatenate([self._free, places[over]])
         no_room = self._overflow.write(rows[over])
+        np.bitwise_or.at(self._filter_over, bucket[over] // 2, _filter_bits(hashes[over]))
         self._overflowed.store(bucket[over], np.uint8(1))
         return np.concatenate([left, no_room])
 
@@ -274,6 +277,8 @@ class Buckets:
         at, bits = or_by_place(bucket // 2, _filter_bits(hashes))
         lacking = int(((self._filter.live[at] & bits) != bits).sum())
         self._filter.store(at, self._filter.ours[at] | bits)
+        self._filter_over = np.zeros(self._filter.ours.shape, np.uint64)
+        self._filter_over[at] = bits
         wanted = np.zeros_like(self._overflowed.ours)
         wanted[bucket] = 1
         changed = np.flatnonzero(wanted != self._overflowed.ours)
@@ -303,20 +308,16 @@ class Buckets:
         return int(differs.sum()) + lacking
 
     def _filter_of(self, first: int, last: int) -> int:
-        """The filter as the slots of these buckets have it; how many words lacked something.
-
-        The word of a bucket that overflowed keeps the bits that it has.
-        """
+        """The filter as these buckets' slots and `overflow` have it; how many words lacked
+        something."""
         slots = self._slots.ours[first:last]
         bucket = np.arange(first, first + len(slots), dtype=np.uint64)[:, None]
         tag = slots >> np.uint64(self._place_bits) & _low(self._tag_bits)
         bits = _filter_bits(bucket << np.uint64(self._tag_bits) | tag)
         bits[(slots & USED) == 0] = 0
         wanted = np.bitwise_or.reduce(bits.reshape(-1, 2 * _SLOTS), axis=1)
-        words = self._filter.part(first // 2, last // 2)
-        keeps = self._overflowed.ours[first:last].reshape(-1, 2).any(axis=1)
-        wanted[keeps] |= words.ours[keeps]
-        return words.put_right(wanted)
+        wanted |= self._filter_over[first // 2 : last // 2]
+        return self._filter.part(first // 2, last // 2).put_right(wanted)
 
     def _renew(self, bucket: Rows, number: Rows, now: int) -> int:
         """The times until which these slots are surely valid; how many promised too much."""

@@ -119,12 +119,15 @@ def set_bits(plane: DataPlane) -> int:
     return sum(int(np.unpackbits(part.view(np.uint8)).sum()) for part in words)
 
 
-def test_what_packets_need_not_look_at_any_more_goes_with_a_check(plane: DataPlane) -> None:
-    held = dict.fromkeys(range(100), 1)
-    plane.apply(Difference(Tables(entries=entries(held))))
+@pytest.mark.parametrize("count", [100, FULL - 400])
+def test_what_packets_need_not_look_at_any_more_goes_with_a_check(
+    count: int, plane: DataPlane
+) -> None:
+    """Also where some that stay stand in `overflow`."""
+    plane.apply(Difference(Tables(entries=entries(dict.fromkeys(range(count), 1)))))
     sum(plane.check())
     before = set_bits(plane)
-    more = entries(dict.fromkeys(range(100, 200), 1))
+    more = entries(dict.fromkeys(range(count, count + 300), 1))
     plane.apply(Difference(Tables(entries=more)))
     plane.apply(Difference(Tables(), Tables(entries=more)))
     assert set_bits(plane) > before
