@@ -260,7 +260,8 @@ class Buckets:
         self._used[places] = True
         self.count = len(places)
         self._free = np.flatnonzero(~self._used)[::-1].astype(np.int32)
-        wrong += self._filter_of(0, len(self._overflowed.ours))
+        firsts = range(0, len(self._overflowed.ours), _A_STEP)
+        wrong += sum(self._filter_of(first, first + _A_STEP) for first in firsts)
         wrong += self._overflowed.put_right(self._overflowed.ours)
         return wrong + self._renew(bucket, number, now)
 
