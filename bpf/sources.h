@@ -122,9 +122,9 @@ static __always_inline __u64 pg_bucket_of(__u64 hash, const struct pg_room *room
 }
 
 /*
- * Whether the bucket may have this hash: all of its bits are set. Of strangers at a table that is
- * half full, 2.7 in 100 find them so, and wait for a bucket that is in no cache; two bits of a word
- * of 32 for each bucket let 4.5 through, in as much memory.
+ * Whether the bucket may have this hash: all of its bits are set. Of strangers at a table as full
+ * as it gets, half of its slots, 2.7 in 100 find them so, and wait for a bucket that is in no
+ * cache; two bits of a word of 32 for each bucket let 4.5 through, in as much memory.
  */
 static __always_inline _Bool pg_in_filter(__u64 hash, __u64 bucket)
 {
