@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * How a source is found in the tables of peergate.h: names, hashes, places, and the search. Pure C
- * without map calls, so that it compiles on the host too. control/hashing.py and control/buckets.py
- * are the counterpart that writes; a test holds both against each other.
+ * How a source is found in the tables of peergate.h: places, and the search. Pure C without map
+ * calls, so that it compiles on the host too. control/buckets.py and control/lengths.py are the
+ * counterpart that writes; a test holds both against each other.
  *
  * Who includes this gives access to the tables: each function returns the element with this
  * number, or NULL; pg_overflow_of() the one under this key.
@@ -14,6 +14,7 @@
 #include <linux/stddef.h>
 #include <asm/byteorder.h>
 
+#include "hashing.h"
 #include "peergate.h"
 
 static __always_inline const struct pg_lengths4 *pg_lengths4_at(__u32 at);
@@ -25,8 +26,6 @@ static __always_inline struct pg_entry *pg_overflow_of(const struct pg_key *key)
 
 /* Of IPv4, the lengths that are shorter than a head: /8 to /15. */
 #define PG_SHORTS4 0x00ff0000U
-
-#define PG_HASH_SHIFT (64 - PG_HASH_BITS)
 
 /* Three groups of six bits of a key's hash that its word in `filter` is asked by: not the lowest
  * ones of a product, and below those that say which bucket, of up to 2^20 of them. */
@@ -66,54 +65,6 @@ struct pg_found {
 static __always_inline __u64 pg_forgotten(const struct pg_root *root, __u64 number)
 {
 	return number ^ root->zero;
-}
-
-static __always_inline __u64 pg_hash_address(const struct pg_address *address, __u64 seed)
-{
-	__u64 hash = seed;
-
-	if (address->version != 4) {
-		hash = (address->number[0] ^ seed) * 0x9e3779b97f4a7c15ULL;
-		hash ^= hash >> 32;
-	}
-	return (hash ^ address->number[1]) * 0xd6e8feb86659fd93ULL;
-}
-
-/*
- * A permutation of PG_HASH_BITS bits, so that bucket and slot together are the key. They are the
- * uppermost ones meanwhile, where a product needs no mask; those below are the same for all keys.
- */
-static __always_inline __u64 pg_hash4(const struct pg_root *root, __u64 gateway, __u64 name)
-{
-	__u64 hash = (gateway << 32 | name) << PG_HASH_SHIFT ^ root->secret[0];
-
-	hash *= root->secret[1];
-	hash ^= hash >> 23 & ~((1ULL << PG_HASH_SHIFT) - 1);
-	return hash * root->secret[2] >> PG_HASH_SHIFT;
-}
-
-static __always_inline __u64 pg_hash6(const struct pg_root *root, __u64 gateway, __u64 high,
-				      __u64 low)
-{
-	__u64 hash = (high ^ root->secret[0]) * root->secret[1];
-
-	hash ^= hash >> 32;
-	hash = (hash ^ low ^ gateway * root->secret[3]) * root->secret[2];
-	hash ^= hash >> 29;
-	return hash * root->secret[1] >> PG_HASH_SHIFT;
-}
-
-/* Of lengths, for the head of a source: its first bits, or zero for the shorter prefixes. The first
- * 16 bits are a permutation of an IPv4 head: at one gateway no two have the same cell, where there
- * are as many cells. */
-static __always_inline __u64 pg_hash_head4(const struct pg_root *root, __u64 gateway, __u64 head)
-{
-	return ((head << (64 - PG_HEAD_BITS4) | gateway) ^ root->secret[3]) * root->secret[1];
-}
-
-static __always_inline __u64 pg_hash_head6(const struct pg_root *root, __u64 gateway, __u64 head)
-{
-	return ((gateway << 32 | head) ^ root->secret[3]) * root->secret[1];
 }
 
 static __always_inline __u64 pg_bucket_of(__u64 hash, const struct pg_room *room)

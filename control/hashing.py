@@ -1,4 +1,4 @@
-"""Names and hashes of sources, in columns: the counterpart of bpf/sources.h.
+"""Names and hashes of sources, in columns: the counterpart of bpf/hashing.h.
 
 Columns are uint64 arrays of one length. IPv4 stands in the second number of a name; the first
 bit behind a prefix is set in its name. Numbers wrap as the kernel's do.

@@ -16,6 +16,7 @@ from control.errors import DataPlaneError
 SOURCES = Path(str(files("bpf")))
 PROGRAM = SOURCES / "peergate.c"
 LAYOUT = SOURCES / "peergate.h"
+HASHES = SOURCES / "hashing.h"
 PLACES = SOURCES / "sources.h"
 KERNEL = SOURCES / "kernel"
 

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Hashes of addresses, of sources' names, and of their heads. control/hashing.py is the counterpart
+ * of the control plane; what either finds in the tables, the other must.
+ */
+#ifndef PEERGATE_HASHING_H
+#define PEERGATE_HASHING_H
+
+#include <linux/types.h>
+
+#include "peergate.h"
+
+#define PG_HASH_SHIFT (64 - PG_HASH_BITS)
+
+static __always_inline __u64 pg_hash_address(const struct pg_address *address, __u64 seed)
+{
+	__u64 hash = seed;
+
+	if (address->version != 4) {
+		hash = (address->number[0] ^ seed) * 0x9e3779b97f4a7c15ULL;
+		hash ^= hash >> 32;
+	}
+	return (hash ^ address->number[1]) * 0xd6e8feb86659fd93ULL;
+}
+
+/*
+ * A permutation of PG_HASH_BITS bits, so that bucket and slot together are the key. They are the
+ * uppermost ones meanwhile, where a product needs no mask; those below are the same for all keys.
+ */
+static __always_inline __u64 pg_hash4(const struct pg_root *root, __u64 gateway, __u64 name)
+{
+	__u64 hash = (gateway << 32 | name) << PG_HASH_SHIFT ^ root->secret[0];
+
+	hash *= root->secret[1];
+	hash ^= hash >> 23 & ~((1ULL << PG_HASH_SHIFT) - 1);
+	return hash * root->secret[2] >> PG_HASH_SHIFT;
+}
+
+static __always_inline __u64 pg_hash6(const struct pg_root *root, __u64 gateway, __u64 high,
+				      __u64 low)
+{
+	__u64 hash = (high ^ root->secret[0]) * root->secret[1];
+
+	hash ^= hash >> 32;
+	hash = (hash ^ low ^ gateway * root->secret[3]) * root->secret[2];
+	hash ^= hash >> 29;
+	return hash * root->secret[1] >> PG_HASH_SHIFT;
+}
+
+/* Of lengths, for the head of a source: its first bits, or zero for the shorter prefixes. The first
+ * 16 bits are a permutation of an IPv4 head: at one gateway no two have the same cell, where there
+ * are as many cells. */
+static __always_inline __u64 pg_hash_head4(const struct pg_root *root, __u64 gateway, __u64 head)
+{
+	return ((head << (64 - PG_HEAD_BITS4) | gateway) ^ root->secret[3]) * root->secret[1];
+}
+
+static __always_inline __u64 pg_hash_head6(const struct pg_root *root, __u64 gateway, __u64 head)
+{
+	return ((gateway << 32 | head) ^ root->secret[3]) * root->secret[1];
+}
+
+#endif
