@@ -2,7 +2,6 @@
 
 import re
 from itertools import product
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,14 +14,9 @@ from control.headers import PLACES
 from control.lengths import Lengths
 from control.maps import BpfMap
 from control.overflow import Overflow
+from control.pins import ARRAYS
+from control.program import program
 
-LAYOUT: dict[str, list[tuple[Any, ...]]] = {
-    "filter": [("word", np.uint64, 8)],
-    "buckets": [("slot", np.uint64, 7), ("seen", np.uint8, 7), ("overflowed", np.uint8)],
-    "lengths4": [("cell", np.uint32, 16)],
-    "lengths6": [("cell", np.uint64, 8)],
-    "root": [("shorts", np.uint8, 2)],
-}
 SECRET = Secret(np.array([7**22, 3**40, 5**27, 11**18], np.uint64))
 # Nothing is asked of it as long as nothing overflows.
 NO_MAP = BpfMap("overflow", -1, None, None, 0)
@@ -30,12 +24,12 @@ NO_MAP = BpfMap("overflow", -1, None, None, 0)
 
 def memory(bits: int) -> dict[str, BpfArray]:
     """Pages of it that nothing is written to cost nothing."""
-    elements = {"filter": -(-(1 << bits) // 16), "buckets": 1 << bits}
-    rows: dict[str, Rows] = {
-        name: np.zeros(elements.get(name, 2), np.dtype(fields)) for name, fields in LAYOUT.items()
+    elements = {"filter": -(-(1 << bits) // 16), "buckets": 1 << bits, "entries": 4 << bits}
+    shapes = program(frags=False).shapes
+    return {
+        name: BpfArray(name, np.zeros(elements.get(name, 2), np.dtype(shapes[name].value)))
+        for name in ARRAYS
     }
-    rows["entries"] = np.zeros(4 << bits, ENTRY)
-    return {name: BpfArray(name, each) for name, each in rows.items()}
 
 
 def buckets(kind: int, bits: int, arrays: dict[str, BpfArray]) -> Buckets:
