@@ -164,9 +164,13 @@ struct pg_bucket {
 	__u8 overflowed;     /* look in `overflow` too */
 };
 
-/* For two buckets one word of `filter`, in which three bits of its 64 are set for each entry. */
+/* For four buckets one block of `filter`: for each entry two bits of either word are set. */
+struct pg_block {
+	__u64 word[2];
+};
+
 struct pg_filter {
-	__u64 word[8];
+	struct pg_block block[4];
 };
 
 /*

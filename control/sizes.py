@@ -15,7 +15,7 @@ NUMBERS_MAX = 8_191
 ENTRIES_A_BUCKET = 4
 CLASSES = ("IPv4 hosts", "IPv4 prefixes", "IPv6 hosts", "IPv6 prefixes")
 
-_LEAST_BITS = 1  # two buckets share a word of `filter`
+_LEAST_BITS = 2  # four buckets share a block of `filter`
 _LEAST_ADDRESSES_BITS = 3
 _LINES_BITS = 2  # PG_LINES_BITS
 _LEAST_GATEWAYS = 15
