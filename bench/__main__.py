@@ -11,7 +11,18 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
-from bench import document, flood, lookup, maps, mode, musts, population, propagation, testrun
+from bench import (
+    attack,
+    document,
+    flood,
+    lookup,
+    maps,
+    mode,
+    musts,
+    population,
+    propagation,
+    testrun,
+)
 from bench.lookup import WrongVerdictError
 from bench.mode import Mode
 from bench.programs import Programs, loaded
@@ -20,7 +31,7 @@ from bench.site import router
 from control.errors import DataPlaneError
 from lab.netns import LabError
 
-PARTS = ("lookup", "maps", "flood", "propagation")
+PARTS = ("lookup", "maps", "flood", "attack", "propagation")
 
 
 def main() -> int:
@@ -75,6 +86,9 @@ def _measured(how: Mode, parts: Sequence[str]) -> Iterator[Row]:
         for family, registered in how.filled():
             if everywhere or ("flood" in parts and (family, registered) in how.flood_sizes):
                 yield from _filled(how, parts, programs, family, registered)
+        if "attack" in parts:
+            for family, registered in how.flood_sizes:
+                yield from attack.measure(how, programs, population.populate(family, registered))
     if "propagation" in parts:
         for registered in how.propagation_sizes:
             yield from propagation.measure(how, registered)

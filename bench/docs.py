@@ -46,6 +46,7 @@ def figures(measured: Document) -> str:
     for title, lines in (
         ("What a packet costs", _lookup(rows)),
         ("A flood, beside other filters", _flood(rows)),
+        ("The dearest stranger", _attack(rows)),
         ("The tables", _tables(rows)),
         ("A change, from the API to the packet", _propagation(rows)),
         ("What must hold", _musts(rows)),
@@ -133,6 +134,22 @@ def _flood(rows: Sequence[Row]) -> Iterator[str]:
                 ]
 
     yield from _table(head, lines())
+
+
+def _attack(rows: Sequence[Row]) -> Iterator[str]:
+    yield from _table(
+        ["registered", "lengths beside it", "to an average one", "its ns", "an average one's"],
+        (
+            [
+                _people(row),
+                row["lengths"],
+                f"{row['ratio']:.3g}",
+                f"{row['median_ns']:.0f}",
+                f"{row['average_ns']:.0f}",
+            ]
+            for row in _of(rows, "attack")
+        ),
+    )
 
 
 def _tables(rows: Sequence[Row]) -> Iterator[str]:

@@ -87,7 +87,7 @@ def measure(
     with testrun.on_one_cpu() as cpu, Namespace("bench-generator") as home:
         generator = Generator(programs, home, people.family, testrun.Softirqs(cpu))
         with ExitStack() as stack:
-            standing, missing = _stand(mode, stack, generator, people, filled, others)
+            standing, missing = stand(mode, stack, generator, people, filled, others)
             yield from missing
             check(generator, standing, people)
             costs = _rounds(mode, generator, standing)
@@ -96,7 +96,7 @@ def measure(
                 yield _row(people, receiver, costs[receiver.name])
 
 
-def _stand(
+def stand(
     mode: Mode,
     stack: ExitStack,
     generator: Generator,
@@ -161,15 +161,16 @@ def check(generator: Generator, standing: Sequence[Receiver], people: Population
     for receiver in standing:
         if 0 < len(receiver.registered) < len(people):
             _walk(generator.programs, receiver.registered, "registered")
-            _check(generator, receiver, "registered", CHECKED)
+            check_delivered(generator, receiver, "registered", CHECKED)
     for traffic, expected in (("registered", CHECKED), ("unregistered", 0)):
         _walk(generator.programs, people, traffic)
         for receiver in standing:
             if traffic == "unregistered" or len(receiver.registered) == len(people):
-                _check(generator, receiver, traffic, expected)
+                check_delivered(generator, receiver, traffic, expected)
 
 
-def _check(generator: Generator, receiver: Receiver, traffic: str, expected: int) -> None:
+def check_delivered(generator: Generator, receiver: Receiver, traffic: str, expected: int) -> None:
+    """So many of the next packets come through. Raises WrongVerdictError."""
     before = _delivered(receiver.namespace, generator.family)
     generator.send(receiver.interface, receiver.frame, CHECKED)
     got = _delivered(receiver.namespace, generator.family) - before
@@ -205,14 +206,15 @@ def _rounds(
     for number in range(mode.flood_rounds):
         turn = number % max(1, len(others))
         for receiver in (*others[turn:], *others[:turn]):
-            ours = _cost(mode, generator, peergate.interface, peergate.frame)
-            making = _cost(mode, generator, 0, peergate.frame)
-            its = _cost(mode, generator, receiver.interface, receiver.frame)
+            ours = cost(mode, generator, peergate.interface, peergate.frame)
+            making = cost(mode, generator, 0, peergate.frame)
+            its = cost(mode, generator, receiver.interface, receiver.frame)
             costs[receiver.name].append(Pair(its - making, ours - making))
     return costs
 
 
-def _cost(mode: Mode, generator: Generator, interface: int, packet: bytes) -> float:
+def cost(mode: Mode, generator: Generator, interface: int, packet: bytes) -> float:
+    """ns of CPU time for a packet, with making it."""
     warm = generator.send(interface, packet, mode.flood_packets // 10)
     count = mode.flood_packets // (8 if warm > SLOW_NS else 1)
     return generator.send(interface, packet, count)

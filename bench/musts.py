@@ -88,6 +88,8 @@ MUSTS = (
     _flood("nft-interval", 40),
     _flood("nft-hash-interval", 20),
     _flood("ipset", 50),
+    Must({"bench": "attack", "family": 4, "registered": MILLION}, "ratio", 3),
+    Must({"bench": "attack", "family": 6, "registered": MILLION}, "ratio", 3),
     Must({"bench": "load", "registered": MILLION}, "seconds", 2),
     Must({"bench": "propagation", "registered": MILLION}, "p99_ms", 100),
 )

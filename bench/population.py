@@ -79,7 +79,7 @@ def populate(family: int, count: int, seed: int = 1) -> Population:
     lengths = rng.choice(
         np.array(list(mix), np.uint8), len(drawn), p=np.array(list(mix.values())) / 100
     )
-    nets = _different(_first_of(drawn, lengths), lengths, prefixes, rng)
+    nets = _different(first_of(drawn, lengths), lengths, prefixes, rng)
     parts = (own, nets)
     return Population(
         Addresses(
@@ -181,7 +181,8 @@ def _different(
     )
 
 
-def _first_of(addresses: Addresses, lengths: Lengths) -> Addresses:
+def first_of(addresses: Addresses, lengths: Lengths) -> Addresses:
+    """The first addresses of the prefixes around them."""
     high, low = _masks(addresses.family, lengths)
     return Addresses(addresses.family, addresses.high & high, addresses.low & low)
 

@@ -31,6 +31,7 @@ ROWS: list[Row] = [
         "load_s": 0.1,
     },
     {"bench": "flood", **NAMES, "against": "ipset", "missing": "it is not installed"},
+    {"bench": "attack", **NAMES, **FIGURES, "lengths": 15, "average_ns": 20.0},
     {"bench": "start", **NAMES, "seconds": 2.0},
     {
         "bench": "propagation",
@@ -71,6 +72,7 @@ def test_every_row_has_its_place(measured: Document) -> None:
         "| IPv4, 1,000 | 2 (40 ns) |  |  | 2 (40 ns) |  |  | 20.0 ns | 15.5 ns |",
         "| IPv4, 1,000: xdp-drop | 0.5 | 40 | 80 | 0 | 0.1 s |",
         "| IPv4, 1,000: ipset | it is not installed |  |  |  |  |",
+        "| IPv4, 1,000 | 15 | 2 | 40 | 20 |",
         "| IPv4, 1,000 | 0.5 s | 3 us |  | 21.1 MiB |",
         "| IPv4, 1,000: approve | 10 ms | 20 ms | 30 ms | 2.0 s | 200 MiB |",
         "| IPv4, 100,000 | not in step |  |  |  |  |",
