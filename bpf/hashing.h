@@ -36,15 +36,34 @@ static __always_inline __u64 pg_hash4(const struct pg_root *root, __u64 gateway,
 	return hash * root->secret[2] >> PG_HASH_SHIFT;
 }
 
-static __always_inline __u64 pg_hash6(const struct pg_root *root, __u64 gateway, __u64 high,
-				      __u64 low)
+/* In two steps, of which the first is the same for all prefixes that end in the second number. */
+static __always_inline __u64 pg_hash6_high(const struct pg_root *root, __u64 gateway, __u64 high)
 {
 	__u64 hash = (high ^ root->secret[0]) * root->secret[1];
 
-	hash ^= hash >> 32;
-	hash = (hash ^ low ^ gateway * root->secret[3]) * root->secret[2];
+	return hash ^ hash >> 32 ^ gateway * root->secret[3];
+}
+
+static __always_inline __u64 pg_hash6_low(const struct pg_root *root, __u64 hash, __u64 low)
+{
+	hash = (hash ^ low) * root->secret[2];
 	hash ^= hash >> 29;
 	return hash * root->secret[1] >> PG_HASH_SHIFT;
+}
+
+static __always_inline __u64 pg_hash6(const struct pg_root *root, __u64 gateway, __u64 high,
+				      __u64 low)
+{
+	return pg_hash6_low(root, pg_hash6_high(root, gateway, high), low);
+}
+
+/*
+ * Of a stride, from the first step on: 64 bits, of which the upper half is good. By its last bit
+ * the factor is another one for each of those in one number, and `odd` is for each number.
+ */
+static __always_inline __u64 pg_hash_stride(__u64 hash, __u64 odd, __u64 end)
+{
+	return hash * (odd ^ end << 1);
 }
 
 /* Of lengths, for the head of a source: its first bits, or zero for the shorter prefixes. The first

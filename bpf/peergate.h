@@ -64,10 +64,11 @@ struct pg_root {
 	__u8 pad;
 	__u32 lines; /* twice the highest line of one half of `addresses` */
 	struct pg_room rooms[PG_CLASSES];
+	struct pg_room strides; /* words of `filter`, and of a 64-bit hash */
 	__u8 shorts[2]; /* whether there are prefixes shorter than a head: of IPv4, of IPv6 */
 	__u8 pad2[2];
 	__u32 epoch; /* of samples; 0: none are taken */
-	__u8 pad3[24];
+	__u8 pad3[16];
 	__u16 direct[2 << PG_DIRECT_BITS]; /* of both halves, one behind the other */
 };
 
@@ -164,13 +165,18 @@ struct pg_bucket {
 	__u8 overflowed;     /* look in `overflow` too */
 };
 
-/* For four buckets one block of `filter`: for each entry two bits of either word are set. */
-struct pg_block {
-	__u64 word[2];
-};
+/*
+ * A line of `filter`. Four buckets have a block of two words there, and an entry two bits of each.
+ *
+ * Behind the blocks of all classes are words for the strides of IPv6. A stride is four lengths, of
+ * which the longest is a multiple of four. A prefix is there as all those of this length that it
+ * covers, eight at most, by two bits of a word each. So one look tells whether any of four
+ * lengths covers a source (controlled prefix expansion; Srinivasan and Varghese, 1998).
+ */
+#define PG_STRIDE 4
 
 struct pg_filter {
-	struct pg_block block[4];
+	__u64 word[8];
 };
 
 /*

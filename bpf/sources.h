@@ -13,25 +13,18 @@
 #include <linux/stddef.h>
 #include <asm/byteorder.h>
 
+#include "filter.h"
 #include "hashing.h"
 #include "peergate.h"
 
 static __always_inline const struct pg_lengths4 *pg_lengths4_at(__u32 at);
 static __always_inline const struct pg_lengths6 *pg_lengths6_at(__u32 at);
-static __always_inline const struct pg_filter *pg_filter_at(__u32 at);
 static __always_inline struct pg_bucket *pg_bucket_at(__u32 at);
 static __always_inline struct pg_entry *pg_entry_at(__u32 at);
 static __always_inline struct pg_entry *pg_overflow_of(const struct pg_key *key);
 
 /* Of IPv4, the lengths that are shorter than a head: /8 to /15. */
 #define PG_SHORTS4 0x00ff0000U
-
-/* Four groups of six bits of a key's hash that its block in `filter` is asked by: not the lowest
- * one of a product, and below those that say which bucket, of up to 2^20 of them. */
-#define PG_BIT1_SHIFT 1
-#define PG_BIT2_SHIFT 7
-#define PG_BIT3_SHIFT 13
-#define PG_BIT4_SHIFT 19
 
 /* Four bits of a head's hash, below those that say which cell. */
 #define PG_OWN_SHIFT 32
@@ -58,44 +51,9 @@ struct pg_found {
 	__u32 surely; /* until when it is valid, whatever the entry says; in units */
 };
 
-/*
- * The same number, of which the verifier knows nothing any more. Paths that differ only in
- * such numbers are one to it: else it would follow the rest of the program for each.
- */
-static __always_inline __u64 pg_forgotten(const struct pg_root *root, __u64 number)
-{
-	return number ^ root->zero;
-}
-
 static __always_inline __u64 pg_bucket_of(__u64 hash, const struct pg_room *room)
 {
 	return room->first + (hash >> room->shift);
-}
-
-/* BPF shifts by the lowest six bits of a register (RFC 9669, 4.1); C would mask them before. */
-static __always_inline __u64 pg_shifted(__u64 word, __u64 by)
-{
-	asm("%0 >>= %1" : "+r"(word) : "r"(by));
-	return word;
-}
-
-/*
- * Whether the bucket may have this hash: all of its bits are set. Of strangers at a table as full
- * as it gets, half of its slots, 1.9 in 100 find them so, and wait for a bucket that is in no
- * cache; three bits of a word of 64 for two buckets let 2.7 through, in as much memory.
- */
-static __always_inline _Bool pg_in_filter(__u64 hash, __u64 bucket)
-{
-	const struct pg_filter *line = pg_filter_at(bucket / 16);
-	const __u64 *word;
-
-	if (!line)
-		return 0;
-	word = line->block[bucket / 4 % 4].word;
-	return pg_shifted(word[0], hash >> PG_BIT1_SHIFT) &
-	       pg_shifted(word[0], hash >> PG_BIT2_SHIFT) &
-	       pg_shifted(word[1], hash >> PG_BIT3_SHIFT) &
-	       pg_shifted(word[1], hash >> PG_BIT4_SHIFT) & 1;
 }
 
 static __always_inline void pg_place_of(struct pg_place *place, __u64 hash,
@@ -358,6 +316,8 @@ static __always_inline void pg_find_source(const struct pg_root *root, __u32 gat
 	if (!(lengths[0] | lengths[1]))
 		return;
 	found->key.class += 1;
+	if (found->key.class == PG_PREFIXES6)
+		pg_thin_out6(root, gateway, high, low, lengths);
 	pg_find_prefix(root, high, low, lengths, found);
 }
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from control import hashing, syscalls
+from control import blocks, hashing, syscalls
 from control.arrays import BpfArray, Mirror, in_order, or_by_place
 from control.columns import ENTRY, Rows
 from control.hashing import HASH_BITS, HOSTS6, SURELY_FOREVER, USED, Column, Secret
@@ -26,10 +26,6 @@ _A_STEP = 2048
 _RETIRED_MAX = 1024
 
 _FOREVER = np.uint64(FOREVER_NS)
-_ONE, _LOW6 = np.uint64(1), np.uint64(63)
-# Of a block of `filter`, by word: PG_BIT1_SHIFT to PG_BIT4_SHIFT.
-_BITS = np.array([[1, 7], [13, 19]], np.uint64)
-_WORDS, _BLOCK = 2, 4  # words of one, and buckets
 _SLOTS = 7
 # By which slots are free (the first one's bit is the highest of eight), and a rank: which is the
 # free slot of that rank, _SLOTS where there are not so many.
@@ -70,8 +66,7 @@ class Buckets:
         self._seen = buckets["seen"]
         # As it was when it was last asked for; in maps that are made there is nothing yet.
         self._seen_before = np.zeros(self._seen.shape, np.uint8)
-        words = arrays["filter"].rows["block"]["word"].reshape(-1)
-        self._filter = Mirror.of(words[first // 2 : last // 2])
+        self._filter = Mirror.of(blocks.words(arrays["filter"], first // 2, (1 << bits) // 2))
         # Of its words the bits of what stands in `overflow`; of what went from there until a check.
         self._filter_over = np.zeros(self._filter.ours.shape, np.uint64)
         self._entries = Mirror.of(entries)
@@ -166,7 +161,7 @@ class Buckets:
         self._entries.store(places, rows)
         self._used[places] = True
         in_order()
-        self._filter.add_bits(*_in_filter(bucket, hashes))
+        self._filter.add_bits(*blocks.of_sources(bucket, hashes))
         self._lengths.announce(self.kind, rows["key"])
         in_order()
         slots = tag | places.astype(np.uint64) | _surely(rows, now) << _SURELY
@@ -183,7 +178,7 @@ class Buckets:
         self._used[places[over]] = False
         self._free = np.concatenate([self._free, places[over]])
         no_room = self._overflow.write(rows[over])
-        at, bits = _in_filter(bucket[over], hashes[over])
+        at, bits = blocks.of_sources(bucket[over], hashes[over])
         np.bitwise_or.at(self._filter_over, at, bits)
         self._overflowed.store(bucket[over], np.uint8(1))
         return np.concatenate([left, no_room])
@@ -278,7 +273,7 @@ class Buckets:
         """Packets find the way to `overflow` for these keys, and no others; what lacked."""
         hashes = self._hash(keys)
         bucket, _ = self._place(hashes)
-        at, bits = or_by_place(*_in_filter(bucket, hashes))
+        at, bits = or_by_place(*blocks.of_sources(bucket, hashes))
         lacking = int(((self._filter.live[at] & bits) != bits).sum())
         self._filter.store(at, self._filter.ours[at] | bits)
         self._filter_over = np.zeros(self._filter.ours.shape, np.uint64)
@@ -317,9 +312,11 @@ class Buckets:
         slots = self._slots.ours[first:last]
         bucket = np.arange(first, first + len(slots), dtype=np.uint64)[:, None]
         tag = slots >> np.uint64(self._place_bits) & _low(self._tag_bits)
-        bits = _filter_bits(bucket << np.uint64(self._tag_bits) | tag)
+        bits = blocks.bits(bucket << np.uint64(self._tag_bits) | tag)
         bits[(slots & USED) == 0] = 0
-        wanted = np.bitwise_or.reduce(bits.reshape(-1, _BLOCK * _SLOTS, _WORDS), axis=1).reshape(-1)
+        wanted = np.bitwise_or.reduce(
+            bits.reshape(-1, blocks.BUCKETS * _SLOTS, blocks.WORDS), axis=1
+        ).reshape(-1)
         wanted |= self._filter_over[first // 2 : last // 2]
         return self._filter.part(first // 2, last // 2).put_right(wanted)
 
@@ -340,19 +337,6 @@ def _low(bits: int) -> np.uint64:
 
 def _words(rows: Rows) -> Rows:
     return rows.view(np.uint64).reshape(-1, ENTRY.itemsize // 8)
-
-
-def _in_filter(bucket: Rows, hashes: Column) -> tuple[Rows, Column]:
-    """Words of `filter` for each, and what is set there."""
-    at = (bucket // _BLOCK * _WORDS)[:, None] + np.arange(_WORDS)
-    return at.reshape(-1), _filter_bits(hashes).reshape(-1)
-
-
-def _filter_bits(hashes: Column) -> Column:
-    """The bits of both words that each asks for: in large tables some also say which bucket."""
-    return np.stack(
-        [_ONE << (hashes >> a & _LOW6) | _ONE << (hashes >> b & _LOW6) for a, b in _BITS], axis=-1
-    )
 
 
 def _surely(rows: Rows, now: int) -> Column:

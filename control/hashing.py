@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 Column = NDArray[np.uint64]
 Flags = NDArray[np.bool_]
+Pair = tuple[Column, Column]
 
 GATEWAY_BITS = 13
 HASH_BITS = GATEWAY_BITS + 32
@@ -24,7 +25,10 @@ SURELY_UNIT = np.uint64(46)
 
 _HASH_SHIFT = np.uint64(64 - HASH_BITS)
 _HASH_MASK = np.uint64((1 << 64) - (1 << 64 - HASH_BITS))
-_1, _32, _48 = np.uint64(1), np.uint64(32), np.uint64(48)
+_0, _1, _32, _48 = np.uint64(0), np.uint64(1), np.uint64(32), np.uint64(48)
+# Of each four bits the second and the fourth, the third and the fourth.
+_EVERY_SECOND = np.uint64(0xAAAAAAAAAAAAAAAA)
+_EVERY_THIRD_AND_FOURTH = np.uint64(0xCCCCCCCCCCCCCCCC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +46,25 @@ class Secret:
             h *= s[2]
             h >>= _HASH_SHIFT
             return h
-        h = (high ^ s[0]) * s[1]
+        return self._hash6_low(self._hash6_high(gateway, high), low)
+
+    def hash_stride(self, gateway: Column, high: Column, low: Column, end: Pair) -> Column:
+        """64 bits. `end` is the last bit of the stride, in the number where that is."""
+        h = self._hash6_high(gateway, high)
+        h ^= low
+        h *= np.where(end[1], self.words[2], self.words[1]) ^ (end[0] | end[1]) << _1
+        return h
+
+    def _hash6_high(self, gateway: Column, high: Column) -> Column:
+        h: Column = (high ^ self.words[0]) * self.words[1]
         h ^= h >> _32
-        h = (h ^ low ^ gateway * s[3]) * s[2]
+        h ^= gateway * self.words[3]
+        return h
+
+    def _hash6_low(self, h: Column, low: Column) -> Column:
+        h = (h ^ low) * self.words[2]
         h ^= h >> np.uint64(29)
-        h *= s[1]
+        h *= self.words[1]
         h >>= _HASH_SHIFT
         return h
 
@@ -90,6 +108,26 @@ def around(kind: int, high: Column, low: Column) -> tuple[Column, Column, Column
     near = _near(high, bit, 28) << _32
     bits = np.where(short, bit, bit | near)
     return np.where(short, none, high >> _32), bits, lowest_bit(low), short
+
+
+def strides(high: Column, low: Column) -> tuple[NDArray[np.intp], Column, Column, Pair]:
+    """For names of IPv6 prefixes those of their strides' longest length that are in them: whose
+    each is, its two numbers, and its last bit in either."""
+    behind_high = np.where(low == 0, lowest_bit(high), _0)
+    behind_low = lowest_bit(low)
+    last_high: Column = behind_high << _1 | behind_low >> np.uint64(63)
+    last_low: Column = behind_low << _1
+    # How far the last bit is from that of the longest length.
+    away = np.where((last_high | last_low) & _EVERY_SECOND, _1, _0)
+    away |= np.where((last_high | last_low) & _EVERY_THIRD_AND_FOURTH, np.uint64(2), _0)
+    times = (_1 << away).astype(np.intp)
+    whose: NDArray[np.intp] = np.repeat(np.arange(len(high)), times)
+    number = (np.arange(len(whose)) - (np.cumsum(times) - times)[whose]).astype(np.uint64)
+    end_high: Column = (last_high >> away)[whose]
+    end_low: Column = (last_low >> away)[whose]
+    high = (high ^ behind_high)[whose] + number * end_high
+    low = (low ^ behind_low)[whose] + number * end_low
+    return whose, high, low, (end_high, end_low)
 
 
 def _near(name: Column, bit: Column, first: int) -> Column:

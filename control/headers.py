@@ -17,6 +17,7 @@ SOURCES = Path(str(files("bpf")))
 PROGRAM = SOURCES / "peergate.c"
 LAYOUT = SOURCES / "peergate.h"
 HASHES = SOURCES / "hashing.h"
+FILTER = SOURCES / "filter.h"
 PLACES = SOURCES / "sources.h"
 KERNEL = SOURCES / "kernel"
 

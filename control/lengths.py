@@ -2,30 +2,35 @@
 
 import numpy as np
 
-from control import hashing
+from control import blocks, hashing
 from control.arrays import BpfArray, Mirror
 from control.columns import Rows
-from control.hashing import HOSTS4, PREFIXES4, PREFIXES6, Secret
+from control.hashing import HOSTS4, PREFIXES4, PREFIXES6, Column, Secret
+from control.sizes import Sizes
 
-# Sets of bits: the cells of both families, and which family has prefixes without a head.
-Words = tuple[Mirror, Mirror, Mirror]
+# Sets of bits: the cells of both families, which family has prefixes without a head, and strides.
+Words = tuple[Mirror, ...]
 
 _NOTHING, _OWN6 = np.uint64(0), np.uint64(1 << 48)  # PG_OWN6
 _OWN_SHIFT, _OWN_MASK = np.uint64(32), np.uint64(15)
 
 
 class Lengths:
-    """The cells of both families, 2^bits of them each, and whether packets must look at those of
-    prefixes shorter than a head. Keys are of struct pg_key."""
+    """The cells of both families, whether packets must look at those of prefixes shorter than a
+    head, and the strides of IPv6. Keys are of struct pg_key."""
 
-    def __init__(self, arrays: dict[str, BpfArray], secret: Secret, bits4: int, bits6: int) -> None:
+    def __init__(self, arrays: dict[str, BpfArray], secret: Secret, sizes: Sizes) -> None:
+        bits4, bits6 = sizes.cells_bits
+        first, bits = sizes.strides
         self._secret = secret
+        self._stride_shift = np.uint64(64 - bits)
         self._shift4, self._shift6 = np.uint64(64 - bits4), np.uint64(64 - bits6)
         self._words: Words = (
             Mirror.of(arrays["lengths4"].rows["cell"].reshape(-1)),
             # Cells of IPv6 are pairs of words.
             Mirror.of(arrays["lengths6"].rows["cell"].reshape(-1)),
             Mirror.of(arrays["root"].rows["shorts"][0]),
+            Mirror.of(blocks.words(arrays["filter"], first, 1 << bits)),
         )
         # While it is found out anew what there should be, so that bits of what is gone go.
         self._anew: Words | None = None
@@ -47,6 +52,8 @@ class Lengths:
             if short.any():
                 family = np.array([int(kind == PREFIXES6)])
                 words[2].add_bits(family, np.ones(1, np.uint8))
+            if kind == PREFIXES6:
+                words[3].add_bits(*self._in_strides(keys))
 
     def _add(self, kind: int, hashes: Rows, high: Rows, low: Rows, words: Words) -> None:
         if kind == PREFIXES4:
@@ -57,10 +64,16 @@ class Lengths:
             words[1].add_bits(at, high)
             words[1].add_bits(at + 1, low)
 
+    def _in_strides(self, keys: Rows) -> tuple[Rows, Column]:
+        whose, high, low, end = hashing.strides(keys["name"][:, 0], keys["name"][:, 1])
+        gateway = keys["gateway"].astype(np.uint64)[whose]
+        hashes = self._secret.hash_stride(gateway, high, low, end)
+        return blocks.of_strides(hashes, self._stride_shift)
+
     def start_anew(self) -> None:
         """From here on, all that is announced counts for `finish`."""
-        four, six, shorts = (np.zeros_like(words.ours) for words in self._words)
-        self._anew = Mirror(four, four), Mirror(six, six), Mirror(shorts, shorts)
+        empty = (np.zeros_like(words.ours) for words in self._words)
+        self._anew = tuple(Mirror(words, words) for words in empty)
 
     def finish(self) -> int:
         """Make the cells what was announced since the start; how many words lacked something."""

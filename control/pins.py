@@ -80,7 +80,7 @@ def current(bpffs: Path) -> tuple[Path, Sizes] | None:
 
 
 def _layout() -> str:
-    texts = (headers.LAYOUT, headers.HASHES, headers.PLACES)
+    texts = (headers.LAYOUT, headers.HASHES, headers.FILTER, headers.PLACES)
     layout = " ".join(_COMMENT.sub("", path.read_text()) for path in texts)
     tables = _TABLE.findall(headers.PROGRAM.read_text())
     # How many elements follow from a set's sizes: the smallest, and large ones.

@@ -130,7 +130,7 @@ class Sizes:
             "gateways": 2 * numbers,
             "lengths4": -(-(1 << self.cells_bits[0]) // 16),
             "lengths6": -(-(1 << self.cells_bits[1]) // 4),
-            "filter": -(-buckets // 16),
+            "filter": -(-(buckets // 2 + (1 << self.strides[1])) // 8),
             "buckets": buckets,
             "entries": buckets * ENTRIES_A_BUCKET,
             "overflow": max(64, buckets // 4),
@@ -150,10 +150,18 @@ class Sizes:
         six = max(min(15, max(hosts6, prefixes6) + 4), prefixes6, hosts6 - 3)
         return max(min(16, prefixes4 + 4), prefixes4), six
 
+    @property
+    def strides(self) -> tuple[int, int]:
+        """Of the strides of IPv6: their first word in `filter`, and the bits of how many there are.
+        A prefix stands there up to eight times, and mostly once."""
+        return sum(1 << bits for bits in self.bits) // 2, self.bits[3] + 1
+
     def root(self) -> dict[str, Any]:
         """What struct pg_root says of them."""
         firsts = accumulate((1 << bits for bits in self.bits), initial=0)
+        first, bits = self.strides
         return {
+            "strides": (first, 64 - bits),
             "lines": 2 * ((1 << self.addresses_bits + _LINES_BITS) - 1),
             "cells4_shift": 64 - self.cells_bits[0],
             "cells6_shift": 64 - self.cells_bits[1],

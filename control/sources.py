@@ -39,7 +39,7 @@ class Sources:
         """`fresh`: nothing was ever written there."""
         bits = sizes.bits
         self._overflow = Overflow(overflow)
-        self._lengths = Lengths(arrays, secret, *sizes.cells_bits)
+        self._lengths = Lengths(arrays, secret, sizes)
         firsts = [sum(1 << b for b in bits[:kind]) for kind in CLASSES]
         self._classes = [
             Buckets(kind, bits[kind], firsts[kind], arrays, secret, self._lengths, self._overflow)

@@ -4,10 +4,12 @@ Gateway 1 enforces, 2 monitors; 3 (monitors) and 4 (enforces) share an address; 
 which monitor both.
 """
 
-from ipaddress import ip_address
+from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
 
 from control.entries import Entries, Entry
 from control.model import GatewayRow, Tables
+from policy.prefixes import Address, Network
 from tests.bpf.bench import ENFORCE, HOUR, MONITOR, NOW, entries, target
 
 HUB, LAB, EAST, WEST, NORTH, SOUTH = 1, 2, 3, 4, 5, 6
@@ -69,3 +71,13 @@ SITE = Tables(
         }
     ),
 )
+
+
+def beside(source: Address, shortest: int) -> Iterator[Network]:
+    """A prefix of each length from this one on that differs from `source` in its last bit alone:
+    near it at every length, and never around it."""
+    size = source.max_prefixlen
+    for length in range(shortest, size):
+        bit = 1 << (size - length)
+        first = (int(source) ^ bit) // bit * bit
+        yield ip_network((type(source)(first), length))

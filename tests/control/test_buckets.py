@@ -6,16 +6,18 @@ from itertools import product
 import numpy as np
 import pytest
 
+from control import blocks
 from control.arrays import BpfArray
 from control.buckets import Buckets
 from control.columns import ENTRY, Rows
 from control.hashing import CLASSES, HASH_BITS, HOSTS4, HOSTS6, Column, Secret
-from control.headers import PLACES
+from control.headers import FILTER
 from control.lengths import Lengths
 from control.maps import BpfMap
 from control.overflow import Overflow
 from control.pins import ARRAYS
 from control.program import program
+from control.sizes import Sizes
 
 SECRET = Secret(np.array([7**22, 3**40, 5**27, 11**18], np.uint64))
 # Nothing is asked of it as long as nothing overflows.
@@ -24,16 +26,20 @@ NO_MAP = BpfMap("overflow", -1, None, None, 0)
 
 def memory(bits: int) -> dict[str, BpfArray]:
     """Pages of it that nothing is written to cost nothing."""
-    elements = {"filter": -(-(1 << bits) // 16), "buckets": 1 << bits, "entries": 4 << bits}
-    shapes = program(frags=False).shapes
+    elements, shapes = sizes(bits).elements(), program(frags=False).shapes
     return {
-        name: BpfArray(name, np.zeros(elements.get(name, 2), np.dtype(shapes[name].value)))
+        name: BpfArray(name, np.zeros(elements.get(name, 1), np.dtype(shapes[name].value)))
         for name in ARRAYS
     }
 
 
+def sizes(bits: int) -> Sizes:
+    """What is asked stands in the place of the first class, whichever it is of."""
+    return Sizes((bits, *Sizes().bits[1:]))
+
+
 def buckets(kind: int, bits: int, arrays: dict[str, BpfArray]) -> Buckets:
-    lengths = Lengths(arrays, SECRET, 5, 3)
+    lengths = Lengths(arrays, SECRET, sizes(bits))
     return Buckets(kind, bits, 0, arrays, SECRET, lengths, Overflow(NO_MAP))
 
 
@@ -54,9 +60,9 @@ def hashes_of(rows: Rows) -> Column:
 
 def sent_on(arrays: dict[str, BpfArray], bits: int, hashes: Column) -> Rows:
     """Which of them, as pg_in_filter() has it."""
-    shifts = [int(n) for n in re.findall(r"#define PG_BIT\d_SHIFT (\d+)", PLACES.read_text())]
+    shifts = [int(n) for n in re.findall(r"#define PG_BIT\d_SHIFT (\d+)", FILTER.read_text())]
     assert len(shifts) == 4
-    blocks = arrays["filter"].rows["block"]["word"].reshape(-1, 2)
+    blocks = arrays["filter"].rows["word"].reshape(-1, 2)
     block = blocks[hashes >> np.uint64(HASH_BITS - bits) >> np.uint64(2)]
     asked = [
         block[:, number // 2] >> (hashes >> np.uint64(shift) & np.uint64(63))
@@ -73,9 +79,9 @@ def test_all_that_is_written_is_sent_on(kind: int, bits: int) -> None:
     table, hashes = buckets(kind, bits, arrays), hashes_of(rows)
     assert not len(table.write(rows, 1))
     assert sent_on(arrays, bits, hashes).all()
-    words = arrays["filter"].rows.copy()
+    words = blocks.words(arrays["filter"], 0, 1 << bits >> 1).copy()
     assert sum(table.check(1)) == 0
-    assert (arrays["filter"].rows == words).all()
+    assert (blocks.words(arrays["filter"], 0, 1 << bits >> 1) == words).all()
     arrays = memory(bits)
     buckets(kind, bits, arrays).check_overflowed(rows["key"])
-    assert (arrays["filter"].rows == words).all()
+    assert (blocks.words(arrays["filter"], 0, 1 << bits >> 1) == words).all()

@@ -20,7 +20,7 @@ from policy.window import FOREVER_NS
 from tests.bpf.frames import ether, ip, udp
 
 SIZES = Sizes.room_for(8, 8, 4)
-OTHER_SIZES = Sizes.room_for(9, 8, 4)
+OTHER_SIZES = Sizes.room_for(17, 8, 4)
 
 SITE = Tables(
     gateways={1: GatewayRow("hub", 0, FOREVER_NS)},
@@ -177,7 +177,7 @@ def test_sets_are_asked_for_where_there_is_no_bpffs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "other", "why"),
     [
-        ("entries", "entries", "max_entries is 48, not 32"),
+        ("entries", "entries", "max_entries is 96, not 64"),
         ("overflow", "buckets", "type is 2, not 1"),
         ("buckets", "entries", "value_size is 48, not 64"),
         ("root", "counters", "type is 6, not 2"),

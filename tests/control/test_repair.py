@@ -29,7 +29,7 @@ from tests.control.planes import (
 
 
 def no_filter(plane: DataPlane) -> None:
-    rows_of(plane, "filter")["block"] = 0
+    rows_of(plane, "filter")["word"] = 0
 
 
 def no_lengths(plane: DataPlane) -> None:

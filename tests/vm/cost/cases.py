@@ -14,6 +14,8 @@ from tests.bpf.bench import BYSTANDER, OTHER, Outcome
 from tests.bpf.frames import LATER, Layer, ether, ip, piece, protocol, udp
 from tests.vm.cost.case import Case
 from tests.vm.cost.policy import (
+    BESIDE,
+    BESIDES,
     CROWD,
     CROWDED,
     IN_TIMED_PREFIX,
@@ -107,6 +109,8 @@ ROWS = (
     Row("unregistered: destination options", STRANGER, NONE, site.STRANGER,
         packet=_over(lambda: IPv6ExtHdrDestOpt() / udp()), families=(6,)),
     Row("unregistered: later fragment", STRANGER, NONE, site.STRANGER, packet=_later(17)),
+    Row("unregistered: prefixes of each length beside it", Outcome("unregistered", "drop", BESIDE),
+        NONE, site.STRANGER, BESIDES),
     Row("unregistered: not yet valid",
         Outcome("unregistered", "drop", site.HUB, site.PEER_FUTURE),
         TIME, site.FUTURE),

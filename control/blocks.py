@@ -1,0 +1,43 @@
+"""Which bits of `filter` stand for a hash: of a source, and of a stride."""
+
+import numpy as np
+
+from control.arrays import BpfArray
+from control.columns import Rows
+from control.hashing import Column
+
+# Of a source, which has four bits of a block: how many buckets share one, and its words.
+BUCKETS, WORDS = 4, 2
+
+# Six bits of a hash are behind each: PG_BIT1_SHIFT to PG_BIT4_SHIFT, and those of PG_STRIDE.
+_SHIFTS = np.array([1, 7, 13, 19], np.uint64)
+_STRIDE_SHIFTS = np.array([28, 34], np.uint64)
+_ONE, _LOW6 = np.uint64(1), np.uint64(63)
+
+
+def words(array: BpfArray, first: int, count: int) -> Rows:
+    """As many from the first one on."""
+    every: Rows = array.rows["word"].reshape(-1)[first : first + count]
+    return every
+
+
+def bits(hashes: Column) -> Column:
+    """Of both words of a source's block, in a last axis. In large tables some of a hash also say
+    which bucket."""
+    return np.stack([_two(hashes, *_SHIFTS[:2]), _two(hashes, *_SHIFTS[2:])], axis=-1)
+
+
+def of_sources(bucket: Rows, hashes: Column) -> tuple[Rows, Column]:
+    """Words, counted from the first bucket's, and what each has there."""
+    at = (bucket // BUCKETS * WORDS)[:, None] + np.arange(WORDS)
+    return at.reshape(-1), bits(hashes).reshape(-1)
+
+
+def of_strides(hashes: Column, shift: np.uint64) -> tuple[Rows, Column]:
+    """The same of a stride, which has two bits of one word."""
+    return (hashes >> shift).astype(np.int64), _two(hashes, *_STRIDE_SHIFTS)
+
+
+def _two(hashes: Column, one: np.uint64, other: np.uint64) -> Column:
+    both: Column = _ONE << (hashes >> one & _LOW6) | _ONE << (hashes >> other & _LOW6)
+    return both
