@@ -113,7 +113,7 @@ static __always_inline __u64 pg_covering(const struct pg_root *root, __u64 gatew
 }
 
 /*
- * Of lengths of IPv6 prefixes those of strides that may cover the source. They are 28 looks at
+ * Of lengths of IPv6 prefixes those of strides that may cover the source. They are 29 looks at
  * most, where somebody registered each of 112 lengths, and none of them waits for another.
  */
 static __always_inline void pg_thin_out6(const struct pg_root *root, __u64 gateway, __u64 high,

@@ -170,7 +170,7 @@ struct pg_bucket {
  *
  * Behind the blocks of all classes are words for the strides of IPv6. A stride is four lengths, of
  * which the longest is a multiple of four. A prefix is there as all those of this length that it
- * covers, eight at most, by two bits of a word each. So one look tells whether any of four
+ * covers, eight at most, by two bits of a word each. So one look tells that none of four
  * lengths covers a source (controlled prefix expansion; Srinivasan and Varghese, 1998).
  */
 #define PG_STRIDE 4
