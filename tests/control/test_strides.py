@@ -15,6 +15,7 @@ from control.sizes import Sizes
 from policy.prefixes import Address
 from tests.bpf.frames import ether, ip, udp
 from tests.bpf.site import GATEWAY, HUB, SITE, beside
+from tests.control.planes import rows_of
 
 SOURCES: tuple[tuple[Address, int], ...] = (
     (IPv4Address("203.0.113.86"), 8),
@@ -103,3 +104,18 @@ def test_a_prefix_of_any_length_is_found_alone(
         assert plane.run(packet(source)) == "drop", net
         plane.apply(Difference(Tables(), tables))
         assert plane.run(packet(net[0])) == "drop", net
+
+
+def test_packets_ask_strides_and_a_check_puts_them_right(plane: DataPlane) -> None:
+    nets = list(beside(*SOURCES[1]))
+    tables = Tables(entries=Entries.of({(HUB, net): Entry(1, net.prefixlen) for net in nets}))
+    first, bits = plane.sizes.strides
+    words = rows_of(plane, "filter")["word"].reshape(-1)[first:][: 1 << bits]
+    plane.apply(Difference(tables))
+    words[:] = 0
+    assert {plane.run(packet(net[0])) for net in nets} == {"drop"}
+    assert sum(plane.check()) > 0
+    assert {plane.run(packet(net[0])) for net in nets} == {"pass"}
+    plane.apply(Difference(Tables(), tables))
+    assert sum(plane.check()) == 0
+    assert not words.any()
