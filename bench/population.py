@@ -149,7 +149,7 @@ def covered(of: Population, sources: Addresses) -> Flags:
     prefixes = of.addresses.where(~of.is_host)
     lengths = of.lengths[~of.is_host]
     hosts = of.addresses.where(of.is_host)
-    top = 32 if of.family == 4 else 64  # no prefix of IPv6 here is longer
+    top = 32 if of.family == 4 else 64  # populate() makes no longer prefix of IPv6
     first = prefixes.low if of.family == 4 else prefixes.high
     last = first | _ones(top - lengths.astype(np.uint64))
     order = np.argsort(first)

@@ -58,8 +58,8 @@ static __always_inline __u64 pg_hash6(const struct pg_root *root, __u64 gateway,
 }
 
 /*
- * Of a stride, from the first step on: 64 bits, of which the upper half is good. By its last bit
- * the factor is another one for each of those in one number, and `odd` is for each number.
+ * Of a stride, from the first step on: 64 bits, of which the upper half is good. No two strides
+ * have the same factor: each number has its own `odd`, each stride in it its own `end`.
  */
 static __always_inline __u64 pg_hash_stride(__u64 hash, __u64 odd, __u64 end)
 {

@@ -62,8 +62,8 @@ def sent_on(arrays: dict[str, BpfArray], bits: int, hashes: Column) -> Rows:
     """Which of them, as pg_in_filter() has it."""
     shifts = [int(n) for n in re.findall(r"#define PG_BIT\d_SHIFT (\d+)", FILTER.read_text())]
     assert len(shifts) == 4
-    blocks = arrays["filter"].rows["word"].reshape(-1, 2)
-    block = blocks[hashes >> np.uint64(HASH_BITS - bits) >> np.uint64(2)]
+    words = arrays["filter"].rows["word"].reshape(-1, 2)
+    block = words[hashes >> np.uint64(HASH_BITS - bits) >> np.uint64(2)]
     asked = [
         block[:, number // 2] >> (hashes >> np.uint64(shift) & np.uint64(63))
         for number, shift in enumerate(shifts)

@@ -31,8 +31,8 @@ def plane() -> Iterator[DataPlane]:
 
 
 def name(address: int, length: int) -> tuple[int, int]:
-    """As two numbers; the last length of all has no bit behind it."""
-    both = address | (1 << 128 >> length + 1)
+    """As two numbers."""
+    both = address | 1 << 127 - length
     return both >> 64, both & (1 << 64) - 1
 
 
