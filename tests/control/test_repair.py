@@ -112,6 +112,10 @@ def another_secret(plane: DataPlane) -> None:
     rows_of(plane, "root")["secret"] += np.uint64(2)
 
 
+def strides_elsewhere(plane: DataPlane) -> None:
+    rows_of(plane, "root")["strides"]["first"] += 1
+
+
 def another_half(plane: DataPlane) -> None:
     rows_of(plane, "root")["guard"] ^= np.uint64(1)
 
@@ -123,7 +127,7 @@ def another_half(plane: DataPlane) -> None:
         *(valid_for_ever, another_peer, overflow_of_nothing, no_addresses, addresses_of_nothing),
         *(no_way_to_addresses, ways_to_others),
         *(monitors, another_gateway, beyond_the_counts, later_elsewhere, drops_without_asking),
-        *(another_secret, another_half),
+        *(another_secret, strides_elsewhere, another_half),
     ],
 )
 def test_what_we_never_write_is_repaired(
