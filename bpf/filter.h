@@ -105,7 +105,7 @@ static __always_inline __u64 pg_covering(const struct pg_root *root, __u64 gatew
 		left ^= end;
 		if (!in_low)
 			begun = pg_hash6_high(root, gateway, high & -end);
-		hash = in_low ? pg_hash_stride(begun ^ (low & -end), root->secret[2], end)
+		hash = in_low ? pg_hash_stride(begun ^ pg_folded(low & -end), root->secret[2], end)
 			      : pg_hash_stride(begun, root->secret[1], end);
 		kept |= pg_in_stride(root, hash, end);
 	}

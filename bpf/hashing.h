@@ -57,6 +57,13 @@ static __always_inline __u64 pg_hash6(const struct pg_root *root, __u64 gateway,
 	return pg_hash6_low(root, pg_hash6_high(root, gateway, high), low);
 }
 
+/* The second number, for a stride's hash: a product's bits know nothing of those above them, and
+ * prefixes of up to /88 in one /64 differ in such alone. */
+static __always_inline __u64 pg_folded(__u64 low)
+{
+	return low ^ low >> 32;
+}
+
 /*
  * Of a stride, from the first step on: 64 bits, of which the upper half is good. No two strides
  * have the same factor: each number has its own `odd`, each stride in it its own `end`.

@@ -51,7 +51,7 @@ class Secret:
     def hash_stride(self, gateway: Column, high: Column, low: Column, end: Pair) -> Column:
         """64 bits. `end` is the last bit of the stride, in the number where that is."""
         h = self._hash6_high(gateway, high)
-        h ^= low
+        h ^= low ^ low >> _32
         h *= np.where(end[1], self.words[2], self.words[1]) ^ (end[0] | end[1]) << _1
         return h
 

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network
 import numpy as np
 import pytest
 
-from control import hashing
+from control import blocks, hashing
 from control.dataplane import DataPlane
 from control.entries import Entries, Entry
 from control.model import Difference, Tables
@@ -69,6 +69,22 @@ def test_no_two_strides_of_an_address_and_of_one_beside_it_are_alike(bits: str) 
     end = numbers([(bit >> 64, bit & (1 << 64) - 1) for bit in ends])
     hashes = secret.hash_stride(np.ones(len(nets), np.uint64), high, low, end)
     assert len(set((hashes >> np.uint64(28)).tolist())) == len(nets)
+
+
+@pytest.mark.parametrize("length", range(48, 129, 4))
+def test_few_are_taken_for_prefixes_beside_them(length: int) -> None:
+    """Every second one of some in a row is there, in twice as many words."""
+    secret = hashing.Secret(np.array([7**22, 3**40, 5**27, 11**18], np.uint64))
+    last = 1 << 128 - length
+    row = [0x20010DB8 << 96 | number * last for number in range(2048)]
+    high, low = numbers([(each >> 64, each & (1 << 64) - 1) for each in row])
+    end = numbers([(last >> 64, last & (1 << 64) - 1)] * len(row))
+    hashes = secret.hash_stride(np.ones(len(row), np.uint64), high, low, end)
+    at, bits = blocks.of_strides(hashes, np.uint64(64 - 11))
+    words = np.zeros(1 << 11, np.uint64)
+    np.bitwise_or.at(words, at[::2], bits[::2])
+    asked = words[at[1::2]] & bits[1::2] == bits[1::2]
+    assert np.mean(asked) < 0.02
 
 
 def packet(source: Address) -> bytes:
