@@ -25,8 +25,8 @@ BPF_F_TABLE("array", __u32, struct pg_root, root, 1, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", __u32, struct pg_line, addresses, 1, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", __u32, struct pg_target, targets, 1, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", __u32, struct pg_gateway, gateways, 1, BPF_F_MMAPABLE);
-BPF_F_TABLE("array", __u32, struct pg_lengths4, lengths4, 1, BPF_F_MMAPABLE);
-BPF_F_TABLE("array", __u32, struct pg_lengths6, lengths6, 1, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", __u32, struct pg_lengths, lengths4, 1, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", __u32, struct pg_lengths, lengths6, 1, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", __u32, struct pg_filter, filter, 1, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", __u32, struct pg_bucket, buckets, 1, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", __u32, struct pg_entry, entries, 1, BPF_F_MMAPABLE);
@@ -65,12 +65,12 @@ static __always_inline __u64 pg_guard(const struct pg_root *root)
 	return *(volatile const __u64 *)&root->guard;
 }
 
-static __always_inline const struct pg_lengths4 *pg_lengths4_at(__u32 at)
+static __always_inline const struct pg_lengths *pg_lengths4_at(__u32 at)
 {
 	return lengths4.lookup(&at);
 }
 
-static __always_inline const struct pg_lengths6 *pg_lengths6_at(__u32 at)
+static __always_inline const struct pg_lengths *pg_lengths6_at(__u32 at)
 {
 	return lengths6.lookup(&at);
 }

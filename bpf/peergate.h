@@ -183,22 +183,21 @@ struct pg_filter {
  * `lengths4`, `lengths6`: which lengths of prefixes a gateway has, by the head of the source, its
  * first 16 or 32 bits; shorter prefixes stand where the head is taken as zero. A length's bit is
  * the one that its name has behind the prefix. Bits that a head leaves free say where in it there
- * are prefixes, one for each value of the source's next 4 bits, and in IPv6 also which heads have
- * hosts or prefixes at all, one for each value of 4 bits of the head's hash.
+ * are prefixes, one for each value of the source's next 4 bits. In IPv4 the rest is a filter of its
+ * own, of which a host at the gateway has three bits in its head's cell: one of the upper half of
+ * the first number, two of the second. In IPv6 there is one bit for each value of 4 bits of a
+ * head's hash, whether it has hosts or prefixes at all.
  */
 #define PG_HEAD_BITS4  16
 #define PG_HEAD_BITS6  32
 #define PG_NEAR_BITS   4
 #define PG_NEAR_VALUES (1 << PG_NEAR_BITS)
 #define PG_NEAR4       16 /* the first of these bits */
+#define PG_HOSTS4_BITS 32 /* of the first number, the upper ones */
 #define PG_NEAR6       32 /* of the first number */
 #define PG_OWN6	       48
 
-struct pg_lengths4 {
-	__u32 cell[16];
-};
-
-struct pg_lengths6 {
+struct pg_lengths {
 	__u64 cell[8]; /* in pairs, as names are */
 };
 
@@ -306,8 +305,7 @@ _Static_assert(sizeof(struct pg_key) == 24, "pg_key");
 _Static_assert(sizeof(struct pg_entry) == 48, "pg_entry");
 _Static_assert(sizeof(struct pg_bucket) == 64, "pg_bucket");
 _Static_assert(sizeof(struct pg_filter) == 64, "pg_filter");
-_Static_assert(sizeof(struct pg_lengths4) == 64, "pg_lengths4");
-_Static_assert(sizeof(struct pg_lengths6) == 64, "pg_lengths6");
+_Static_assert(sizeof(struct pg_lengths) == 64, "pg_lengths");
 _Static_assert(sizeof(struct pg_sample) == 32, "pg_sample");
 _Static_assert(sizeof(struct pg_sampling) == 48, "pg_sampling");
 _Static_assert(sizeof(struct pg_counters) == 256, "pg_counters");

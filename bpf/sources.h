@@ -17,8 +17,8 @@
 #include "hashing.h"
 #include "peergate.h"
 
-static __always_inline const struct pg_lengths4 *pg_lengths4_at(__u32 at);
-static __always_inline const struct pg_lengths6 *pg_lengths6_at(__u32 at);
+static __always_inline const struct pg_lengths *pg_lengths4_at(__u32 at);
+static __always_inline const struct pg_lengths *pg_lengths6_at(__u32 at);
 static __always_inline struct pg_bucket *pg_bucket_at(__u32 at);
 static __always_inline struct pg_entry *pg_entry_at(__u32 at);
 static __always_inline struct pg_entry *pg_overflow_of(const struct pg_key *key);
@@ -133,22 +133,27 @@ static __always_inline _Bool pg_probe_key(const struct pg_root *root, struct pg_
 	return pg_probe(root, pg_hash6(root, key->gateway, key->name[0], key->name[1]), found);
 }
 
-/* The cell of this head. */
-static __always_inline __u64 pg_cell4(const struct pg_root *root, __u64 gateway, __u64 head)
+/* One cell of a line. */
+static __always_inline void pg_cell_in(const struct pg_lengths *line, __u64 cell, __u64 *numbers)
 {
-	__u64 cell = pg_hash_head4(root, gateway, head) >> root->cells4_shift;
-	const struct pg_lengths4 *line = pg_lengths4_at(cell / 16);
-
-	return line ? line->cell[cell % 16] : 0;
+	numbers[0] = line ? line->cell[cell % 4 * 2] : 0;
+	numbers[1] = line ? line->cell[cell % 4 * 2 + 1] : 0;
 }
 
-static __always_inline void pg_cell6(const struct pg_root *root, __u64 hash, __u64 *lengths)
+/* The cell of this head. */
+static __always_inline void pg_cell4(const struct pg_root *root, __u64 gateway, __u64 head,
+				     __u64 *numbers)
+{
+	__u64 cell = pg_hash_head4(root, gateway, head) >> root->cells4_shift;
+
+	pg_cell_in(pg_lengths4_at(cell / 4), cell, numbers);
+}
+
+static __always_inline void pg_cell6(const struct pg_root *root, __u64 hash, __u64 *numbers)
 {
 	__u64 cell = hash >> root->cells6_shift;
-	const struct pg_lengths6 *line = pg_lengths6_at(cell / 4);
 
-	lengths[0] = line ? line->cell[cell % 4 * 2] : 0;
-	lengths[1] = line ? line->cell[cell % 4 * 2 + 1] : 0;
+	pg_cell_in(pg_lengths6_at(cell / 4), cell, numbers);
 }
 
 /* Of a cell, whether there are prefixes near the source. */
@@ -166,7 +171,18 @@ static __always_inline _Bool pg_near6(__u64 cell, __u64 source)
 	return cell >> (PG_NEAR6 + next) & 1;
 }
 
-/* And whether the head with this hash has hosts or prefixes at all. */
+/*
+ * And whether there may be the host with this hash. At a million of 57,000 heads 6 in 100 strangers
+ * are asked for in `filter`: all others end at the one line that tells what is near them, too.
+ */
+static __always_inline _Bool pg_own4(const __u64 *cell, __u64 hash)
+{
+	return cell[0] >> (PG_HOSTS4_BITS + (hash >> PG_BIT3_SHIFT & 31)) &
+	       pg_shifted(cell[1], hash >> PG_BIT1_SHIFT) &
+	       pg_shifted(cell[1], hash >> PG_BIT2_SHIFT) & 1;
+}
+
+/* Whether the head with this hash has hosts or prefixes at all. */
 static __always_inline _Bool pg_own6(__u64 cell, __u64 hash)
 {
 	return cell >> (PG_OWN6 + (hash >> PG_OWN_SHIFT & (PG_NEAR_VALUES - 1))) & 1;
@@ -179,12 +195,15 @@ static __always_inline _Bool pg_own6(__u64 cell, __u64 hash)
 static __always_inline _Bool pg_around4(const struct pg_root *root, __u32 gateway, __u64 source,
 					__u64 *lengths)
 {
-	__u64 cell = pg_cell4(root, gateway, source >> (32 - PG_HEAD_BITS4));
+	__u64 cell[2], shorts[2];
 
+	pg_cell4(root, gateway, source >> (32 - PG_HEAD_BITS4), cell);
 	lengths[0] = 0;
-	lengths[1] = pg_near4(cell, source) ? cell & ((1U << PG_HEAD_BITS4) - 1) : 0;
-	if (root->shorts[0])
-		lengths[1] |= pg_cell4(root, gateway, 0) & PG_SHORTS4;
+	lengths[1] = pg_near4(cell[0], source) ? cell[0] & ((1U << PG_HEAD_BITS4) - 1) : 0;
+	if (root->shorts[0]) {
+		pg_cell4(root, gateway, 0, shorts);
+		lengths[1] |= shorts[0] & PG_SHORTS4;
+	}
 	return 1;
 }
 
@@ -238,9 +257,10 @@ static __always_inline _Bool pg_is_stranger(const struct pg_root *root, __u64 ga
 	if (source->version == 4) {
 		if (root->shorts[0])
 			return 0;
-		cell[0] = pg_cell4(root, gateway, low >> (32 - PG_HEAD_BITS4));
+		pg_cell4(root, gateway, low >> (32 - PG_HEAD_BITS4), cell);
 		hash = pg_hash4(root, gateway, low);
-		if (pg_in_filter(hash, pg_bucket_of(hash, &root->rooms[PG_HOSTS4])))
+		if (pg_own4(cell, hash) &&
+		    pg_in_filter(hash, pg_bucket_of(hash, &root->rooms[PG_HOSTS4])))
 			return 0;
 		return !pg_near4(cell[0], low) ||
 		       !pg_may_be_within4(root, gateway, low,

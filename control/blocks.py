@@ -1,4 +1,4 @@
-"""Which bits of `filter` stand for a hash: of a source, and of a stride."""
+"""Which bits stand for a hash: in `filter` of a source and of a stride, in `lengths4` of a host."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ BUCKETS, WORDS = 4, 2
 # Six bits of a hash are behind each: PG_BIT1_SHIFT to PG_BIT4_SHIFT, and those of PG_STRIDE.
 _SHIFTS = np.array([1, 7, 13, 19], np.uint64)
 _STRIDE_SHIFTS = np.array([28, 34], np.uint64)
-_ONE, _LOW6 = np.uint64(1), np.uint64(63)
+_ONE, _LOW5, _LOW6 = np.uint64(1), np.uint64(31), np.uint64(63)
 
 
 def words(array: BpfArray, first: int, count: int) -> Rows:
@@ -31,6 +31,12 @@ def of_sources(bucket: Rows, hashes: Column) -> tuple[Rows, Column]:
     """Words, counted from the first bucket's, and what each has there."""
     at = (bucket // BUCKETS * WORDS)[:, None] + np.arange(WORDS)
     return at.reshape(-1), bits(hashes).reshape(-1)
+
+
+def of_heads(hashes: Column) -> tuple[Column, Column]:
+    """Of an IPv4 host what its head's cell of `lengths4` has in either number: one bit, and two."""
+    one = _ONE << (hashes >> _SHIFTS[2] & _LOW5) + np.uint64(32)  # PG_HOSTS4_BITS
+    return one, _two(hashes, *_SHIFTS[:2])
 
 
 def of_strides(hashes: Column, shift: np.uint64) -> tuple[Rows, Column]:

@@ -5,7 +5,7 @@ import numpy as np
 from control import blocks, hashing
 from control.arrays import BpfArray, Mirror
 from control.columns import Rows
-from control.hashing import HOSTS4, PREFIXES4, PREFIXES6, Column, Secret
+from control.hashing import HOSTS4, HOSTS6, PREFIXES4, PREFIXES6, Column, Secret
 from control.sizes import Sizes
 
 # Sets of bits: the cells of both families, which family has prefixes without a head, and strides.
@@ -24,10 +24,10 @@ class Lengths:
         first, bits = sizes.strides
         self._secret = secret
         self._stride_shift = np.uint64(64 - bits)
-        self._shift4, self._shift6 = np.uint64(64 - bits4), np.uint64(64 - bits6)
+        self._shifts = np.uint64(64 - bits4), np.uint64(64 - bits6)
         self._words: Words = (
+            # Cells are pairs of words.
             Mirror.of(arrays["lengths4"].rows["cell"].reshape(-1)),
-            # Cells of IPv6 are pairs of words.
             Mirror.of(arrays["lengths6"].rows["cell"].reshape(-1)),
             Mirror.of(arrays["root"].rows["shorts"][0]),
             Mirror.of(blocks.words(arrays["filter"], first, 1 << bits)),
@@ -42,27 +42,26 @@ class Lengths:
 
     def announce(self, kind: int, keys: Rows) -> None:
         """Packets look for such as these keys, which are of one class."""
-        if kind == HOSTS4 or not len(keys):
+        if not len(keys):
             return
-        head, high, low, short = hashing.around(kind, keys["name"][:, 0], keys["name"][:, 1])
-        hashes = self._secret.hash_head(kind, keys["gateway"].astype(np.uint64), head)
-        high |= np.where(short, _NOTHING, _OWN6 << (hashes >> _OWN_SHIFT & _OWN_MASK))
+        gateway, names = keys["gateway"].astype(np.uint64), keys["name"]
+        head, high, low, short = hashing.around(kind, names[:, 0], names[:, 1])
+        hashes = self._secret.hash_head(kind, gateway, head)
+        if kind == HOSTS4:
+            high, low = blocks.of_heads(self._secret.hash(kind, gateway, names[:, 0], names[:, 1]))
+        elif kind == PREFIXES4:
+            high, low = low, high
+        else:
+            high |= np.where(short, _NOTHING, _OWN6 << (hashes >> _OWN_SHIFT & _OWN_MASK))
+        family = int(kind >= HOSTS6)
+        at = (hashes >> self._shifts[family]).astype(np.int64) * 2
         for words in filter(None, (self._words, self._anew)):
-            self._add(kind, hashes, high, low, words)
+            words[family].add_bits(at, high)
+            words[family].add_bits(at + 1, low)
             if short.any():
-                family = np.array([int(kind == PREFIXES6)])
-                words[2].add_bits(family, np.ones(1, np.uint8))
+                words[2].add_bits(np.array([family]), np.ones(1, np.uint8))
             if kind == PREFIXES6:
                 words[3].add_bits(*self._in_strides(keys))
-
-    def _add(self, kind: int, hashes: Rows, high: Rows, low: Rows, words: Words) -> None:
-        if kind == PREFIXES4:
-            at = (hashes >> self._shift4).astype(np.int64)
-            words[0].add_bits(at, low.astype(np.uint32))
-        else:
-            at = (hashes >> self._shift6).astype(np.int64) * 2
-            words[1].add_bits(at, high)
-            words[1].add_bits(at + 1, low)
 
     def _in_strides(self, keys: Rows) -> tuple[Rows, Column]:
         whose, high, low, end = hashing.strides(keys["name"][:, 0], keys["name"][:, 1])

@@ -128,7 +128,7 @@ class Sizes:
             "addresses": 2 << self.addresses_bits + _LINES_BITS,
             "targets": 2 << self.addresses_bits,
             "gateways": 2 * numbers,
-            "lengths4": -(-(1 << self.cells_bits[0]) // 16),
+            "lengths4": -(-(1 << self.cells_bits[0]) // 4),
             "lengths6": -(-(1 << self.cells_bits[1]) // 4),
             "filter": -(-(buckets // 2 + (1 << self.strides[1])) // 8),
             "buckets": buckets,
@@ -143,12 +143,13 @@ class Sizes:
     def cells_bits(self) -> tuple[int, int]:
         """Of the cells of `lengths4` and `lengths6`.
 
-        Many for each entry of a small table, so that most cells are empty and end the search;
-        no more than stays in the CPU's second cache. Heads of IPv6 are shared by many hosts.
+        So many that most cells say that there is nothing near, and end the search; no more than
+        stays in the CPU's second cache. Heads of IPv6 are shared by many hosts; of IPv4 there are
+        no more than cells, of which a line has four.
         """
-        _, prefixes4, hosts6, prefixes6 = self.bits
+        hosts4, prefixes4, hosts6, prefixes6 = self.bits
         six = max(min(15, max(hosts6, prefixes6) + 4), prefixes6, hosts6 - 3)
-        return max(min(16, prefixes4 + 4), prefixes4), six
+        return max(min(16, max(hosts4 - 1, prefixes4 + 2)), prefixes4), six
 
     @property
     def strides(self) -> tuple[int, int]:

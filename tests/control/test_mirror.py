@@ -93,6 +93,17 @@ def test_changes_between_the_steps_of_a_check(plane: DataPlane) -> None:
     assert sum(plane.counts()) == len(held)
 
 
+def test_what_overflows_while_the_maps_are_checked_is_found(plane: DataPlane) -> None:
+    """Behind the step that looks what stands in `overflow`, before those that write the filter."""
+    plane.apply(Difference(Tables(entries=entries(dict.fromkeys(range(FULL - 400), 1)))))
+    check = plane.check()
+    assert [next(check) for _ in range(3)] == [0, 0, 0]
+    come = range(FULL - 400, FULL - 100)
+    plane.apply(Difference(Tables(entries=entries(dict.fromkeys(come, 1)))))
+    assert sum(check) == 0
+    assert all(is_found(plane, number) for number in come)
+
+
 def test_overflowing_sources_are_held_found_and_repaired(plane: DataPlane) -> None:
     held = dict.fromkeys(range(FULL if plane.sizes == NARROW else 1), 1)
     plane.apply(Difference(Tables(entries=entries(held))))
