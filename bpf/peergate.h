@@ -193,7 +193,8 @@ struct pg_filter {
 #define PG_NEAR_BITS   4
 #define PG_NEAR_VALUES (1 << PG_NEAR_BITS)
 #define PG_NEAR4       16 /* the first of these bits */
-#define PG_HOSTS4_BITS 32 /* of the first number, the upper ones */
+#define PG_OWN4	       32
+#define PG_OWN4_VALUES 32
 #define PG_NEAR6       32 /* of the first number */
 #define PG_OWN6	       48
 

@@ -9,7 +9,7 @@ from control.hashing import Column
 # Of a source, which has four bits of a block: how many buckets share one, and its words.
 BUCKETS, WORDS = 4, 2
 
-# Six bits of a hash are behind each: PG_BIT1_SHIFT to PG_BIT4_SHIFT, and those of PG_STRIDE.
+# Behind each are the bits of a hash that count: PG_BIT1_SHIFT to PG_BIT4_SHIFT, and PG_STRIDE's.
 _SHIFTS = np.array([1, 7, 13, 19], np.uint64)
 _STRIDE_SHIFTS = np.array([28, 34], np.uint64)
 _ONE, _LOW5, _LOW6 = np.uint64(1), np.uint64(31), np.uint64(63)
@@ -33,9 +33,9 @@ def of_sources(bucket: Rows, hashes: Column) -> tuple[Rows, Column]:
     return at.reshape(-1), bits(hashes).reshape(-1)
 
 
-def of_heads(hashes: Column) -> tuple[Column, Column]:
-    """Of an IPv4 host what its head's cell of `lengths4` has in either number: one bit, and two."""
-    one = _ONE << (hashes >> _SHIFTS[2] & _LOW5) + np.uint64(32)  # PG_HOSTS4_BITS
+def of_hosts4(hashes: Column) -> tuple[Column, Column]:
+    """What its head's cell of `lengths4` has of each in either number: one bit, and two."""
+    one = _ONE << (hashes >> _SHIFTS[2] & _LOW5) + np.uint64(32)  # PG_OWN4
     return one, _two(hashes, *_SHIFTS[:2])
 
 

@@ -102,7 +102,7 @@ def around(kind: int, high: Column, low: Column) -> tuple[Column, Column, Column
         short = bit > np.uint64(1 << 15)
         near = _near(low, bit, 12) << np.uint64(16)
         bits = np.where(short, bit, bit | near)
-        return np.where(short, none, low >> np.uint64(16)), none, bits, short
+        return np.where(short, none, low >> np.uint64(16)), bits, none, short
     bit = np.where(low == 0, lowest_bit(high), none)
     short = bit > np.uint64(1 << 31)
     near = _near(high, bit, 28) << _32

@@ -1,11 +1,11 @@
-"""Which lengths of prefixes a gateway has near a source: what tells packets where to look."""
+"""What a gateway has near a source: what tells packets whether and where to look."""
 
 import numpy as np
 
 from control import blocks, hashing
 from control.arrays import BpfArray, Mirror
 from control.columns import Rows
-from control.hashing import HOSTS4, HOSTS6, PREFIXES4, PREFIXES6, Column, Secret
+from control.hashing import HOSTS4, HOSTS6, PREFIXES6, Column, Secret
 from control.sizes import Sizes
 
 # Sets of bits: the cells of both families, which family has prefixes without a head, and strides.
@@ -48,13 +48,14 @@ class Lengths:
         head, high, low, short = hashing.around(kind, names[:, 0], names[:, 1])
         hashes = self._secret.hash_head(kind, gateway, head)
         if kind == HOSTS4:
-            high, low = blocks.of_heads(self._secret.hash(kind, gateway, names[:, 0], names[:, 1]))
-        elif kind == PREFIXES4:
-            high, low = low, high
-        else:
+            high, low = blocks.of_hosts4(self._secret.hash(kind, gateway, names[:, 0], names[:, 1]))
+        elif kind >= HOSTS6:
             high |= np.where(short, _NOTHING, _OWN6 << (hashes >> _OWN_SHIFT & _OWN_MASK))
         family = int(kind >= HOSTS6)
         at = (hashes >> self._shifts[family]).astype(np.int64) * 2
+        # Sorted once, of all that follows.
+        order = np.argsort(at, kind="stable")
+        at, high, low = at[order], high[order], low[order]
         for words in filter(None, (self._words, self._anew)):
             words[family].add_bits(at, high)
             words[family].add_bits(at + 1, low)

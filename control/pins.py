@@ -83,8 +83,10 @@ def _layout() -> str:
     texts = (headers.LAYOUT, headers.HASHES, headers.FILTER, headers.PLACES)
     layout = " ".join(_COMMENT.sub("", path.read_text()) for path in texts)
     tables = _TABLE.findall(headers.PROGRAM.read_text())
-    # How many elements follow from a set's sizes: the smallest, and large ones.
-    elements = [sizes.elements() for sizes in (Sizes(), Sizes.room_for(10**6, 10**5, 4_096))]
+    # How many elements follow from a set's sizes: the smallest, large ones, and the largest.
+    large = (10**6, 10**5), (4_194_304, 1_048_576)
+    sets = Sizes(), *(Sizes.room_for(hosts, prefixes, 4_096) for hosts, prefixes in large)
+    elements = [sizes.elements() for sizes in sets]
     whole = " ".join([*layout.split(), *" ".join(tables).split(), str(elements)])
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
 

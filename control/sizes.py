@@ -143,13 +143,13 @@ class Sizes:
     def cells_bits(self) -> tuple[int, int]:
         """Of the cells of `lengths4` and `lengths6`.
 
-        So many that most cells say that there is nothing near, and end the search; no more than
-        stays in the CPU's second cache. Heads of IPv6 are shared by many hosts; of IPv4 there are
-        no more than cells, of which a line has four.
+        So many that they let few strangers through: of IPv4 seven hosts share a cell at most, until
+        there is one for each of 2^16 heads. No more than stays in the CPU's second cache; beyond
+        that they are for many gateways. A head of IPv6 has many hosts.
         """
         hosts4, prefixes4, hosts6, prefixes6 = self.bits
         six = max(min(15, max(hosts6, prefixes6) + 4), prefixes6, hosts6 - 3)
-        return max(min(16, max(hosts4 - 1, prefixes4 + 2)), prefixes4), six
+        return max(min(16, max(hosts4 - 1, prefixes4 + 2)), prefixes4 - 2), six
 
     @property
     def strides(self) -> tuple[int, int]:

@@ -33,7 +33,8 @@ def no_filter(plane: DataPlane) -> None:
 
 
 def no_lengths(plane: DataPlane) -> None:
-    rows_of(plane, "lengths6")["cell"] = 0
+    for name in ("lengths4", "lengths6"):
+        rows_of(plane, name)["cell"] = 0
 
 
 def slots_of_nothing(plane: DataPlane) -> None:
