@@ -1,5 +1,5 @@
 """Hosts and prefixes far from each other and near, which the live program tells from strangers by
-two looks: it and the explaining one, which takes no such way, must say alike, and be right."""
+few looks: it and the explaining one, which takes no such way, must say alike, and be right."""
 
 import random
 from ipaddress import IPv4Address, IPv6Address, ip_network
