@@ -48,8 +48,8 @@ static __always_inline __u64 pg_shifted(__u64 word, __u64 by)
 
 /*
  * Whether the bucket may have this hash: all of its bits are set. Of those who ask at a table as
- * full as it gets, half of its slots, 1.9 in 100 find them so, and wait for a bucket that is in no
- * cache; three bits of a word of 64 for two buckets let 2.7 through, in as much memory.
+ * full as it gets, half of its slots, 2.0 in 100 find them so, and wait for a bucket that is in no
+ * cache; three bits of a word of 64 for two buckets let 2.8 through, in as much memory.
  */
 static __always_inline _Bool pg_in_filter(__u64 hash, __u64 bucket)
 {
