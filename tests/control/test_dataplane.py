@@ -88,16 +88,16 @@ def test_deleting_what_is_not_there_is_no_error(plane: DataPlane) -> None:
 def test_full_map(kind: type, table: str, plane: DataPlane) -> None:
     """The number, the limit and the setting are named; the rest is in force."""
     with pytest.raises(MapFullError) as refused:
-        plane.apply(Difference(site(*(kind(n) for n in range(11)))))
-    assert (refused.value.table, refused.value.limit, refused.value.wanted) == (table, 8, 11)
+        plane.apply(Difference(site(*(kind(n) for n in range(19)))))
+    assert (refused.value.table, refused.value.limit, refused.value.wanted) == (table, 16, 19)
     assert f"max_{table.split()[1]}" in refused.value.message
     tables = plane.tables()
-    assert len(tables.entries) == 8
+    assert len(tables.entries) == 16
     assert (tables.gateways, tables.targets) == (site().gateways, site().targets)
 
 
 def test_full_map_takes_what_deleting_makes_room_for(plane: DataPlane) -> None:
-    before, after = site(*map(host, range(8))), site(*map(host, range(4, 12)))
+    before, after = site(*map(host, range(16))), site(*map(host, range(8, 24)))
     plane.apply(Difference(before))
     plane.apply(difference(before, after))
     assert plane.tables() == after
