@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import numpy as np
 
 from bench import flood, lookup, testrun
-from bench.flood import CHECKED, Generator
+from bench.flood import Generator
 from bench.mode import Mode
 from bench.population import BITS, Addresses, Column, Population, first_of
 from bench.programs import WALK4, WALK6, Programs
@@ -19,7 +19,7 @@ from bench.rows import Row, ratio
 from bench.site import router
 from lab.netns import Namespace
 
-PICKED = 32  # sources, which the CPU's nearest cache holds
+PICKED = 32  # sources: what they touch stays in the CPU's first caches
 SHORTEST = {4: 17, 6: 33}  # of what a head has, at the most
 
 
@@ -63,7 +63,7 @@ def pick(people: Population, strangers: Addresses) -> Addresses:
     """Of different heads, which have no prefixes yet."""
     taken = _heads(people.addresses.where(~people.is_host))
     free = strangers.where(~np.isin(_heads(strangers), taken))
-    _, at = np.unique(_heads(free)[:CHECKED], return_index=True)
+    _, at = np.unique(_heads(free), return_index=True)
     return Addresses(people.family, free.high[at[:PICKED]], free.low[at[:PICKED]])
 
 
