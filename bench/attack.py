@@ -13,7 +13,7 @@ import numpy as np
 from bench import flood, lookup, testrun
 from bench.flood import Generator
 from bench.mode import Mode
-from bench.population import BITS, Addresses, Column, Population, first_of
+from bench.population import BITS, Addresses, Column, Population, first_of, joined
 from bench.programs import WALK4, WALK6, Programs
 from bench.rows import Row, ratio
 from bench.site import router
@@ -77,14 +77,7 @@ def crowded(people: Population, picked: Addresses) -> Population:
         low = picked.low ^ np.uint64(last & (1 << 64) - 1)
         lengths = np.full(len(picked), length, np.uint8)
         parts.append(Population(first_of(Addresses(family, high, low), lengths), lengths))
-    return Population(
-        Addresses(
-            family,
-            np.concatenate([part.addresses.high for part in parts]),
-            np.concatenate([part.addresses.low for part in parts]),
-        ),
-        np.concatenate([part.lengths for part in parts]),
-    )
+    return joined(parts)
 
 
 def _heads(addresses: Addresses) -> Column:

@@ -5,6 +5,7 @@ is routed, in IPv6 the blocks of 20,000 providers (/32). The others are prefixes
 lengths that address plans have. An address is a pair of numbers, IPv4 in the second.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,14 +81,18 @@ def populate(family: int, count: int, seed: int = 1) -> Population:
         np.array(list(mix), np.uint8), len(drawn), p=np.array(list(mix.values())) / 100
     )
     nets = _different(first_of(drawn, lengths), lengths, prefixes, rng)
-    parts = (own, nets)
+    return joined([own, nets])
+
+
+def joined(parts: Sequence[Population]) -> Population:
+    """Of one family."""
     return Population(
         Addresses(
-            family,
-            np.concatenate([p.addresses.high for p in parts]),
-            np.concatenate([p.addresses.low for p in parts]),
+            parts[0].family,
+            np.concatenate([part.addresses.high for part in parts]),
+            np.concatenate([part.addresses.low for part in parts]),
         ),
-        np.concatenate([p.lengths for p in parts]),
+        np.concatenate([part.lengths for part in parts]),
     )
 
 

@@ -89,8 +89,8 @@ def lowest_bit(column: Column) -> Column:
 
 
 def around(kind: int, high: Column, low: Column) -> tuple[Column, Column, Column, Flags]:
-    """For names of one class: head, what its cell of `lengths` has for them in its two numbers but
-    for the head's own bit, and which are prefixes shorter than a head, whose own is zero."""
+    """For names of one class: head, what its cell of `lengths` has in its two numbers for prefixes
+    near a source, and which are prefixes shorter than a head, whose own is zero."""
     none = np.zeros_like(low)
     no: Flags = np.zeros(len(low), np.bool_)
     if kind == HOSTS4:
