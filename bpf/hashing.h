@@ -10,6 +10,9 @@
 
 #include "peergate.h"
 
+#define pg_likely(x)   __builtin_expect(!!(x), 1)
+#define pg_unlikely(x) __builtin_expect(!!(x), 0)
+
 #define PG_HASH_SHIFT (64 - PG_HASH_BITS)
 
 static __always_inline __u64 pg_hash_address(const struct pg_address *address, __u64 seed)
@@ -73,12 +76,30 @@ static __always_inline __u64 pg_hash_stride(__u64 hash, __u64 odd, __u64 end)
 	return hash * (odd ^ end << 1);
 }
 
-/* Of lengths, for the head of a source: its first bits, or zero for the shorter prefixes. The first
- * 16 bits are a permutation of an IPv4 head: at one gateway no two have the same cell, where there
- * are as many cells. */
-static __always_inline __u64 pg_hash_head4(const struct pg_root *root, __u64 gateway, __u64 head)
+/*
+ * For the cell of a source's head, or of zero for the shorter prefixes. IPv4 heads in groups: of
+ * one the first 13 bits are a permutation, and its heads are told apart within their lines. So at
+ * one gateway no two heads have the same cell, where there are as many cells; and where whole /8s
+ * are nobody's, their lines stay out of the cache, with those that the CPU fetches beside what it
+ * is asked for.
+ */
+static __always_inline __u64 pg_hash_head4(const struct pg_root *root, __u64 gateway, __u64 source)
 {
-	return ((head << (64 - PG_HEAD_BITS4) | gateway) ^ root->secret[3]) * root->secret[1];
+	source = source << 32 & -((__u64)PG_GROUP4 << (64 - PG_HEAD_BITS4));
+	return ((source | gateway) ^ root->secret[3]) * root->secret[1];
+}
+
+/* Of a host, for its bits in the cell of its head, from that one's hash on. The upper bits count.
+ */
+static __always_inline __u64 pg_hash_own4(const struct pg_root *root, __u64 hash, __u64 source)
+{
+	return (hash ^ source) * root->secret[2];
+}
+
+static __always_inline __u64 pg_hash_part4(const struct pg_root *root, __u64 gateway, __u64 source)
+{
+	source = source << 32 & -(1ULL << (64 - PG_PART_BITS4));
+	return ((source | gateway) ^ root->secret[3]) * root->secret[1];
 }
 
 static __always_inline __u64 pg_hash_head6(const struct pg_root *root, __u64 gateway, __u64 head)

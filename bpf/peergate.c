@@ -278,6 +278,8 @@ static __always_inline enum pg_way pg_go_plainly(const struct pg_root *root, __u
 	pg_plain_source(version, &arrival->packet);
 	if (pg_is_stranger(root, arrival->upper.gateway, &arrival->packet.source))
 		return PG_REFUSED;
+	/* The compiler would do it for strangers, too. */
+	arrival->packet.source.version = pg_seen(version);
 	return PG_BY_SOURCE;
 }
 

@@ -65,10 +65,11 @@ struct pg_root {
 	__u32 lines; /* twice the highest line of one half of `addresses` */
 	struct pg_room rooms[PG_CLASSES];
 	struct pg_room strides; /* words of `filter`, and of a 64-bit hash */
+	struct pg_room parts4;	/* the same of `lengths4` */
 	__u8 shorts[2]; /* whether there are prefixes shorter than a head: of IPv4, of IPv6 */
 	__u8 pad2[2];
 	__u32 epoch; /* of samples; 0: none are taken */
-	__u8 pad3[16];
+	__u8 pad3[8];
 	__u16 direct[2 << PG_DIRECT_BITS]; /* of both halves, one behind the other */
 };
 
@@ -181,25 +182,34 @@ struct pg_filter {
 
 /*
  * `lengths4`, `lengths6`: which lengths of prefixes a gateway has, by the head of the source, its
- * first 16 or 32 bits; shorter prefixes stand where the head is taken as zero. A length's bit is
- * the one that its name has behind the prefix. Bits that a head leaves free say where in it there
- * are prefixes, one for each value of the source's next 4 bits. In IPv4 the rest is a filter of its
- * own, of which a host at the gateway has three bits in its head's cell: one of the upper half of
- * the first number, two of the second. In IPv6 there is one bit for each value of 4 bits of a
- * head's hash, whether it has hosts or prefixes at all.
+ * first 16 or 32 bits: a cell. Shorter prefixes stand where the head is taken as zero. A length's
+ * bit is the one that its name has behind the prefix.
+ *
+ * In IPv6 a cell has the lengths; bits that a head leaves free say where in it there are prefixes,
+ * one for each value of the source's next 4 bits, and whether it has hosts or prefixes at all, one
+ * for each value of 4 bits of its hash.
+ *
+ * In IPv4 a cell says where there are prefixes, by one bit for each value of the source's next 4
+ * bits, and one of the 4 bits further. The rest is a filter of its own, of which a host at the
+ * gateway has three bits in its head's cell: one of the upper half of the first number, two of the
+ * second. Behind the cells are words for the parts of heads, the first 20 bits of a source: with
+ * the lengths there, and in the upper half where there are prefixes, by the next 5 bits.
  */
-#define PG_HEAD_BITS4  16
-#define PG_HEAD_BITS6  32
-#define PG_NEAR_BITS   4
-#define PG_NEAR_VALUES (1 << PG_NEAR_BITS)
-#define PG_NEAR4       16 /* the first of these bits */
-#define PG_OWN4	       32
-#define PG_OWN4_VALUES 32
-#define PG_NEAR6       32 /* of the first number */
-#define PG_OWN6	       48
+#define PG_HEAD_BITS4	  16
+#define PG_HEAD_BITS6	  32
+#define PG_GROUP4	  8 /* so many heads of IPv4 are side by side, in two lines */
+#define PG_NEAR_BITS	  4
+#define PG_NEAR_VALUES	  (1 << PG_NEAR_BITS)
+#define PG_FURTHER4	  16 /* the first of these bits */
+#define PG_OWN4		  32
+#define PG_PART_BITS4	  20
+#define PG_PART_NEAR_BITS 5
+#define PG_PART_NEAR	  32
+#define PG_NEAR6	  32 /* of the first number */
+#define PG_OWN6		  48
 
 struct pg_lengths {
-	__u64 cell[8]; /* in pairs, as names are */
+	__u64 word[2]; /* a cell of both numbers, as names are; or two parts */
 };
 
 enum pg_verdict {
@@ -306,7 +316,7 @@ _Static_assert(sizeof(struct pg_key) == 24, "pg_key");
 _Static_assert(sizeof(struct pg_entry) == 48, "pg_entry");
 _Static_assert(sizeof(struct pg_bucket) == 64, "pg_bucket");
 _Static_assert(sizeof(struct pg_filter) == 64, "pg_filter");
-_Static_assert(sizeof(struct pg_lengths) == 64, "pg_lengths");
+_Static_assert(sizeof(struct pg_lengths) == 16, "pg_lengths");
 _Static_assert(sizeof(struct pg_sample) == 32, "pg_sample");
 _Static_assert(sizeof(struct pg_sampling) == 48, "pg_sampling");
 _Static_assert(sizeof(struct pg_counters) == 256, "pg_counters");

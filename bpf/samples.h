@@ -16,9 +16,6 @@
 
 #include "peergate.h"
 
-#define pg_likely(x)   __builtin_expect(!!(x), 1)
-#define pg_unlikely(x) __builtin_expect(!!(x), 0)
-
 static __always_inline struct pg_sample *pg_sample_at(__u32 at);
 
 /* From 1 to twice the mean less 1, each as likely: no rhythm of a sender's falls in with it. */

@@ -12,6 +12,9 @@ BUCKETS, WORDS = 4, 2
 # Behind each are the bits of a hash that count: PG_BIT1_SHIFT to PG_BIT4_SHIFT, and PG_STRIDE's.
 _SHIFTS = np.array([1, 7, 13, 19], np.uint64)
 _STRIDE_SHIFTS = np.array([28, 34], np.uint64)
+# Of IPv4 hosts' own hashes, PG_OWN4_BIT1_SHIFT to PG_OWN4_BIT3_SHIFT.
+_OWN4_SHIFTS = np.array([47, 52, 58], np.uint64)
+_OWN4 = np.uint64(32)
 _ONE, _LOW5, _LOW6 = np.uint64(1), np.uint64(31), np.uint64(63)
 
 
@@ -35,8 +38,8 @@ def of_sources(bucket: Rows, hashes: Column) -> tuple[Rows, Column]:
 
 def of_hosts4(hashes: Column) -> tuple[Column, Column]:
     """What its head's cell of `lengths4` has of each in either number: one bit, and two."""
-    one = _ONE << (hashes >> _SHIFTS[2] & _LOW5) + np.uint64(32)  # PG_OWN4
-    return one, _two(hashes, *_SHIFTS[:2])
+    one: Column = _ONE << (hashes >> _OWN4_SHIFTS[0] & _LOW5) + _OWN4
+    return one, _two(hashes, *_OWN4_SHIFTS[1:])
 
 
 def of_strides(hashes: Column, shift: np.uint64) -> tuple[Rows, Column]:

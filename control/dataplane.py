@@ -37,7 +37,7 @@ LONGEST_FRAME = 2048  # and some kernels more than a page; what decides stands f
 
 NO_GATEWAY = 0
 # Fields of `root` that never change once it is set up, besides the secret.
-CONSTANT = ("zero", "lines", "cells4_shift", "cells6_shift", "rooms", "strides")
+CONSTANT = ("zero", "lines", "cells4_shift", "cells6_shift", "rooms", "strides", "parts4")
 _FIRST = number_key(0)
 
 

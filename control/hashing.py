@@ -23,9 +23,12 @@ SURELY_SHIFT = np.uint64(48)
 SURELY_FOREVER = 0xFFFF
 SURELY_UNIT = np.uint64(46)
 
+GROUP4_MASK = np.uint64(7)  # PG_GROUP4
+
 _HASH_SHIFT = np.uint64(64 - HASH_BITS)
 _HASH_MASK = np.uint64((1 << 64) - (1 << 64 - HASH_BITS))
-_0, _1, _32, _48 = np.uint64(0), np.uint64(1), np.uint64(32), np.uint64(48)
+_0, _1, _16, _32, _48 = (np.uint64(n) for n in (0, 1, 16, 32, 48))
+_HEADS_BIT4 = np.uint64(1 << 15)  # behind a prefix that is a head
 # Of each four bits the second and the fourth, the third and the fourth.
 _EVERY_SECOND = np.uint64(0xAAAAAAAAAAAAAAAA)
 _EVERY_THIRD_AND_FOURTH = np.uint64(0xCCCCCCCCCCCCCCCC)
@@ -69,10 +72,24 @@ class Secret:
         return h
 
     def hash_head(self, kind: int, gateway: Column, head: Column) -> Column:
-        """64 bits; the uppermost ones are for the cell of `lengths`. Of an IPv4 head the first 16
-        are a permutation."""
-        named = head << _48 | gateway if kind in (HOSTS4, PREFIXES4) else gateway << _32 | head
-        h: Column = (named ^ self.words[3]) * self.words[1]
+        """64 bits; the uppermost ones are for the cell of `lengths`. Eight heads of IPv4 side by
+        side have the same; of these groups the first 13 bits are a permutation."""
+        if kind in (HOSTS4, PREFIXES4):
+            return self._hash_begin4(gateway, (head & ~GROUP4_MASK) << _48)
+        h: Column = ((gateway << _32 | head) ^ self.words[3]) * self.words[1]
+        return h
+
+    def hash_part4(self, gateway: Column, part: Column) -> Column:
+        """64 bits, of the first 20 of a source."""
+        return self._hash_begin4(gateway, part << np.uint64(44))
+
+    def _hash_begin4(self, gateway: Column, begin: Column) -> Column:
+        h: Column = ((begin | gateway) ^ self.words[3]) * self.words[1]
+        return h
+
+    def hash_own4(self, hashes: Column, source: Column) -> Column:
+        """64 bits of IPv4 hosts, of which the upper ones are good; from their heads' hashes on."""
+        h: Column = (hashes ^ source) * self.words[2]
         return h
 
 
@@ -94,18 +111,18 @@ def around(kind: int, high: Column, low: Column) -> tuple[Column, Column, Column
     none = np.zeros_like(low)
     no: Flags = np.zeros(len(low), np.bool_)
     if kind == HOSTS4:
-        return low >> np.uint64(16), none, np.zeros_like(low), no
+        return low >> _16, none, np.zeros_like(low), no
     if kind == HOSTS6:
         return high >> _32, none, np.zeros_like(low), no
     if kind == PREFIXES4:
         bit = lowest_bit(low)
-        short = bit > np.uint64(1 << 15)
-        near = _near(low, bit, 12) << np.uint64(16)
-        bits = np.where(short, bit, bit | near)
-        return np.where(short, none, low >> np.uint64(16)), bits, none, short
+        short = bit > _HEADS_BIT4
+        near = _near(low, bit, 12, 4) | _near(low, bit, 8, 4) << _16
+        bits = np.where(short, bit, near)
+        return np.where(short, none, low >> _16), bits, none, short
     bit = np.where(low == 0, lowest_bit(high), none)
     short = bit > np.uint64(1 << 31)
-    near = _near(high, bit, 28) << _32
+    near = _near(high, bit, 28, 4) << _32
     bits = np.where(short, bit, bit | near)
     return np.where(short, none, high >> _32), bits, lowest_bit(low), short
 
@@ -121,8 +138,7 @@ def strides(high: Column, low: Column) -> tuple[NDArray[np.intp], Column, Column
     away = np.where((last_high | last_low) & _EVERY_SECOND, _1, _0)
     away |= np.where((last_high | last_low) & _EVERY_THIRD_AND_FOURTH, np.uint64(2), _0)
     times = (_1 << away).astype(np.intp)
-    whose: NDArray[np.intp] = np.repeat(np.arange(len(high)), times)
-    number = (np.arange(len(whose)) - (np.cumsum(times) - times)[whose]).astype(np.uint64)
+    whose, number = _repeated(times)
     end_high: Column = (last_high >> away)[whose]
     end_low: Column = (last_low >> away)[whose]
     high = (high ^ behind_high)[whose] + number * end_high
@@ -130,10 +146,29 @@ def strides(high: Column, low: Column) -> tuple[NDArray[np.intp], Column, Column
     return whose, high, low, (end_high, end_low)
 
 
-def _near(name: Column, bit: Column, first: int) -> Column:
-    """A bit for each value that 4 bits of a prefix's sources have, of which `first` is the lowest;
-    `bit` stands behind the prefix, or is zero where that is in the other number."""
-    mask = np.uint64(15)
+def parts4(low: Column) -> tuple[NDArray[np.intp], Column, Column]:
+    """For names of IPv4 prefixes the parts of heads that they cover or are in: whose each is, its
+    20 bits, and what its word of `lengths4` has. None for what is shorter than a head."""
+    bit = lowest_bit(low)
+    times = np.maximum(_1, bit >> np.uint64(11)).astype(np.intp)
+    times[bit > _HEADS_BIT4] = 0
+    whose, number = _repeated(times)
+    part: Column = ((low ^ bit) >> np.uint64(12))[whose] + number
+    bits: Column = (bit | _near(low, bit, 7, 5) << _32)[whose]
+    return whose, part, bits
+
+
+def _repeated(times: NDArray[np.intp]) -> tuple[NDArray[np.intp], Column]:
+    """Each place as often as it says, and how many of the same were before."""
+    whose: NDArray[np.intp] = np.repeat(np.arange(len(times)), times)
+    number = np.arange(len(whose)) - (np.cumsum(times) - times)[whose]
+    return whose, number.astype(np.uint64)
+
+
+def _near(name: Column, bit: Column, first: int, count: int) -> Column:
+    """A bit for each value that so many bits of a prefix's sources have, of which `first` is the
+    lowest; `bit` stands behind the prefix, or is zero where that is in the other number."""
+    mask = np.uint64((1 << count) - 1)
     lowest = (name ^ bit) >> np.uint64(first) & mask
     highest = ((name | bit) | (bit - np.minimum(bit, _1))) >> np.uint64(first) & mask
     return (_1 << highest << _1) - (_1 << lowest)

@@ -26,8 +26,8 @@ _BYTES = {
     "addresses": 64,
     "targets": 256,
     "gateways": 80,
-    "lengths4": 64,
-    "lengths6": 64,
+    "lengths4": 16,
+    "lengths6": 16,
     "filter": 64,
     "buckets": 64,
     "entries": 48,
@@ -128,8 +128,8 @@ class Sizes:
             "addresses": 2 << self.addresses_bits + _LINES_BITS,
             "targets": 2 << self.addresses_bits,
             "gateways": 2 * numbers,
-            "lengths4": -(-(1 << self.cells_bits[0]) // 4),
-            "lengths6": -(-(1 << self.cells_bits[1]) // 4),
+            "lengths4": (self.parts4[0] + (1 << self.parts4[1])) // 2,
+            "lengths6": 1 << self.cells_bits[1],
             "filter": -(-(buckets // 2 + (1 << self.strides[1])) // 8),
             "buckets": buckets,
             "entries": buckets * ENTRIES_A_BUCKET,
@@ -143,13 +143,14 @@ class Sizes:
     def cells_bits(self) -> tuple[int, int]:
         """Of the cells of `lengths4` and `lengths6`.
 
-        So many that they let few strangers through: of IPv4 seven hosts share a cell at most, until
-        there is one for each of 2^16 heads. No more than stays in the CPU's second cache; beyond
-        that they are for many gateways. A head of IPv6 has many hosts.
+        So many that they let few strangers through: of IPv4 seven hosts or two prefixes share a
+        cell at most, until there is one for each of 2^16 heads. No more than stays in the CPU's
+        second cache; beyond that they are for many gateways. A head of IPv6 has many hosts. Eight
+        at least: a group of IPv4 heads.
         """
         hosts4, prefixes4, hosts6, prefixes6 = self.bits
         six = max(min(15, max(hosts6, prefixes6) + 4), prefixes6, hosts6 - 3)
-        return max(min(16, max(hosts4 - 1, prefixes4 + 2)), prefixes4 - 2), six
+        return max(min(16, max(hosts4 - 1, prefixes4 + 1)), prefixes4 - 2), six
 
     @property
     def strides(self) -> tuple[int, int]:
@@ -157,12 +158,19 @@ class Sizes:
         A prefix stands there up to eight times, and mostly once."""
         return sum(1 << bits for bits in self.bits) // 2, self.bits[3] + 1
 
+    @property
+    def parts4(self) -> tuple[int, int]:
+        """The same of the parts of IPv4 heads, in `lengths4`, behind the cells. Twice as many as
+        buckets: few prefixes share one."""
+        return 2 << self.cells_bits[0], self.bits[1] + 1
+
     def root(self) -> dict[str, Any]:
         """What struct pg_root says of them."""
         firsts = accumulate((1 << bits for bits in self.bits), initial=0)
         first, bits = self.strides
         return {
             "strides": (first, 64 - bits),
+            "parts4": (self.parts4[0], 64 - self.parts4[1]),
             "lines": 2 * ((1 << self.addresses_bits + _LINES_BITS) - 1),
             "cells4_shift": 64 - self.cells_bits[0],
             "cells6_shift": 64 - self.cells_bits[1],

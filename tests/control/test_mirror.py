@@ -126,7 +126,7 @@ def rows_of(plane: DataPlane, name: str) -> Rows:
 
 def set_bits(plane: DataPlane) -> int:
     words = [rows_of(plane, "filter")["word"]]
-    words += [rows_of(plane, name)["cell"] for name in ("lengths4", "lengths6")]
+    words += [rows_of(plane, name)["word"] for name in ("lengths4", "lengths6")]
     return sum(int(np.unpackbits(part.view(np.uint8)).sum()) for part in words)
 
 

@@ -34,7 +34,7 @@ def no_filter(plane: DataPlane) -> None:
 
 def no_lengths(plane: DataPlane) -> None:
     for name in ("lengths4", "lengths6"):
-        rows_of(plane, name)["cell"] = 0
+        rows_of(plane, name)["word"] = 0
 
 
 def slots_of_nothing(plane: DataPlane) -> None:
@@ -163,7 +163,7 @@ def test_addresses_that_differ_in_what_the_family_is(plane: DataPlane) -> None:
 def test_hosts_announce_no_lengths(plane: DataPlane) -> None:
     plane.apply(Difference(site((1, IPv6Network("2001:db8::5/128")), host(1))))
     assert sum(plane.check()) == 0  # which clears what tests before have left
-    four, six = (rows_of(plane, f"lengths{n}")["cell"].reshape(-1, 2) for n in (4, 6))
+    four, six = (rows_of(plane, f"lengths{n}")["word"].reshape(-1, 2) for n in (4, 6))
     assert np.count_nonzero(four[:, 0]) == np.count_nonzero(six[:, 0]) == 1
     assert not six[:, 1].any()
     assert not (six[:, 0] & np.uint64((1 << 48) - 1)).any()
