@@ -18,6 +18,7 @@ PROGRAM = SOURCES / "peergate.c"
 LAYOUT = SOURCES / "peergate.h"
 HASHES = SOURCES / "hashing.h"
 FILTER = SOURCES / "filter.h"
+AROUND = SOURCES / "around.h"
 PLACES = SOURCES / "sources.h"
 KERNEL = SOURCES / "kernel"
 

@@ -80,8 +80,8 @@ def current(bpffs: Path) -> tuple[Path, Sizes] | None:
 
 
 def _layout() -> str:
-    texts = (headers.LAYOUT, headers.HASHES, headers.FILTER, headers.PLACES)
-    layout = " ".join(_COMMENT.sub("", path.read_text()) for path in texts)
+    paths = headers.LAYOUT, headers.HASHES, headers.FILTER, headers.AROUND, headers.PLACES
+    layout = " ".join(_COMMENT.sub("", path.read_text()) for path in paths)
     tables = _TABLE.findall(headers.PROGRAM.read_text())
     # How many elements follow from a set's sizes: the smallest, large ones, and the largest.
     large = (10**6, 10**5), (4_194_304, 1_048_576)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from ipaddress import ip_address, ip_network
@@ -276,6 +277,27 @@ def test_name_follows_layout_and_sizes(tmp_path: Path, monkeypatch: pytest.Monke
     assert changed != program
     copy.write_text(changed)
     assert pins.set_dir(tmp_path, SIZES) != name
+
+
+def test_name_follows_all_that_says_what_stands_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search's header and those that it includes: a program of other ones reads other bits."""
+    name, seen = pins.set_dir(tmp_path, SIZES), {headers.PLACES.name}
+    left = list(seen)
+    while left:
+        included = re.findall(r'^#include "(.+)"', (headers.SOURCES / left.pop()).read_text(), re.M)
+        left += set(included) - seen
+        seen.update(included)
+    paths = {key: path for key, path in vars(headers).items() if isinstance(path, Path)}
+    for file in seen:
+        keys = [key for key, path in paths.items() if path == headers.SOURCES / file]
+        assert keys, file
+        copy = tmp_path / file
+        copy.write_text((headers.SOURCES / file).read_text() + "\n#define PG_ANOTHER 1\n")
+        with monkeypatch.context() as patched:
+            patched.setattr(headers, keys[0], copy)
+            assert pins.set_dir(tmp_path, SIZES) != name, file
 
 
 def test_a_set_that_is_removed_while_it_is_opened(
