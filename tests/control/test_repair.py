@@ -210,3 +210,12 @@ def test_a_service_says_that_it_drops_where_its_gateway_always_does(
     assert plane.run(FRAMES[2]) == ("drop" if mode in ("enforce", "window") else "pass")
     word = int(half(plane, "targets")["services"]["gateway"][0, 0])
     assert (word >> 31, word & 0xFFFF) == (mode == "enforce", 1)
+
+
+def test_what_root_says_of_sizes_is_repaired(plane: DataPlane) -> None:
+    root = rows_of(plane, "root")
+    for name in plane.sizes.root():
+        right = root[name].copy()
+        root[name] = np.zeros_like(right)
+        assert sum(plane.check()) > 0, name
+        assert (root[name] == right).all(), name
