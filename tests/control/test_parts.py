@@ -197,3 +197,18 @@ def test_cells_and_parts_have_words_of_their_own(bits: int) -> None:
     first, parts_bits = sizes.parts4
     assert first == 2 << sizes.cells_bits[0]
     assert 2 * sizes.elements()["lengths4"] == first + (1 << parts_bits)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_packets_ask_all_that_says_who_is_a_host(number: int, plane: DataPlane) -> None:
+    tables = Tables(entries=Entries.of({(HUB, IPv4Network("10.77.48.5/32")): Entry(1, 32)}))
+    plane.apply(Difference(tables))
+    first, _ = plane.sizes.parts4
+    cells = rows_of(plane, "lengths4")["word"].reshape(-1)[:first].reshape(-1, 2)
+    cells[:, number] &= np.uint64(0 if number else 0xFFFFFFFF)
+    asked = packet(ip_address("10.77.48.5"))
+    assert plane.run(asked) == "drop"
+    assert plane.explain(asked, 1).entry is None
+    assert sum(plane.check()) > 0
+    assert plane.run(asked) == "pass"
+    plane.apply(Difference(Tables(), tables))
