@@ -83,7 +83,7 @@ static __always_inline _Bool pg_own6(__u64 cell, __u64 hash)
 
 /*
  * The lengths of prefixes near the source, where its cell says that there are. The cell has no room
- * for them: at a million 2 strangers in 100 come here, and a fifth of them finds any.
+ * for them: at a million 2 strangers in 100 come here, and a third of them finds any.
  */
 static __always_inline __u64 pg_in_part4(const struct pg_root *root, __u64 gateway, __u64 source)
 {

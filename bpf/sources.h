@@ -149,7 +149,7 @@ static __always_inline _Bool pg_may_be_within4(const struct pg_root *root, __u64
 
 /*
  * Whether few looks say that pg_find_source() would find nothing: so most strangers end. At a
- * million 7 in 100 have more than their cell looked at.
+ * million 8 in 100 have more than their cell looked at.
  */
 static __always_inline _Bool pg_is_stranger4(const struct pg_root *root, __u64 gateway,
 					     __u64 source)
