@@ -66,7 +66,8 @@ static __always_inline _Bool pg_near6(__u64 cell, __u64 source)
 /*
  * In the lowest bit, whether there may be the host with this hash. Where 16 share a cell, as at a
  * million, 6 strangers in 100 go on to `filter`, which the CPU's second cache has no room for;
- * where 64 do, as in a provider's dense /16, 64.
+ * where 64 do, as in a provider's dense /16, 66. Where these stand in a row it is 7 and 73: a
+ * product keeps some of their order, for five instructions less than two would take.
  */
 static __always_inline __u64 pg_own4(const struct pg_lengths *cell, __u64 hash)
 {
