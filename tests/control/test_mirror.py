@@ -9,8 +9,7 @@ import pytest
 from scapy.layers.inet import GRE
 
 from control import syscalls
-from control.arrays import open_array
-from control.columns import Rows, SourceKey
+from control.columns import SourceKey
 from control.dataplane import DataPlane
 from control.entries import Entries, Entry
 from control.model import Difference, GatewayRow, Tables, Target
@@ -20,6 +19,7 @@ from policy.prefixes import Address
 from policy.services import Service
 from policy.window import FOREVER_NS
 from tests.bpf.frames import ether, ip
+from tests.control.planes import rows_of
 
 # More buckets of each class than are checked in one step; so few entries that some overflow.
 WIDE = Sizes.room_for(65_536, 65_536, 4)
@@ -117,11 +117,6 @@ def test_overflowing_sources_are_held_found_and_repaired(plane: DataPlane) -> No
         assert sum(plane.check()) == 3
     assert plane.tables().entries == entries(held)
     assert sum(plane.check()) == 0
-
-
-def rows_of(plane: DataPlane, name: str) -> Rows:
-    table = plane._tables[name]
-    return open_array(name, table.fd, table.value, table.max_entries).rows
 
 
 def set_bits(plane: DataPlane) -> int:
